@@ -1,0 +1,58 @@
+# Every command that people or CI run. `make` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# rustup writes its PATH into login files, which a shell that was open before has not read.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
+	-p countersign-loadtests
+
+.PHONY: help run clean-run test lint check bench drill fmt
+
+help: ## List the commands
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+run: ## Build and start a writer, a reader and their PostgreSQL, with real collections
+	@exec deploy/dev/run.sh
+
+clean-run: ## Forget the state of `make run`: database, keys, configuration, logs
+	@exec deploy/dev/clean-run.sh
+
+test: ## Run all tests, with a private PostgreSQL unless TEST_DATABASE_URL is set
+	@deploy/dev/install.sh
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		exec deploy/dev/with-postgres.sh cargo nextest run --workspace --locked; \
+	else \
+		exec deploy/dev/with-postgres.sh cargo test --workspace --locked; \
+	fi
+
+lint: ## Check format, lints, documentation and dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+	@if cargo deny --version >/dev/null 2>&1; then \
+		set -x; cargo deny check bans licenses sources; \
+	else \
+		echo 'cargo-deny is not installed: skipped the check of dependencies and their licences'; \
+	fi
+
+check: ## Lint, then test: all that CI runs
+	@$(MAKE) lint
+	@$(MAKE) test
+
+bench: ## Measure a reader behind its cache, and a writer
+	@deploy/dev/install.sh nginx wrk
+	$(RELEASE)
+	@exec deploy/dev/bench.sh
+
+drill: ## Break things on purpose: kill servers and the database, and check what clients see
+	@deploy/dev/install.sh
+	$(RELEASE)
+	@exec deploy/dev/drill.sh
+
+fmt: ## Format the code
+	cargo fmt --all

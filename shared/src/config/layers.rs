@@ -1,0 +1,398 @@
+//! Named texts from several origins, and the typed reading of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    str::FromStr,
+};
+
+use super::ini;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Compiled in.
+    Default,
+    /// A file in our own format.
+    Toml,
+    /// A Kinto file.
+    Ini,
+    /// The environment variable of this name.
+    Environment(String),
+    /// A flag.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Toml | Self::Ini => f.write_str("file"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// All that is wrong with a configuration, one line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    /// Adds a line.
+    pub fn add(&mut self, problem: impl Into<String>) {
+        self.0.push(problem.into());
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem(s):", self.0.len())?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  - {line}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The layers, and what reading them found.
+#[derive(Debug, Default)]
+pub struct Layers {
+    values: BTreeMap<String, (String, Origin)>,
+    environment: BTreeMap<String, String>,
+    asked: BTreeSet<String>,
+    problems: Problems,
+    warnings: Vec<String>,
+}
+
+impl Layers {
+    /// The compiled-in defaults: a TOML text that lists every setting.
+    pub fn new(defaults: &str) -> Self {
+        let mut layers = Self::default();
+        layers.toml(defaults, &Origin::Default);
+        layers
+    }
+
+    /// Adds a file: a Kinto INI by its extension, else TOML.
+    pub fn file(&mut self, path: &Path) {
+        let shown = path.display();
+        match std::fs::read_to_string(path) {
+            Err(error) => self.problems.add(format!("{shown} cannot be read: {error}")),
+            Ok(text) if path.extension().is_some_and(|ending| ending == "ini") => {
+                let here = path.parent().unwrap_or(Path::new(".")).display().to_string();
+                match ini::parse(&text, &here) {
+                    Ok(pairs) => {
+                        for (key, value) in pairs {
+                            self.values.insert(key, (value, Origin::Ini));
+                        }
+                    }
+                    Err(problem) => self.problems.add(format!("{shown}: {problem}")),
+                }
+            }
+            Ok(text) => self.toml(&text, &Origin::Toml),
+        }
+    }
+
+    /// Adds environment variables; only those named `KINTO_…` and `COUNTERSIGN_…` count.
+    pub fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        self.environment = variables
+            .filter(|(name, _)| name.starts_with("KINTO_") || name.starts_with("COUNTERSIGN_"))
+            .collect();
+    }
+
+    /// Sets one value from the command line.
+    pub fn set(&mut self, key: &str, text: impl Into<String>) {
+        self.values.insert(key.to_owned(), (text.into(), Origin::CommandLine));
+    }
+
+    fn toml(&mut self, text: &str, origin: &Origin) {
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.flatten("", &table, origin),
+            Err(error) => self.problems.add(format!("not TOML: {error}")),
+        }
+    }
+
+    fn flatten(&mut self, prefix: &str, table: &toml::Table, origin: &Origin) {
+        for (name, value) in table {
+            let key = format!("{prefix}{name}");
+            match value {
+                toml::Value::Table(table) => self.flatten(&format!("{key}."), table, origin),
+                toml::Value::Array(items) => {
+                    let lines: Vec<String> = items.iter().map(scalar).collect();
+                    self.values.insert(key, (lines.join("\n"), origin.clone()));
+                }
+                _ => {
+                    self.values.insert(key, (scalar(value), origin.clone()));
+                }
+            }
+        }
+    }
+
+    /// The text of `key`; empty when it is not set. The environment is asked for this very key:
+    /// its text is never given a type by guessing, so the password `0123` stays what it is.
+    pub fn text(&mut self, key: &str) -> String {
+        self.asked.insert(key.to_owned());
+        let from_command_line =
+            self.values.get(key).is_some_and(|(_, origin)| *origin == Origin::CommandLine);
+        if !from_command_line && let Some((text, origin)) = self.from_environment(key) {
+            self.values.insert(key.to_owned(), (text, origin));
+        }
+        self.values.get(key).map_or_else(String::new, |(text, _)| text.trim().to_owned())
+    }
+
+    fn from_environment(&mut self, key: &str) -> Option<(String, Origin)> {
+        let upper = key.to_uppercase().replace(['.', '-'], "_");
+        for prefix in ["COUNTERSIGN_", "KINTO_"] {
+            let name = format!("{prefix}{upper}");
+            if let Some(text) = self.environment.remove(&name) {
+                return Some((text, Origin::Environment(name)));
+            }
+            let name = format!("{name}_FILE");
+            if let Some(path) = self.environment.remove(&name) {
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => return Some((text, Origin::Environment(name))),
+                    Err(error) => self.problems.add(format!("{name}: {path}: {error}")),
+                }
+            }
+        }
+        None
+    }
+
+    /// The text of `key`, or `None` when it is empty.
+    pub fn optional(&mut self, key: &str) -> Option<String> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
+    /// A text that must not be empty.
+    pub fn required(&mut self, key: &str, what: &str) -> String {
+        let text = self.text(key);
+        if text.is_empty() {
+            self.problems.add(format!("{key} is not set: {what}"));
+        }
+        text
+    }
+
+    /// True or false: `true`, `yes`, `on`, `1`, and their opposites.
+    pub fn flag(&mut self, key: &str) -> bool {
+        let text = self.text(key).to_lowercase();
+        match text.as_str() {
+            "true" | "yes" | "on" | "1" => true,
+            "false" | "no" | "off" | "0" | "" => false,
+            _ => {
+                self.problems.add(format!("{key} is `{text}`: expected true or false"));
+                false
+            }
+        }
+    }
+
+    /// A whole number between `min` and `max`.
+    pub fn number(&mut self, key: &str, min: u64, max: u64) -> u64 {
+        self.optional_number(key, min, max).unwrap_or_else(|| {
+            if self.text(key).is_empty() {
+                self.problems.add(format!("{key} is not set: expected a number"));
+            }
+            min
+        })
+    }
+
+    /// A whole number between `min` and `max`, or nothing.
+    pub fn optional_number(&mut self, key: &str, min: u64, max: u64) -> Option<u64> {
+        let text = self.optional(key)?;
+        match text.parse::<u64>() {
+            Ok(number) if (min..=max).contains(&number) => Some(number),
+            _ => {
+                let range = format!("expected a whole number from {min} to {max}");
+                self.problems.add(format!("{key} is `{text}`: {range}"));
+                None
+            }
+        }
+    }
+
+    /// Words separated by blanks or line ends.
+    pub fn words(&mut self, key: &str) -> Vec<String> {
+        self.text(key).split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Lines, blank ones and `#` comments left out.
+    pub fn lines(&mut self, key: &str) -> Vec<String> {
+        let text = self.text(key);
+        let lines = text.lines().map(str::trim);
+        lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+    }
+
+    /// A text that must parse as `T`; `expected` says what would.
+    pub fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
+        let text = self.optional(key)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.problems.add(format!("{key} is `{text}`: expected {expected}"));
+        }
+        parsed
+    }
+
+    /// One of `choices`; the first is taken when the text is none of them, and a problem told.
+    pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key);
+        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.problems.add(format!("{key} is `{text}`: expected one of {}", names.join(", ")));
+        }
+        found
+    }
+
+    /// The keys that are set and that `wanted` accepts.
+    pub fn keys(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.values.keys().filter(|key| wanted(key)).cloned().collect()
+    }
+
+    /// Marks keys of Kinto that mean nothing here as known.
+    pub fn ignore(&mut self, is_ignored: impl Fn(&str) -> bool) {
+        let ignored = self.keys(is_ignored);
+        self.asked.extend(ignored);
+    }
+
+    /// Adds a problem that a check found.
+    pub fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.add(problem);
+    }
+
+    /// Ends the reading: unknown settings are a problem, in a Kinto file a warning.
+    ///
+    /// # Errors
+    ///
+    /// Every problem that reading and checking found.
+    pub fn finish(&mut self) -> Result<(), Problems> {
+        let known: Vec<&String> = self.asked.iter().collect();
+        for (key, (_, origin)) in &self.values {
+            if self.asked.contains(key) || *origin == Origin::Default {
+                continue;
+            }
+            let hint = nearest(key, &known).map_or_else(String::new, |near| {
+                format!("; did you mean {near}?")
+            });
+            if *origin == Origin::Ini {
+                self.warnings.push(format!("{key} is not a setting of this service{hint}"));
+            } else {
+                self.problems.add(format!("{key} is not a setting{hint}"));
+            }
+        }
+        for name in self.environment.keys() {
+            self.warnings.push(format!("environment {name} is not a setting of this service"));
+        }
+        if self.problems.0.is_empty() { Ok(()) } else { Err(self.problems.clone()) }
+    }
+
+    /// Settings that were given and mean nothing here, by name.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The effective configuration, a line each, with its origin; secrets are masked.
+    pub fn effective(&self) -> Vec<String> {
+        self.values
+            .iter()
+            .filter(|(key, _)| self.asked.contains(*key))
+            .map(|(key, (text, origin))| {
+                format!("{key} = {} ({origin})", masked(key, text).replace('\n', " | "))
+            })
+            .collect()
+    }
+}
+
+fn scalar(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn masked(key: &str, text: &str) -> String {
+    if text.is_empty() {
+        return "unset".to_owned();
+    }
+    if ["secret", "password"].iter().any(|word| key.contains(word)) {
+        return "***".to_owned();
+    }
+    // `postgresql://user:password@host/database`
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if text[scheme + 3..at.max(scheme + 3)].contains(':') => {
+            let user = text[scheme + 3..at].split(':').next().unwrap_or_default();
+            format!("{}{user}:***{}", &text[..scheme + 3], &text[at..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The known name at a distance of at most two edits.
+fn nearest<'a>(key: &str, known: &[&'a String]) -> Option<&'a String> {
+    known.iter().copied().map(|name| (distance(key, name), name)).filter(|(d, _)| *d <= 2).min().map(|(_, name)| name)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: &str = "backoff = ''\nlisten = '127.0.0.1:1'\n[signer]\nenabled = false\n";
+
+    fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_defaults_and_keeps_its_text() {
+        let mut layers = Layers::new(DEFAULTS);
+        layers.environment(environment(&[
+            ("KINTO_SIGNER_ENABLED", "true"),
+            ("KINTO_BACKOFF", "0123"),
+            ("COUNTERSIGN_LISTEN", "a"),
+            ("KINTO_LISTEN", "b"),
+        ]));
+
+        assert!(layers.flag("signer.enabled"));
+        assert_eq!(layers.text("backoff"), "0123");
+        assert_eq!(layers.text("listen"), "a");
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let mut layers = Layers::new(DEFAULTS);
+        layers.toml("listn = 'x'\n[signer]\nenabled = 'maybe'\n", &Origin::Toml);
+
+        layers.flag("signer.enabled");
+        layers.text("listen");
+        layers.number("backoff", 1, 9);
+        let problems = layers.finish().unwrap_err();
+
+        assert_eq!(problems.lines().len(), 3, "{problems}");
+        assert!(problems.to_string().contains("listn is not a setting; did you mean listen?"));
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        assert_eq!(masked("userid_hmac_secret", "x"), "***");
+        assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");
+        assert_eq!(masked("storage_url", "postgresql://u@h/d"), "postgresql://u@h/d");
+    }
+}

@@ -1,0 +1,11 @@
+//! HTTP as both binaries speak it.
+
+mod observe;
+mod reply;
+mod request;
+mod serve;
+
+pub use observe::RequestLog;
+pub use reply::{Reply, security_headers};
+pub use request::{Query, segments};
+pub use serve::{Answer, Limits, Service, serve, shutdown_signal};

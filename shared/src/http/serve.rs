@@ -1,0 +1,266 @@
+//! Accept, limits and graceful stop: the only place that knows hyper's server.
+//!
+//! hyper's own defaults let a silent connection live for ever and accept messages that two
+//! servers may read differently; what is needed instead is set here, once for both binaries.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, Version,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    request::Parts,
+};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
+};
+use tracing::Instrument as _;
+
+use super::{
+    Reply,
+    observe::{self, RequestLog},
+    security_headers,
+};
+use crate::{error::ApiError, telemetry::HttpMetrics};
+
+/// What one process accepts.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest body, in bytes: above it 413.
+    pub max_body_bytes: usize,
+    /// Most connections at once: further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long a connection may take to send its request's head, and stay idle between two.
+    pub head_timeout: Duration,
+    /// How long a request may take to send its body.
+    pub body_timeout: Duration,
+    /// How long requests under way may take after the stop signal.
+    pub grace: Duration,
+    /// Which requests get a log line.
+    pub log: RequestLog,
+}
+
+/// A response and the route it came from, for metrics and logs.
+#[derive(Debug)]
+pub struct Answer {
+    /// What is sent.
+    pub response: Response<Full<Bytes>>,
+    /// The route's name, never an id: `record-object`.
+    pub route: &'static str,
+}
+
+impl Answer {
+    /// An answer made of `reply`.
+    pub fn new(route: &'static str, reply: Reply) -> Self {
+        Self { response: reply.into_response(), route }
+    }
+}
+
+/// What a service does with a request whose body has arrived.
+pub trait Service: Send + Sync + 'static {
+    /// Answers. Must not panic; a writer runs its work in a task of its own.
+    fn call(&self, head: Parts, body: Bytes) -> impl Future<Output = Answer> + Send;
+}
+
+struct Shared<S> {
+    service: S,
+    limits: Limits,
+    metrics: Arc<HttpMetrics>,
+}
+
+/// Serves HTTP/1.1 and HTTP/2 with prior knowledge (h2c) until `stop`, then lets requests under
+/// way finish.
+///
+/// # Errors
+///
+/// None of a connection's: those end with it. Failing to accept is retried.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    service: S,
+    limits: Limits,
+    metrics: Arc<HttpMetrics>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let grace = limits.grace;
+    let shared = Arc::new(Shared { service, limits, metrics });
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, slot) = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            () = &mut stop => break,
+        };
+        let (shared, watcher) = (shared.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            connection(stream, shared, watcher).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still under way after {grace:?}");
+    }
+    Ok(())
+}
+
+/// Takes a slot first, then a connection. A failing accept (no file descriptor left) backs off.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    let slot = slots.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, slot),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watcher: Watcher) {
+    let limits = &shared.limits;
+    let head_timeout = limits.head_timeout;
+    let Ok(Some(version)) = timeout(head_timeout, sniff(&stream)).await else { return };
+    // Answers are written whole: waiting to fill a packet would only delay them.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(stream);
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await) }
+    });
+    // The error of a connection is the client's; it has nobody left to tell.
+    let _ = if version == Version::HTTP_2 {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(100)
+            .max_pending_accept_reset_streams(20)
+            .max_header_list_size(32 * 1024)
+            .keep_alive_interval(head_timeout)
+            .serve_connection(io, service);
+        watcher.watch(connection).await
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head_timeout)
+            .max_buf_size(64 * 1024)
+            .pipeline_flush(true)
+            .serve_connection(io, service);
+        watcher.watch(connection).await
+    };
+}
+
+/// Which protocol the client speaks, by the first bytes of HTTP/2's preface (RFC 9113 §3.4).
+/// hyper's own detection waits for them without a limit.
+async fn sniff(stream: &TcpStream) -> Option<Version> {
+    let mut first = [0; 3];
+    loop {
+        match stream.peek(&mut first).await.ok()? {
+            0 => return None,
+            3 if first == *b"PRI" => return Some(Version::HTTP_2),
+            read if b"PRI".starts_with(&first[..read]) => sleep(Duration::from_millis(5)).await,
+            _ => return Some(Version::HTTP_11),
+        }
+    }
+}
+
+impl<S: Service> Shared<S> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let (method, wants_all) = (head.method.clone(), self.limits.log == RequestLog::All);
+        let path = head.uri.path().to_owned();
+        let rid = wants_all.then(|| observe::request_id(&head.headers));
+        let headers_for_id = if wants_all { None } else { Some(head.headers.clone()) };
+
+        let work = self.read_and_call(head, body);
+        let mut answer = match &rid {
+            Some(rid) => work.instrument(tracing::info_span!("request", rid)).await,
+            None => work.await,
+        };
+        security_headers(answer.response.headers_mut());
+
+        let (status, elapsed) = (answer.response.status(), started.elapsed());
+        self.metrics.observe(&method, answer.route, status, elapsed);
+        if self.limits.log.wants(status) {
+            let rid = rid.unwrap_or_else(|| {
+                observe::request_id(headers_for_id.as_ref().unwrap_or(&HeaderMap::new()))
+            });
+            observe::log(&rid, &method, &path, answer.route, status, elapsed);
+        }
+        answer.response
+    }
+
+    async fn read_and_call(&self, head: Parts, body: Incoming) -> Answer {
+        if let Err(refusal) = check_framing(&head) {
+            return refused(&refusal);
+        }
+        match self.read(body).await {
+            Ok(body) => self.service.call(head, body).await,
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, ApiError> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let max = self.limits.max_body_bytes;
+        let read = timeout(self.limits.body_timeout, Limited::new(body, max).collect()).await;
+        match read {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge(max)),
+            Ok(Err(_)) => Err(ApiError::BadRequest("The request body could not be read.".into())),
+            Err(_) => Err(ApiError::BadRequest("The request body took too long.".into())),
+        }
+    }
+}
+
+/// A refusal that a CDN must not keep: the next client may send a good request to the same URL.
+fn refused(refusal: &ApiError) -> Answer {
+    let reply = Reply::from(refusal).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Answer::new("refused", reply)
+}
+
+/// What two servers in a row may read as different messages (RFC 9112 §6.1 and §3.2).
+fn check_framing(head: &Parts) -> Result<(), ApiError> {
+    let refuse = |why: &'static str| Err(ApiError::BadRequest(why.into()));
+    if head.headers.contains_key(CONTENT_LENGTH) && head.headers.contains_key(TRANSFER_ENCODING) {
+        return refuse("Content-Length and Transfer-Encoding exclude each other.");
+    }
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if head.version == Version::HTTP_11 && hosts != 1 {
+        return refuse("Exactly one Host header is required.");
+    }
+    if head.method == Method::CONNECT {
+        return refuse("This is not a proxy.");
+    }
+    Ok(())
+}
+
+/// Ends when the process is asked to stop: SIGTERM, or Ctrl-C.
+pub async fn shutdown_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = tokio::signal::ctrl_c() => (),
+    }
+    tracing::info!("stopping");
+}
+

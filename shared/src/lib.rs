@@ -1,0 +1,29 @@
+//! What the writer and the reader must agree on.
+//!
+//! | module | what it holds | may use |
+//! |---|---|---|
+//! | [`model`] | ids, paths, timestamps, permissions: pure values | nothing |
+//! | [`canonical`] | the exact bytes that get signed | nothing |
+//! | [`json`] | reading JSON that a stranger sent | nothing |
+//! | [`signature`], [`chain`] | checking a content signature and its certificates | `canonical`, `model` |
+//! | [`error`] | the public error contract | `model` |
+//! | [`wire`] | what clients and CDNs see of changesets, redirects and lifetimes | `model`, `error` |
+//! | [`config`] | layered, typed, checked settings | `model` |
+//! | [`http`] | accept, limits, requests and replies | `model`, `error`, `telemetry` |
+//! | [`store`] | pool, migrations, and the reads that both services run | `model`, `error` |
+//! | [`telemetry`] | log format and metrics | nothing |
+//! | `testing` | databases and servers for tests (feature `testing`) | everything |
+
+pub mod canonical;
+pub mod chain;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod json;
+pub mod model;
+pub mod signature;
+pub mod store;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wire;

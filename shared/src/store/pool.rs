@@ -1,0 +1,69 @@
+//! Connections, with the guards that every session has.
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    ClientWrapper, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction,
+};
+use tokio_postgres::{IsolationLevel, NoTls};
+
+use crate::{config::Database, error::ApiError};
+
+/// A transaction with cached prepared statements.
+pub type Tx<'a> = Transaction<'a>;
+/// A read-only transaction that sees one state of the database.
+pub type Snapshot<'a> = Transaction<'a>;
+
+/// A pool that connects on demand; `name` is shown in `pg_stat_activity`.
+///
+/// Every session has a statement timeout, a lock timeout and a limit for idle transactions, so
+/// that nothing waits without bound.
+///
+/// # Errors
+///
+/// When the URL cannot be read.
+pub fn pool(settings: &Database, name: &str) -> Result<Pool, ApiError> {
+    let mut config: tokio_postgres::Config = settings.url.parse()?;
+    let (statement, lock) = (settings.statement_timeout, settings.lock_timeout);
+    let guards = format!(
+        "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+         -c timezone=UTC",
+        statement.as_millis(),
+        lock.as_millis(),
+        (statement * 2).as_millis(),
+    );
+    let options = config.get_options().map_or(guards.clone(), |own| format!("{guards} {own}"));
+    config
+        .options(options)
+        .application_name(name)
+        .connect_timeout(settings.connect_timeout)
+        .tcp_user_timeout(statement + Duration::from_secs(5))
+        .keepalives_idle(Duration::from_secs(30));
+    let manager = Manager::from_config(
+        config,
+        NoTls,
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    Pool::builder(manager)
+        .max_size(settings.pool_size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(settings.connect_timeout))
+        .create_timeout(Some(settings.connect_timeout))
+        .build()
+        .map_err(|error| ApiError::Internal(error.into()))
+}
+
+/// Begins a read that sees one state: a list's rows, count and `ETag` agree, and so do a
+/// changeset's records, timestamp and signature. Works on a standby.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn snapshot(client: &mut ClientWrapper) -> Result<Snapshot<'_>, ApiError> {
+    Ok(client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?)
+}

@@ -1,0 +1,157 @@
+//! What a reader takes from the database: the watermark, and published collections as they are in
+//! one snapshot.
+
+use serde_json::{Map, Value};
+use tokio_postgres::{GenericClient, types::Json};
+
+use super::Tx;
+use crate::{error::ApiError, model::Timestamp};
+
+/// Where one collection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The bucket's id.
+    pub bucket: String,
+    /// The collection's id.
+    pub collection: String,
+    /// The records timestamp: moves with every record that is written or deleted.
+    pub timestamp: Timestamp,
+    /// The metadata's timestamp: moves with a refreshed signature, too.
+    pub metadata_timestamp: Timestamp,
+    /// Whether everybody may read it.
+    pub public: bool,
+}
+
+/// A record or tombstone as stored.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// Its timestamp.
+    pub last_modified: Timestamp,
+    /// Whether it is a tombstone.
+    pub deleted: bool,
+    /// Its members, without `id` and `last_modified`.
+    pub data: Map<String, Value>,
+}
+
+/// The publication watermark: it moves with every commit that changes what is published. On a
+/// standby it moves when that commit has been replayed.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn watermark(client: &impl GenericClient) -> Result<Timestamp, ApiError> {
+    let row = client.query_one("select last_modified from publication_clock", &[]).await?;
+    Ok(Timestamp::from_millis(row.try_get(0)?))
+}
+
+/// Where every live collection of `buckets` stands.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn versions(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<Version>, ApiError> {
+    const SQL: &str = "
+        select c.bucket_id, c.id, c.last_modified as metadata_timestamp,
+               coalesce(t.last_modified, c.last_modified) as timestamp,
+               exists (
+                   select from public_object p
+                   where p.bucket_id = c.bucket_id
+                     and p.object_uri in ('/buckets/' || c.bucket_id,
+                                          '/buckets/' || c.bucket_id || '/collections/' || c.id)
+               ) as public
+        from collection c
+        left join resource_timestamp t
+               on t.bucket_id = c.bucket_id and t.collection_id = c.id
+              and t.resource_name = 'record'
+        where c.bucket_id = any ($1) and not c.deleted
+        order by c.bucket_id, c.id";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&buckets]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Version {
+                bucket: row.try_get("bucket_id")?,
+                collection: row.try_get("id")?,
+                timestamp: Timestamp::from_millis(row.try_get("timestamp")?),
+                metadata_timestamp: Timestamp::from_millis(row.try_get("metadata_timestamp")?),
+                public: row.try_get("public")?,
+            })
+        })
+        .collect()
+}
+
+/// Which of `buckets` everybody may read: there, an unknown collection is a 404 and no secret.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn public_buckets(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<String>, ApiError> {
+    const SQL: &str = "
+        select bucket_id from public_object
+        where bucket_id = any ($1) and object_uri = '/buckets/' || bucket_id";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&buckets]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// A collection's metadata: its members, without `id` and `last_modified`; `None` when it is
+/// gone.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn metadata(
+    tx: &Tx<'_>,
+    bucket: &str,
+    collection: &str,
+) -> Result<Option<Map<String, Value>>, ApiError> {
+    const SQL: &str = "
+        select data from collection
+        where bucket_id = $1 and collection_id = '' and id = $2 and not deleted";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let row = tx.query_opt(&statement, &[&bucket, &collection]).await?;
+    row.map(|row| Ok(row.try_get::<_, Json<_>>(0)?.0)).transpose()
+}
+
+/// All records and tombstones of a collection, newest first.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Vec<Row>, ApiError> {
+    const SQL: &str = "
+        select id, last_modified, deleted, data from record
+        where bucket_id = $1 and collection_id = $2
+        order by last_modified desc";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&bucket, &collection]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Row {
+                id: row.try_get("id")?,
+                last_modified: Timestamp::from_millis(row.try_get("last_modified")?),
+                deleted: row.try_get("deleted")?,
+                data: row.try_get::<_, Json<_>>("data")?.0,
+            })
+        })
+        .collect()
+}
+
+impl Row {
+    /// The object as clients see it. A tombstone has `id`, `last_modified` and `deleted` only.
+    pub fn into_value(self) -> Value {
+        let mut object = if self.deleted { Map::new() } else { self.data };
+        if self.deleted {
+            object.insert("deleted".to_owned(), true.into());
+        }
+        object.insert("id".to_owned(), self.id.into());
+        object.insert("last_modified".to_owned(), self.last_modified.as_millis().into());
+        Value::Object(object)
+    }
+}

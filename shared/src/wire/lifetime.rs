@@ -1,0 +1,48 @@
+//! How long a cache may keep a changeset.
+
+use crate::{config::ttl, model::Timestamp};
+
+/// Seconds that a cache may keep an answer to `_expected`, `None` for no header
+/// (`remote-settings.md` §3.7).
+///
+/// `served` is the timestamp that the answer carries. An answer older than a client expects (the
+/// reader lags) must not stay under the new URL: it gets the minimum, 5 s if unset (§3.8 rule 5,
+/// D16).
+pub fn lifetime(expected: &str, served: Timestamp, policy: ttl::Policy) -> Option<u32> {
+    if is_stale(expected, served) {
+        return Some(policy.minimum.unwrap_or(5));
+    }
+    if expected == "0" || expected.starts_with("9999") { policy.minimum } else { policy.maximum }
+}
+
+/// Whether the client knows of a later timestamp than the one served.
+pub fn is_stale(expected: &str, served: Timestamp) -> bool {
+    let Ok(wanted) = Timestamp::parse(expected) else { return false };
+    wanted.as_millis() >= 1_000_000_000_000
+        && !expected.trim_matches('"').starts_with("9999")
+        && wanted > served
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d16_a_stale_answer_gets_the_minimum() {
+        let policy = ttl::Policy { plain: Some(1), minimum: Some(60), maximum: Some(3_600) };
+        let served = Timestamp::from_millis(1_700_000_000_000);
+        let seconds = |expected| lifetime(expected, served, policy);
+
+        assert_eq!(seconds("0"), Some(60));
+        assert_eq!(seconds("9999123"), Some(60));
+        assert_eq!(seconds("00"), Some(3_600));
+        assert_eq!(seconds("\"0\""), Some(3_600));
+        assert_eq!(seconds("abc"), Some(3_600));
+        assert_eq!(seconds("1700000000000"), Some(3_600));
+        assert_eq!(seconds("1700000000001"), Some(60));
+        assert_eq!(seconds("\"1700000000001\""), Some(60));
+        let unset = ttl::Policy::default();
+        assert_eq!(lifetime("1700000000001", served, unset), Some(5));
+        assert_eq!(lifetime("1700000000000", served, unset), None);
+    }
+}

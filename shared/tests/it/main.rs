@@ -1,0 +1,3 @@
+//! Behaviour that clients rely on, against the shared test vectors.
+
+mod vectors;
