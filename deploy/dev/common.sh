@@ -5,7 +5,8 @@
 # shellcheck disable=SC2034 # used by those that source this file
 readonly EX_UNAVAILABLE=69 EX_TEMPFAIL=75 EX_NOPERM=77 EX_CONFIG=78
 
-say() { printf '%s\n' "$*"; }
+# One line for each argument.
+say() { printf '%s\n' "$@"; }
 
 # give_up CODE MESSAGE…: one line each.
 give_up() {

@@ -26,7 +26,10 @@ ensure_tools() {
   local extra
   for extra in "$@"; do
     case $extra in
-      nginx) find_nginx || want nginx-light 'stands in for the CDN when measuring' ;;
+      # Debian's package starts a service, unlike the others: whoever reads this should know.
+      nginx) find_nginx || want nginx-light \
+        'stands in for the CDN when measuring (`systemctl disable --now nginx` if Debian starts it)' ;;
+      wrk) command -v wrk >/dev/null || want wrk 'makes the requests when measuring' ;;
       *) give_up "$EX_CONFIG" "install.sh does not know '$extra'." ;;
     esac
   done
@@ -92,7 +95,7 @@ postgres_major() {
 install_missing() {
   local -a root=()
   local install="apt-get install -y --no-install-recommends ${MISSING[*]}"
-  printf '%s\n' 'Missing:' "${REASONS[@]}"
+  say 'Missing:' "${REASONS[@]}"
   command -v apt-get >/dev/null || give_up "$EX_UNAVAILABLE" \
     'Install them with your package manager, then try again (the names above are Debian packages).'
   if ((EUID != 0)); then

@@ -32,6 +32,9 @@ postgres_use() {
   PG_SOCKETS=${2:-}
   PG_USER=$(postgres_user)
   PG_BIN=$(postgres_bindir)
+  # Meant for another server; this one is addressed by its URL alone.
+  unset PGHOST PGHOSTADDR PGPORT PGDATA PGDATABASE PGUSER PGPASSWORD PGOPTIONS PGSERVICE PGSSLMODE \
+    PGTZ PGTARGETSESSIONATTRS
 }
 
 # postgres_home DIRECTORY MEMORY: prints where the cluster of this checkout lies. That is DIRECTORY,
@@ -157,7 +160,7 @@ postgres_processes() {
 postgres_wait() {
   local log=$1 tries
   for ((tries = 0; tries < 600; tries++)); do
-    "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" && return
+    "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -U "$PG_ROLE" -d postgres && return
     kill -0 "$PG_PID" 2>/dev/null || break
     sleep 0.05
   done

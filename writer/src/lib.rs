@@ -1,1 +1,26 @@
+//! The writer: Kinto's HTTP API, review, signing, publication.
+//!
+//! The way of a request: [`service`] takes it from the socket, [`routes`] says what it addresses,
+//! [`dispatch`] plans it, locks and runs it in one transaction; [`operations`] do what one
+//! request asks for, [`pipeline`] what follows from it, and [`store`] holds the SQL.
 
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod authn;
+pub mod authz;
+pub mod body;
+pub mod config;
+pub mod context;
+pub mod dispatch;
+pub mod locks;
+pub mod operations;
+pub mod pipeline;
+pub mod preconditions;
+pub mod routes;
+pub mod service;
+pub mod signer;
+pub mod signoff;
+pub mod store;
+
+pub use service::Writer;

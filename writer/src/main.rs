@@ -1,1 +1,201 @@
-fn main() {}
+//! `countersign-writer`: the command line.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use shared::{
+    config::Layers,
+    http::{serve, shutdown_signal},
+    store::migrate::{self, SchemaError},
+    telemetry,
+};
+use tokio::net::TcpListener;
+use writer::{
+    Writer,
+    app::App,
+    config::{Config, DEFAULTS},
+    signer,
+};
+
+/// The source of truth: Kinto's HTTP API, review, signing, publication.
+///
+/// Editors write in a workspace, reviewers approve, and each approval is signed and published in
+/// one transaction; `countersign-reader` serves what is published.
+#[derive(Parser)]
+#[command(name = "countersign-writer", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 PostgreSQL or the \
+    address is not available, or the schema is not the one expected; 78 the configuration is wrong.
+
+Every setting has a default (`config check` shows all), and can come from a file, or from the
+environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM or Ctrl-C.
+    Serve {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where to listen, instead of the setting `listen`.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+    },
+    /// Bring the database schema to this binary's version.
+    Migrate {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Make a P-384 key pair: private-key.pem and public-key.pem.
+    Keygen {
+        /// The directory to write to; existing keys are never overwritten.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the effective settings, secrets masked, or everything that is wrong with them.
+    Check {
+        /// TOML, or a Kinto INI by its extension.
+        file: PathBuf,
+    },
+}
+
+/// What ends a command, with its exit code.
+struct Failure(u8, String);
+
+impl Failure {
+    fn other(text: impl ToString) -> Self {
+        Self(1, text.to_string())
+    }
+
+    fn unavailable(text: impl ToString) -> Self {
+        Self(69, text.to_string())
+    }
+
+    fn configuration(text: impl ToString) -> Self {
+        Self(78, text.to_string())
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(code, text)) => {
+            eprintln!("countersign-writer: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve { config, listen } => serve_until_stopped(config.as_deref(), listen).await,
+        Command::Migrate { config } => migrate_schema(config.as_deref()).await,
+        Command::Keygen { out } => signer::generate(&out).map_err(Failure::other),
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            let mut layers = layers(Some(&file), None);
+            let config = Config::read(&mut layers).map_err(Failure::configuration)?;
+            layers.effective().iter().for_each(|line| println!("{line}"));
+            layers.warnings().iter().for_each(|line| eprintln!("warning: {line}"));
+            App::new(config).map(drop).map_err(Failure::configuration)
+        }
+        Command::Completions { shell } => {
+            let name = "countersign-writer";
+            clap_complete::generate(shell, &mut Cli::command(), name, &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn layers(file: Option<&Path>, listen: Option<SocketAddr>) -> Layers {
+    let mut layers = Layers::new(DEFAULTS);
+    if let Some(file) = file {
+        layers.file(file);
+    }
+    layers.environment(std::env::vars());
+    if let Some(listen) = listen {
+        layers.set("listen", listen.to_string());
+    }
+    layers
+}
+
+async fn serve_until_stopped(
+    file: Option<&Path>,
+    listen: Option<SocketAddr>,
+) -> Result<(), Failure> {
+    let config =
+        Config::read(&mut layers(file, listen)).map_err(Failure::configuration)?;
+    let logs = &config.telemetry;
+    telemetry::init(logs.format, &logs.filter)
+        .map_err(|problem| Failure::configuration(format!("log.level: {problem}")))?;
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if config.basicauth {
+        tracing::warn!("basicauth takes any user and password: for tests and development only");
+    }
+    let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
+    check_schema(&app).await?;
+
+    let listen = app.config.listen.clone();
+    let listener = TcpListener::bind(listen.address)
+        .await
+        .map_err(|error| Failure::unavailable(format!("{}: {error}", listen.address)))?;
+    let address = listener.local_addr().map_err(Failure::unavailable)?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "writer listens");
+    let metrics = app.metrics.http.clone();
+    serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal())
+        .await
+        .map_err(Failure::other)
+}
+
+/// A binary serves only the schema that it knows.
+async fn check_schema(app: &App) -> Result<(), Failure> {
+    let client = app.pool.get().await.map_err(|error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        Failure::unavailable(format!("PostgreSQL: {error} {}", source.unwrap_or_default()))
+    })?;
+    migrate::check(&client).await.map_err(Failure::unavailable)
+}
+
+async fn migrate_schema(file: Option<&Path>) -> Result<(), Failure> {
+    let config = Config::read(&mut layers(file, None)).map_err(Failure::configuration)?;
+    let (mut client, connection) =
+        tokio_postgres::connect(&config.migrate_url, tokio_postgres::NoTls)
+            .await
+            .map_err(|error| Failure::unavailable(SchemaError::from(error)))?;
+    let connection = tokio::spawn(connection);
+    let applied = migrate::migrate(&mut client).await.map_err(|error| match error {
+        SchemaError::Version { .. } | SchemaError::Changed(_) => Failure::unavailable(error),
+        SchemaError::Database(_) => Failure::other(error),
+    })?;
+    drop(client);
+    let _ = connection.await;
+    println!("schema version {}: {applied} migration(s) applied", migrate::VERSION);
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The command line, and what each command does first and last.
+
+use std::{io, path::PathBuf};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use shared::{http, telemetry};
+use tokio::net::TcpListener;
+
+use crate::{
+    app::App,
+    config::{Config, Mode},
+    verify, versions,
+};
+
+/// All went well.
+pub const OK: u8 = 0;
+/// Something did not verify.
+pub const FAILED: u8 = 1;
+/// The server, the database or the port is not available.
+pub const UNAVAILABLE: u8 = 69;
+/// The configuration has problems.
+pub const BAD_CONFIGURATION: u8 = 78;
+
+const AFTER_HELP: &str = "\
+Examples:
+  countersign-reader serve --config /etc/countersign/reader.toml
+      Serve the collections of changes.resources. Settings may also come from the environment:
+      COUNTERSIGN_STORAGE_URL=postgresql://countersign_reader@db/countersign
+  countersign-reader config check /etc/countersign/reader.toml
+      Print every setting with its origin, or all that is wrong.
+  countersign-reader verify https://rs.example.net/v1
+      Fetch everything that is published, as a client would, and check every signature.
+  countersign-reader completions bash > /etc/bash_completion.d/countersign-reader
+
+Exit codes:
+   0  all went well
+   1  something did not verify
+   2  the command line is wrong
+  69  the server, the database or the port is not available
+  78  the configuration is wrong; all problems are printed";
+
+/// Serves verified changesets from memory, behind a CDN.
+#[derive(Debug, Parser)]
+#[command(name = "countersign-reader", version, after_help = AFTER_HELP)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the published collections until SIGTERM or Ctrl-C.
+    ///
+    /// Starts without the database as well: it answers 503 until the first load, and serves what
+    /// it has loaded when the database goes away later.
+    Serve {
+        /// Settings: TOML, or a Kinto file when its name ends in .ini.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Address and port, instead of the setting `listen`.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<String>,
+    },
+    /// Check the signatures of everything that a server publishes.
+    Verify(verify::Options),
+    /// Print a completion script.
+    Completions {
+        /// The shell that will read it.
+        shell: Shell,
+    },
+    /// Look at settings without starting anything.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the effective settings and their origin, secrets masked; or all problems.
+    Check {
+        /// Settings: TOML, or a Kinto file when its name ends in .ini.
+        file: PathBuf,
+    },
+}
+
+/// Runs a command and returns the exit code.
+pub async fn run(arguments: Arguments, environment: impl Iterator<Item = (String, String)>) -> u8 {
+    match arguments.command {
+        Command::Serve { config, listen } => {
+            let mut layers = Config::layers(config.as_deref(), environment, listen.as_deref());
+            match Config::read(&mut layers) {
+                Ok(config) => serve(config, layers.warnings()).await,
+                Err(problems) => {
+                    eprintln!("{problems}");
+                    BAD_CONFIGURATION
+                }
+            }
+        }
+        Command::Verify(options) => verify::run(&options).await,
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "countersign-reader", &mut io::stdout());
+            OK
+        }
+        Command::Config(ConfigCommand::Check { file }) => {
+            let mut layers = Config::layers(Some(&file), environment, None);
+            let outcome = Config::read(&mut layers);
+            for warning in layers.warnings() {
+                eprintln!("warning: {warning}");
+            }
+            if let Err(problems) = outcome {
+                eprintln!("{problems}");
+                return BAD_CONFIGURATION;
+            }
+            layers.effective().iter().for_each(|line| println!("{line}"));
+            OK
+        }
+    }
+}
+
+async fn serve(config: Config, warnings: &[String]) -> u8 {
+    if let Err(problem) = telemetry::init(config.telemetry.format, &config.telemetry.filter) {
+        eprintln!("log.level: {problem}");
+        return BAD_CONFIGURATION;
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    warn_about_keys(&config);
+    let listen = config.listen.clone();
+    let app = match App::new(config) {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return BAD_CONFIGURATION;
+        }
+    };
+    let listener = match TcpListener::bind(listen.address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, address = %listen.address, "cannot listen");
+            return UNAVAILABLE;
+        }
+    };
+    tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let follower = tokio::spawn(versions::follow(app.clone()));
+    let metrics = app.metrics.http.clone();
+    let served = http::serve(listener, app, listen.limits, metrics, http::shutdown_signal()).await;
+    follower.abort();
+    if let Err(error) = served {
+        tracing::error!(%error, "stopped");
+        return UNAVAILABLE;
+    }
+    OK
+}
+
+fn warn_about_keys(config: &Config) {
+    let rules = &config.signature;
+    if rules.mode == Mode::Off {
+        tracing::warn!("signature.verify is off: what the database holds is served unchecked");
+    } else if rules.keys.is_empty() {
+        tracing::warn!(
+            "signature.public_keys is empty: the key beside each signature is used, which finds \
+             damage and no forgery"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

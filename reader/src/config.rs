@@ -1,0 +1,353 @@
+//! The reader's settings. `defaults.toml` lists them with their meaning.
+
+use std::{path::Path, time::Duration};
+
+use shared::{
+    config::{Database, Layers, Listen, Monitored, Problems, RecordCache, Telemetry},
+    signature::PublicKey,
+};
+
+/// Every setting with its default and a comment.
+pub const DEFAULTS: &str = include_str!("../defaults.toml");
+
+/// Keys of Kinto that mean nothing here, so that one Kinto file can serve both services.
+const KINTO_KEYS: &[&str] = &[
+    "batch_max_requests",
+    "bucket_create_principals",
+    "error_info_link",
+    "explicit_permissions",
+    "heartbeat_timeout_seconds",
+    "includes",
+    "initialization_sequence",
+    "logger",
+    "paginate_by",
+    "project_version",
+    "readonly",
+    "storage_backend",
+    "storage_max_fetch_size",
+    "storage_max_backlog",
+    "storage_max_overflow",
+    "storage_pool_recycle",
+    "storage_poolclass",
+    "storage_strict_json",
+    "trailing_slash_redirect_enabled",
+    "userid_hmac_secret",
+];
+
+/// Beginnings of such keys.
+const KINTO_PREFIXES: &[&str] = &[
+    "account_",
+    "accounts.",
+    "attachment.",
+    "basicauth.",
+    "bucket_write_",
+    "cache_",
+    "cors_",
+    "default_bucket.",
+    "emailer.",
+    "event_listeners",
+    "eos",
+    "history.",
+    "admin.",
+    "listeners.",
+    "mail.",
+    "metrics_",
+    "multiauth.",
+    "newrelic_",
+    "oidc.",
+    "openid.",
+    "permission_",
+    "permissions_",
+    "profiler_",
+    "prometheus.",
+    "push_",
+    "pyramid.",
+    "quotas.",
+    "sentry_",
+    "signer.",
+    "slack.",
+    "statsd_",
+    "version_prefix_",
+];
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address, limits, request log.
+    pub listen: Listen,
+    /// How the database is reached.
+    pub database: Database,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// Which collections are published.
+    pub monitored: Monitored,
+    /// Redirects of the monitor.
+    pub redirects: Redirects,
+    /// What the service says about itself.
+    pub site: Site,
+    /// Lifetimes of changesets at caches.
+    pub lifetimes: RecordCache,
+    /// What must hold before something is shown.
+    pub signature: SignatureRules,
+    /// How often the database is asked.
+    pub watermark: Pace,
+    /// Memory for prepared answers to `_since`.
+    pub delta_cache_bytes: u64,
+}
+
+/// Redirects of the monitor (`remote-settings.md` §3.4).
+#[derive(Debug, Clone)]
+pub struct Redirects {
+    /// Older `_since` are redirected; `None` disables that.
+    pub since_max_age_days: Option<u32>,
+    /// Their lifetime at caches; `None` for no header.
+    pub ttl: Option<u32>,
+    /// `scheme://host` that redirects name, or empty for relative ones.
+    pub root: String,
+}
+
+/// What the service says about itself.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Shown in the hello view.
+    pub project_name: String,
+    /// Shown in the hello view.
+    pub project_docs: String,
+    /// The public host, as configured; may be empty.
+    pub http_host: String,
+    /// `scheme://host` of the service, or empty.
+    pub root: String,
+    /// Seconds of the `Backoff` header.
+    pub backoff: Option<u64>,
+    /// Seconds of the `Retry-After` header.
+    pub retry_after: u64,
+    /// Lifetime of the hello view.
+    pub root_ttl: u32,
+}
+
+/// What happens with signatures that do not verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Not shown.
+    Enforce,
+    /// Shown, logged and counted.
+    Warn,
+    /// Not looked at.
+    Off,
+}
+
+/// What must hold before a collection is shown.
+#[derive(Debug, Clone)]
+pub struct SignatureRules {
+    /// What happens otherwise.
+    pub mode: Mode,
+    /// The keys that count; when empty, the one beside each signature.
+    pub keys: Vec<PublicKey>,
+    unsigned: Vec<String>,
+}
+
+impl SignatureRules {
+    /// Rules for tests and tools.
+    pub fn new(mode: Mode, keys: Vec<PublicKey>, unsigned: Vec<String>) -> Self {
+        Self { mode, keys, unsigned }
+    }
+
+    /// Whether the collection may be shown without any signature.
+    pub fn may_be_unsigned(&self, bucket: &str, collection: &str) -> bool {
+        let bucket_uri = format!("/buckets/{bucket}");
+        let uri = format!("{bucket_uri}/collections/{collection}");
+        self.unsigned.iter().any(|known| *known == bucket_uri || *known == uri)
+    }
+}
+
+/// How often the database is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two looks at the watermark.
+    pub poll: Duration,
+    /// Between two loads of everything.
+    pub recheck: Duration,
+}
+
+impl Config {
+    /// The layers: defaults, then `file`, the `environment`, and `listen` of the command line.
+    pub fn layers(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        listen: Option<&str>,
+    ) -> Layers {
+        let mut layers = Layers::new(DEFAULTS);
+        if let Some(file) = file {
+            layers.file(file);
+        }
+        layers.environment(environment);
+        if let Some(address) = listen {
+            layers.set("listen", address);
+        }
+        layers
+    }
+
+    /// Reads and checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
+        let site = Site::read(layers);
+        let config = Self {
+            listen: Listen::read(layers),
+            database: Database::read(layers),
+            telemetry: Telemetry::read(layers),
+            monitored: Monitored::read(layers),
+            redirects: Redirects::read(layers, &site),
+            site,
+            lifetimes: RecordCache::read(layers),
+            signature: SignatureRules::read(layers),
+            watermark: Pace {
+                poll: Duration::from_millis(layers.number(
+                    "watermark.poll_interval_ms",
+                    10,
+                    60_000,
+                )),
+                recheck: Duration::from_secs(layers.number(
+                    "watermark.recheck_interval_seconds",
+                    1,
+                    86_400,
+                )),
+            },
+            delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
+        };
+        if config.monitored.buckets().is_empty() {
+            layers.problem("changes.resources is empty: nothing would be published");
+        }
+        layers.ignore(|key| {
+            KINTO_KEYS.contains(&key) || KINTO_PREFIXES.iter().any(|start| key.starts_with(start))
+        });
+        layers.finish()?;
+        Ok(config)
+    }
+}
+
+impl Redirects {
+    fn read(layers: &mut Layers, site: &Site) -> Self {
+        // Negative numbers mean: disabled.
+        let mut signed = |key: &str| {
+            layers
+                .parsed::<i64>(key, "a whole number")
+                .and_then(|number| u32::try_from(number).ok())
+        };
+        let since_max_age_days = signed("changes.since_max_age_days");
+        let ttl = signed("changes.since_max_age_redirect_ttl_seconds");
+        let host = layers.text("changes.http_host");
+        let scheme = layers.text("http_scheme");
+        let root = if host.is_empty() { site.root.clone() } else { absolute(&scheme, &host) };
+        Self { since_max_age_days, ttl, root }
+    }
+}
+
+impl Site {
+    fn read(layers: &mut Layers) -> Self {
+        let http_host = layers.text("http_host");
+        let root_ttl = layers.number("root_cache_expires_seconds", 0, u64::from(u32::MAX));
+        Self {
+            project_name: layers.text("project_name"),
+            project_docs: layers.text("project_docs"),
+            root: absolute(&layers.text("http_scheme"), &http_host),
+            http_host,
+            backoff: layers.optional_number("backoff", 0, u64::from(u32::MAX)),
+            retry_after: layers.number("retry_after_seconds", 0, u64::from(u32::MAX)),
+            root_ttl: u32::try_from(root_ttl).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// `scheme://host`; some deployments have the scheme in `http_host`.
+fn absolute(scheme: &str, host: &str) -> String {
+    if host.is_empty() || host.contains("://") {
+        host.trim_end_matches('/').to_owned()
+    } else {
+        format!("{scheme}://{host}")
+    }
+}
+
+impl SignatureRules {
+    fn read(layers: &mut Layers) -> Self {
+        let modes = [("enforce", Mode::Enforce), ("warn", Mode::Warn), ("off", Mode::Off)];
+        let mode = layers.choice("signature.verify", &modes).unwrap_or(Mode::Enforce);
+        let mut keys = Vec::new();
+        for path in layers.lines("signature.public_keys") {
+            match read_key(Path::new(&path)) {
+                Ok(key) => keys.push(key),
+                Err(problem) => layers.problem(format!("signature.public_keys: {path}: {problem}")),
+            }
+        }
+        let unsigned = layers.words("signature.unsigned_resources");
+        for uri in &unsigned {
+            if !uri.starts_with("/buckets/") {
+                let expected = "should be a bucket or collection URI";
+                layers.problem(format!("signature.unsigned_resources: `{uri}` {expected}"));
+            }
+        }
+        Self { mode, keys, unsigned }
+    }
+}
+
+/// Reads one PEM public key.
+///
+/// # Errors
+///
+/// What is wrong with the file, as text.
+pub fn read_key(path: &Path) -> Result<PublicKey, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    PublicKey::from_pem(&pem).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str, ending: &str) -> (Layers, Result<Config, Problems>) {
+        let name = format!("reader-config-{}-{:p}.{ending}", std::process::id(), &raw const *file);
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, file).unwrap();
+        let mut layers = Config::layers(Some(&path), std::iter::empty(), None);
+        let config = Config::read(&mut layers);
+        std::fs::remove_file(path).unwrap();
+        (layers, config)
+    }
+
+    #[test]
+    fn every_default_is_a_setting_that_is_read() {
+        let mut layers = Config::layers(None, std::iter::empty(), None);
+        let problems = Config::read(&mut layers).unwrap_err();
+        let shown = layers.effective().len();
+
+        assert_eq!(problems.lines().len(), 2, "{problems}: URL and resources");
+        assert_eq!(shown, layers.keys(|_| true).len(), "a default nobody reads");
+    }
+
+    #[test]
+    fn a_kinto_file_of_a_writer_is_read_without_warnings() {
+        let (layers, config) = read(
+            "[app:main]\nkinto.storage_url = postgresql://r@h/d\nkinto.includes = kinto_signer\n\
+             kinto.changes.resources = /buckets/main\nkinto.signer.resources = /buckets/a\n\
+             kinto.changes.since_max_age_days = -1\nkinto.http_host = rs.example.net\n\
+             kinto.userid_hmac_secret = x\nkinto.permission_url = y\n",
+            "ini",
+        );
+        let config = config.unwrap();
+
+        assert_eq!(layers.warnings(), [""; 0]);
+        assert_eq!(config.redirects.since_max_age_days, None);
+        assert_eq!(config.redirects.root, "https://rs.example.net");
+    }
+
+    #[test]
+    fn a_writer_s_setting_in_our_own_format_is_a_problem() {
+        let file = "storage_url = 'postgresql://h/d'\n[changes]\nresources = '/buckets/a'\n\
+                    [writer]\nx = 1\n";
+        let (_, config) = read(file, "toml");
+
+        assert!(config.unwrap_err().to_string().contains("writer.x is not a setting"));
+    }
+}

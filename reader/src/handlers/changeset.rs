@@ -1,0 +1,87 @@
+//! What changed in a collection (`remote-settings.md` §3.3).
+
+use std::{sync::Arc, time::Duration};
+
+use http::{header::LAST_MODIFIED, request::Parts};
+use shared::{
+    error::ApiError,
+    http::{Query, Reply},
+    model::{Resource, Timestamp},
+    wire::{ChangesetQuery, is_stale, lifetime},
+};
+
+use super::{encoded, not_ready};
+use crate::{
+    app::App,
+    snapshot::{Collection, Published, accepted},
+};
+
+/// How long a client that knows more than we do waits for us to catch up: one poll, and a load.
+pub(super) const CATCH_UP: Duration = Duration::from_millis(250);
+/// A timestamp later than this after now is nothing that anybody published.
+const CLOCK_SKEW_MS: i64 = 60_000;
+
+/// Answers from memory: the database may be down by now.
+pub(super) async fn get(
+    app: &App,
+    bucket: &str,
+    id: &str,
+    head: &Parts,
+    now: Timestamp,
+) -> Result<Reply, ApiError> {
+    let mut found = find(app, bucket, id)?;
+    let query = ChangesetQuery::parse(&Query::parse(head.uri.query().unwrap_or_default())?)?;
+    if is_stale(&query.expected, found.timestamp) {
+        let has_it = |published: &Published| {
+            let good = published.get(bucket, id).and_then(|slot| slot.good.as_ref());
+            good.is_some_and(|good| !is_stale(&query.expected, good.timestamp))
+        };
+        catch_up(app, &query.expected, now, has_it).await;
+        found = find(app, bucket, id)?;
+    }
+    count_stale(app, &query.expected, found.timestamp);
+
+    let part = found.list.part(query.since, query.limit);
+    let body = app.deltas.body(&found, part, accepted(&head.headers)).await;
+    let reply = encoded(body).header_text(LAST_MODIFIED, &found.metadata_timestamp.http_date());
+    let policy = app.config.lifetimes.of(bucket, id);
+    Ok(match lifetime(&query.expected, found.timestamp, policy) {
+        None => reply,
+        Some(ttl) => reply.lifetime(ttl, now),
+    })
+}
+
+/// Waits for what the client expects, if that can be something that was just published.
+pub(super) async fn catch_up(
+    app: &App,
+    expected: &str,
+    now: Timestamp,
+    has_it: impl Fn(&Published) -> bool,
+) {
+    let latest = now.plus_millis(CLOCK_SKEW_MS);
+    if Timestamp::parse(expected).is_ok_and(|expected| expected <= latest) {
+        app.board.wait_for(has_it, CATCH_UP).await;
+    }
+}
+
+/// An answer older than expected, which a CDN must not keep for long (§3.8 rule 5).
+pub(super) fn count_stale(app: &App, expected: &str, served: Timestamp) {
+    if is_stale(expected, served) {
+        app.metrics.stale_reads.inc();
+    }
+}
+
+/// Private collections, and unknown ones of private buckets, are told apart from nothing.
+fn find(app: &App, bucket: &str, id: &str) -> Result<Arc<Collection>, ApiError> {
+    let published = app.board.published().ok_or_else(not_ready)?;
+    match published.get(bucket, id) {
+        Some(slot) if !slot.public => Err(ApiError::MissingAuth),
+        Some(slot) => slot.good.clone().ok_or_else(|| {
+            ApiError::backend("no state of this collection was good enough to be served")
+        }),
+        None if published.is_public_bucket(bucket) => {
+            Err(ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_owned() })
+        }
+        None => Err(ApiError::MissingAuth),
+    }
+}

@@ -1,0 +1,57 @@
+//! What load balancers, monitors and operators ask (Dockerflow).
+
+use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
+use serde_json::{Value, json};
+use shared::{http::Reply, model::Timestamp};
+
+use crate::app::App;
+
+/// The process answers.
+pub(super) fn lbheartbeat() -> Reply {
+    fresh(Reply::json(StatusCode::OK, &json!({})))
+}
+
+/// 200 as soon as there is something to serve: a lost database is told, and no reason to take the
+/// reader away from its clients.
+pub(super) fn heartbeat(app: &App, now: Timestamp) -> Reply {
+    let published = app.board.published();
+    let rejected: Vec<Value> = published
+        .iter()
+        .flat_map(|published| published.refused())
+        .map(|(bucket, collection, reason)| {
+            json!({"bucket": bucket, "collection": collection, "reason": reason.name()})
+        })
+        .collect();
+    let is_ready = published.is_some();
+    let body = json!({
+        "storage": app.board.is_reachable(),
+        "snapshots": is_ready,
+        "rejected": rejected,
+        "database_is_older": app.board.is_database_older(),
+        "snapshot_age_seconds": app.board.age_ms(now).map(|age| age / 1_000),
+        "watermark": published.map(|published| published.watermark),
+    });
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    fresh(Reply::json(status, &body))
+}
+
+/// Which build this is.
+pub(super) fn version(app: &App) -> Reply {
+    let body = json!({
+        "name": app.config.site.project_name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "source": env!("CARGO_PKG_REPOSITORY"),
+        "commit": option_env!("COUNTERSIGN_COMMIT"),
+        "build": option_env!("COUNTERSIGN_BUILD"),
+    });
+    fresh(Reply::json(StatusCode::OK, &body))
+}
+
+/// Prometheus' text format.
+pub(super) fn metrics(app: &App, now: Timestamp) -> Reply {
+    fresh(Reply::text(StatusCode::OK, app.metrics.render(app, now)))
+}
+
+fn fresh(reply: Reply) -> Reply {
+    reply.header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}

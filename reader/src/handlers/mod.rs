@@ -1,0 +1,59 @@
+//! The endpoints: one file each.
+
+mod changeset;
+mod health;
+mod hello;
+mod monitor;
+pub mod preflight;
+mod redirect;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, VARY},
+    request::Parts,
+};
+use shared::{error::ApiError, http::Reply, model::Timestamp};
+
+use crate::{app::App, routes::Route, snapshot::Encoding};
+
+/// Answers GET and HEAD.
+///
+/// # Errors
+///
+/// What the client reads.
+pub async fn answer(
+    app: &App,
+    route: &Route<'_>,
+    head: &Parts,
+    now: Timestamp,
+) -> Result<Reply, ApiError> {
+    match route {
+        Route::Hello => Ok(hello::get(app, head, now)),
+        Route::Monitor => monitor::get(app, head, now).await,
+        Route::Changeset { bucket, collection } => {
+            changeset::get(app, bucket, collection, head, now).await
+        }
+        Route::LbHeartbeat => Ok(health::lbheartbeat()),
+        Route::Heartbeat => Ok(health::heartbeat(app, now)),
+        Route::Version => Ok(health::version(app)),
+        Route::Metrics => Ok(health::metrics(app, now)),
+        Route::AddVersion => Ok(redirect::add_version(app, head)),
+        Route::DropSlash => Ok(redirect::drop_slash(app, head, now)),
+    }
+}
+
+/// A JSON body that is encoded already.
+fn encoded((body, encoding): (Bytes, Encoding)) -> Reply {
+    let reply = Reply::json_bytes(StatusCode::OK, body)
+        .header(VARY, HeaderValue::from_static("Accept-Encoding"));
+    match encoding {
+        Encoding::Identity => reply,
+        Encoding::Gzip => reply.header(CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+    }
+}
+
+/// Nothing was loaded yet.
+fn not_ready() -> ApiError {
+    ApiError::backend("nothing was loaded from the database yet")
+}

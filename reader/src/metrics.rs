@@ -1,0 +1,126 @@
+//! What operators watch.
+
+use std::sync::Arc;
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
+use shared::{
+    model::Timestamp,
+    telemetry::{self, HttpMetrics, PREFIX},
+};
+
+use crate::{app::App, snapshot::Reason};
+
+/// The reader's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests.
+    pub http: Arc<HttpMetrics>,
+    /// Answers older than the client expected.
+    pub stale_reads: IntCounter,
+    /// Answers to `_since` that were prepared already.
+    pub delta_hits: IntCounter,
+    /// Answers to `_since` that were not.
+    pub delta_misses: IntCounter,
+    /// Rounds of the follower that failed.
+    pub storage_errors: IntCounter,
+    rejected: IntCounterVec,
+    gauges: Gauges,
+}
+
+/// Read when they are asked for.
+#[derive(Debug)]
+struct Gauges {
+    up: Gauge,
+    lag: Gauge,
+    watermark: Gauge,
+    age: Gauge,
+    bytes: Gauge,
+    delta_bytes: Gauge,
+    collections: Gauge,
+    held_back: Gauge,
+    pool_size: Gauge,
+    pool_available: Gauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    ///
+    /// When a name is registered twice.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = telemetry::registry();
+        let rejected = IntCounterVec::new(
+            Opts::new(
+                format!("{PREFIX}_snapshot_rejected_total"),
+                "States of the database that were not good enough to be served.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(rejected.clone()))?;
+        for reason in [Reason::Unsigned, Reason::Signature, Reason::Older] {
+            rejected.with_label_values(&[reason.name()]);
+        }
+        let counter = |name, help| telemetry::counter(&registry, name, help);
+        Ok(Self {
+            http: Arc::new(HttpMetrics::new(&registry)?),
+            stale_reads: counter("stale_reads_total", "Answers older than the client expected.")?,
+            delta_hits: counter("delta_cache_hits_total", "Deltas that were prepared already.")?,
+            delta_misses: counter("delta_cache_misses_total", "Deltas that had to be prepared.")?,
+            storage_errors: counter("storage_errors_total", "Failed rounds of the follower.")?,
+            rejected,
+            gauges: Gauges::new(&registry)?,
+            registry,
+        })
+    }
+
+    /// Counts a state that is not served, or in doubt.
+    pub fn reject(&self, reason: Reason) {
+        self.rejected.with_label_values(&[reason.name()]).inc();
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self, app: &App, now: Timestamp) -> Vec<u8> {
+        self.gauges.update(app, now);
+        telemetry::render(&self.registry)
+    }
+}
+
+impl Gauges {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name, help| telemetry::gauge(registry, name, help);
+        Ok(Self {
+            up: gauge("storage_up", "1 while the database answers.")?,
+            lag: gauge("watermark_lag_seconds", "The database's watermark less the one served.")?,
+            watermark: gauge("watermark_timestamp_seconds", "The watermark served.")?,
+            age: gauge(
+                "snapshot_age_seconds",
+                "Time since the database confirmed what is served.",
+            )?,
+            bytes: gauge("snapshot_bytes", "Memory of the rendered changesets.")?,
+            delta_bytes: gauge("delta_cache_bytes", "Memory of the prepared deltas.")?,
+            collections: gauge("collections", "Published collections.")?,
+            held_back: gauge("collections_held_back", "Those whose present state is refused.")?,
+            pool_size: gauge("storage_pool_size", "Connections of the pool.")?,
+            pool_available: gauge("storage_pool_available", "Those that are idle.")?,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 is enough")]
+    fn update(&self, app: &App, now: Timestamp) {
+        let pool = app.pool.status();
+        self.up.set(f64::from(u8::from(app.board.is_reachable())));
+        self.lag.set(app.board.lag_ms() as f64 / 1_000.0);
+        self.age.set(app.board.age_ms(now).map_or(f64::NAN, |age| age as f64 / 1_000.0));
+        self.delta_bytes.set(app.deltas.bytes() as f64);
+        self.pool_size.set(pool.size as f64);
+        self.pool_available.set(pool.available as f64);
+        if let Some(published) = app.board.published() {
+            self.watermark.set(published.watermark.as_millis() as f64 / 1_000.0);
+            self.bytes.set(published.bytes() as f64);
+            self.collections.set(published.iter().count() as f64);
+            self.held_back.set(published.refused().count() as f64);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the follower puts what it loaded, and handlers take it from.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use shared::model::Timestamp;
+use tokio::{sync::watch, time::timeout};
+
+use super::Published;
+
+/// The present state, and how fresh it is.
+#[derive(Debug)]
+pub struct Board {
+    published: ArcSwapOption<Published>,
+    moves: watch::Sender<()>,
+    /// When the database last confirmed the state, in milliseconds; 0: never.
+    confirmed: AtomicI64,
+    /// The watermark that the database has, as last seen.
+    seen: AtomicI64,
+    reachable: AtomicBool,
+    older: AtomicBool,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            published: ArcSwapOption::empty(),
+            moves: watch::Sender::new(()),
+            confirmed: AtomicI64::new(0),
+            seen: AtomicI64::new(0),
+            reachable: AtomicBool::new(false),
+            older: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Board {
+    /// What is served now; `None` until the first load.
+    pub fn published(&self) -> Option<Arc<Published>> {
+        self.published.load_full()
+    }
+
+    /// Serves `published` from now on.
+    pub fn publish(&self, published: Published) {
+        self.published.store(Some(Arc::new(published)));
+        self.moves.send_replace(());
+    }
+
+    /// The database answered with this watermark.
+    pub fn saw(&self, watermark: Timestamp) {
+        self.seen.store(watermark.as_millis(), Ordering::Relaxed);
+        self.reachable.store(true, Ordering::Relaxed);
+    }
+
+    /// What is served is what the database has now.
+    pub fn confirm(&self, now: Timestamp) {
+        self.confirmed.store(now.as_millis(), Ordering::Relaxed);
+        self.older.store(false, Ordering::Relaxed);
+    }
+
+    /// The database is older than what was served. Whether this is news.
+    pub fn refuse_older(&self) -> bool {
+        !self.older.swap(true, Ordering::Relaxed)
+    }
+
+    /// The database did not answer. Whether this is news.
+    pub fn lost(&self) -> bool {
+        self.reachable.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the database answered lately.
+    pub fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database is older than what is served.
+    pub fn is_database_older(&self) -> bool {
+        self.older.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds since what is served was confirmed by the database.
+    pub fn age_ms(&self, now: Timestamp) -> Option<i64> {
+        let confirmed = self.confirmed.load(Ordering::Relaxed);
+        (confirmed > 0).then(|| (now.as_millis() - confirmed).max(0))
+    }
+
+    /// How much later the database's watermark is than the one that is served.
+    pub fn lag_ms(&self) -> i64 {
+        let served = self.published().map_or(0, |published| published.watermark.as_millis());
+        (self.seen.load(Ordering::Relaxed) - served).max(0)
+    }
+
+    /// Waits until what is served satisfies `is_there`, `at_most` so long.
+    pub async fn wait_for(&self, is_there: impl Fn(&Published) -> bool, at_most: Duration) {
+        let mut moves = self.moves.subscribe();
+        let arrival = async {
+            while !self.published().is_some_and(|published| is_there(&published)) {
+                if moves.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Late is no error: the answer says so by its lifetime.
+        let _ = timeout(at_most, arrival).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! What is served: verified and rendered before anybody asks, swapped by one atomic store.
+
+mod board;
+mod check;
+mod collection;
+mod encodings;
+mod list;
+mod monitor;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+pub use board::Board;
+pub use check::{check, entries};
+pub use collection::{Built, Collection, Source, build};
+pub use encodings::{Encoding, Encodings, accepted, gzip};
+pub use list::{Change, Draft, List, Part, head};
+pub use monitor::{Entry, Monitor};
+use shared::model::Timestamp;
+
+/// Why a state of the database is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no signature, and there should be.
+    Unsigned,
+    /// No signature verifies.
+    Signature,
+    /// Its timestamp is lower than the one already served.
+    Older,
+}
+
+impl Reason {
+    /// As the metrics and the heartbeat name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::Signature => "signature",
+            Self::Older => "older",
+        }
+    }
+}
+
+/// One published collection.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    /// What is served: the last state that was good, if there was one.
+    pub good: Option<Arc<Collection>>,
+    /// Why the database's present state is not served.
+    pub refused: Option<Reason>,
+    /// Whether everybody may read it.
+    pub public: bool,
+}
+
+/// Everything that is served at one moment.
+#[derive(Debug)]
+pub struct Published {
+    /// The watermark that it belongs to.
+    pub watermark: Timestamp,
+    /// The list of published collections.
+    pub monitor: Monitor,
+    collections: HashMap<String, HashMap<String, Slot>>,
+    public_buckets: HashSet<String>,
+}
+
+impl Published {
+    /// Puts a state together. `slots` are (bucket, collection, slot).
+    pub fn new(
+        watermark: Timestamp,
+        http_host: &str,
+        slots: Vec<(String, String, Slot)>,
+        public_buckets: Vec<String>,
+    ) -> Self {
+        let served = slots.iter().filter_map(|(bucket, collection, slot)| {
+            slot.good.as_ref().map(|good| Entry::new(http_host, bucket, collection, good.timestamp))
+        });
+        let monitor = Monitor::new(served.collect());
+        let mut collections: HashMap<String, HashMap<String, Slot>> = HashMap::new();
+        for (bucket, collection, slot) in slots {
+            collections.entry(bucket).or_default().insert(collection, slot);
+        }
+        let public_buckets = public_buckets.into_iter().collect();
+        Self { watermark, monitor, collections, public_buckets }
+    }
+
+    /// A collection.
+    pub fn get(&self, bucket: &str, collection: &str) -> Option<&Slot> {
+        self.collections.get(bucket)?.get(collection)
+    }
+
+    /// Whether everybody may know which collections the bucket has.
+    pub fn is_public_bucket(&self, bucket: &str) -> bool {
+        self.public_buckets.contains(bucket)
+    }
+
+    /// Every collection: bucket, id, slot.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Slot)> {
+        self.collections.iter().flat_map(|(bucket, collections)| {
+            collections.iter().map(|(id, slot)| (bucket.as_str(), id.as_str(), slot))
+        })
+    }
+
+    /// The collections whose present state is refused.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &str, Reason)> {
+        self.iter().filter_map(|(bucket, id, slot)| Some((bucket, id, slot.refused?)))
+    }
+
+    /// Memory that the rendered bodies take.
+    pub fn bytes(&self) -> usize {
+        let collections = self.iter().filter_map(|(_, _, slot)| slot.good.as_ref());
+        collections.map(|good| good.list.bytes()).sum::<usize>() + self.monitor.list.bytes()
+    }
+}

@@ -1,0 +1,284 @@
+//! Follows the publication watermark: loads, verifies and shows what changed.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use deadpool_postgres::{ClientWrapper, Object};
+use shared::{
+    error::ApiError,
+    model::Timestamp,
+    store::{
+        self, Tx, migrate,
+        published::{self, Version},
+    },
+};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    app::App,
+    snapshot::{Built, Collection, Published, Reason, Slot, Source, build},
+};
+
+/// Longest pause after a failure.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// What was refused is looked at again after this time.
+const RETRY_REFUSED: Duration = Duration::from_secs(2);
+/// Collections that are verified and rendered at once.
+const IN_FLIGHT: usize = 4;
+
+/// Loads what is published, for ever.
+pub async fn follow(app: App) {
+    let poll = app.config.watermark.poll;
+    let mut follower = Follower::new(app);
+    let mut pause = poll;
+    loop {
+        match follower.round().await {
+            Ok(()) => pause = poll,
+            Err(error) => {
+                follower.failed(&error);
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+        }
+        sleep(jittered(pause)).await;
+    }
+}
+
+/// Between three and five quarters of `pause`, so that readers do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 512;
+    let micros = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX / 1_024) / 1_024;
+    Duration::from_micros(micros * (768 + random))
+}
+
+struct Follower {
+    app: App,
+    is_schema_checked: bool,
+    loaded_at: Option<Instant>,
+    all_loaded_at: Option<Instant>,
+    /// Refusals and doubts that were logged already.
+    told: HashSet<(String, Timestamp, Timestamp, &'static str)>,
+}
+
+/// A collection on its way into the next state.
+struct Pending {
+    version: Version,
+    good: Option<Arc<Collection>>,
+    work: Work,
+}
+
+enum Work {
+    /// Nothing changed.
+    Keep,
+    /// Not looked at: its timestamp went backwards.
+    Older,
+    Build(JoinHandle<Result<Built, Reason>>),
+}
+
+impl Follower {
+    fn new(app: App) -> Self {
+        let told = HashSet::new();
+        Self { app, is_schema_checked: false, loaded_at: None, all_loaded_at: None, told }
+    }
+
+    fn failed(&mut self, error: &ApiError) {
+        self.app.metrics.storage_errors.inc();
+        let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        if self.app.board.lost() || self.loaded_at.is_none() {
+            tracing::warn!(%error, source, "the database is away; serving what is loaded");
+        }
+    }
+
+    /// Looks at the database once. A connection that failed is not used again.
+    async fn round(&mut self) -> Result<(), ApiError> {
+        let pool = self.app.pool.clone();
+        let mut client = pool.get().await?;
+        let outcome = self.look(&mut client).await;
+        if outcome.is_err() {
+            drop(Object::take(client));
+        }
+        outcome
+    }
+
+    async fn look(&mut self, client: &mut ClientWrapper) -> Result<(), ApiError> {
+        let settings = &self.app.config.database;
+        let (patience, longest) = (settings.connect_timeout, settings.statement_timeout * 10);
+        let watermark = timeout(patience, self.ask(client)).await.map_err(|_| late())??;
+        let served = self.app.board.published().map(|published| published.watermark);
+        if served.is_some_and(|served| watermark < served) {
+            self.refuse_older(watermark);
+        } else if served != Some(watermark) || self.is_due() {
+            timeout(longest, self.load(client)).await.map_err(|_| late())??;
+        } else {
+            self.app.board.confirm(Timestamp::now());
+        }
+        Ok(())
+    }
+
+    /// The watermark, after the schema was found to be ours.
+    async fn ask(&mut self, client: &mut ClientWrapper) -> Result<Timestamp, ApiError> {
+        if !self.is_schema_checked {
+            migrate::check(client).await.map_err(|error| ApiError::Backend(error.into()))?;
+            self.is_schema_checked = true;
+        }
+        let watermark = published::watermark(&**client).await?;
+        self.app.board.saw(watermark);
+        Ok(watermark)
+    }
+
+    /// Whether something must be loaded although the watermark stands still.
+    fn is_due(&self) -> bool {
+        let elapsed = |at: Option<Instant>| at.map_or(Duration::MAX, |at| at.elapsed());
+        let refused =
+            || self.app.board.published().is_some_and(|now| now.refused().next().is_some());
+        self.is_everything_due() || (elapsed(self.loaded_at) >= RETRY_REFUSED && refused())
+    }
+
+    fn is_everything_due(&self) -> bool {
+        let recheck = self.app.config.watermark.recheck;
+        self.all_loaded_at.is_none_or(|at| at.elapsed() >= recheck)
+    }
+
+    /// A standby that lags, or a database restored from a backup: what was served stays.
+    fn refuse_older(&self, watermark: Timestamp) {
+        self.app.metrics.reject(Reason::Older);
+        if self.app.board.refuse_older() {
+            tracing::error!(%watermark, "the database is older than what was served; it is ignored");
+        }
+    }
+
+    /// Loads what changed, or everything when that is due, in one snapshot.
+    async fn load(&mut self, client: &mut ClientWrapper) -> Result<(), ApiError> {
+        let everything = self.is_everything_due();
+        let old = self.app.board.published();
+        let buckets = self.app.config.monitored.buckets();
+        let tx = store::snapshot(client).await?;
+        let watermark = published::watermark(&*tx).await?;
+        if old.as_ref().is_some_and(|old| watermark < old.watermark) {
+            self.refuse_older(watermark);
+            return Ok(());
+        }
+        let public_buckets = published::public_buckets(&tx, &buckets).await?;
+        let mut versions = published::versions(&tx, &buckets).await?;
+        versions.retain(|v| self.app.config.monitored.contains(&v.bucket, &v.collection));
+        let mut slots = Vec::with_capacity(versions.len());
+        let mut pending = VecDeque::new();
+        for version in versions {
+            pending.push_back(self.start(&tx, version, old.as_deref(), everything).await?);
+            // So many unrendered collections are held in memory at once.
+            if pending.len() > IN_FLIGHT
+                && let Some(first) = pending.pop_front()
+            {
+                slots.push(self.finish(first).await);
+            }
+        }
+        tx.commit().await?;
+        for pending in pending {
+            slots.push(self.finish(pending).await);
+        }
+        let host = &self.app.config.site.http_host;
+        self.app.board.publish(Published::new(watermark, host, slots, public_buckets));
+        self.app.board.confirm(Timestamp::now());
+        self.loaded_at = Some(Instant::now());
+        if everything {
+            self.all_loaded_at = self.loaded_at;
+        }
+        Ok(())
+    }
+
+    /// Reads a collection if it has to be, and lets another thread verify and render it.
+    async fn start(
+        &self,
+        tx: &Tx<'_>,
+        version: Version,
+        old: Option<&Published>,
+        everything: bool,
+    ) -> Result<Pending, ApiError> {
+        let slot = old.and_then(|old| old.get(&version.bucket, &version.collection));
+        let good = slot.and_then(|slot| slot.good.clone());
+        let is_refused = slot.is_some_and(|slot| slot.refused.is_some());
+        let work = match &good {
+            Some(good) if version.timestamp < good.timestamp => Work::Older,
+            Some(good) if version.metadata_timestamp < good.metadata_timestamp => Work::Older,
+            Some(good) if !everything && !is_refused && is_same(good, &version) => Work::Keep,
+            _ => {
+                let (bucket, id) = (&version.bucket, &version.collection);
+                let metadata = published::metadata(tx, bucket, id).await?.unwrap_or_default();
+                let rows = published::records(tx, bucket, id).await?;
+                let source = Source { version: version.clone(), metadata, rows };
+                let (config, old) = (self.app.config.clone(), good.clone());
+                let build = move || build(source, &config.signature, old.as_ref());
+                Work::Build(spawn_blocking(build))
+            }
+        };
+        Ok(Pending { version, good, work })
+    }
+
+    async fn finish(&mut self, pending: Pending) -> (String, String, Slot) {
+        let Pending { version, good, work } = pending;
+        let (good, refused) = match work {
+            Work::Keep => (good, None),
+            Work::Older => (good, Some(Reason::Older)),
+            Work::Build(task) => match task.await {
+                Ok(Ok(built)) => {
+                    if let Some(doubt) = built.doubt {
+                        self.tell(&version, doubt, "is shown in spite of its signature");
+                    }
+                    (Some(built.collection), None)
+                }
+                Ok(Err(reason)) => (good, Some(reason)),
+                // A panic of ours: nothing of it may be shown.
+                Err(_) => (good, Some(Reason::Signature)),
+            },
+        };
+        if let Some(reason) = refused {
+            self.tell(&version, reason, "is not shown; its last good state is");
+        }
+        let slot = Slot { good, refused, public: version.public };
+        (version.bucket, version.collection, slot)
+    }
+
+    /// Counts every time, logs once.
+    fn tell(&mut self, version: &Version, reason: Reason, what: &str) {
+        self.app.metrics.reject(reason);
+        // What was told long ago may be told again: this must not grow for ever.
+        if self.told.len() > 10_000 {
+            self.told.clear();
+        }
+        let (bucket, collection) = (&version.bucket, &version.collection);
+        let (timestamp, metadata) = (version.timestamp, version.metadata_timestamp);
+        if self.told.insert((format!("{bucket}/{collection}"), timestamp, metadata, reason.name()))
+        {
+            tracing::error!(bucket, collection, reason = reason.name(), "a collection {what}");
+        }
+    }
+}
+
+fn is_same(good: &Collection, version: &Version) -> bool {
+    (good.timestamp, good.metadata_timestamp) == (version.timestamp, version.metadata_timestamp)
+}
+
+fn late() -> ApiError {
+    ApiError::backend("PostgreSQL does not answer in time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_varies_by_a_quarter() {
+        let pause = Duration::from_millis(200);
+
+        for _ in 0..100 {
+            let jittered = jittered(pause);
+            assert!(jittered > pause * 7 / 10 && jittered < pause * 13 / 10, "{jittered:?}");
+        }
+    }
+}

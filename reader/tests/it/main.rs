@@ -1,0 +1,11 @@
+//! The reader against a database server of its own: see `deploy/dev/with-postgres.sh`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+mod changeset;
+mod fixture;
+mod health;
+mod outage;
+mod roles;
+mod signatures;
+mod verify;

@@ -1,0 +1,142 @@
+//! What all requests share.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use deadpool_postgres::Pool;
+use prometheus::{Gauge, IntCounter, Registry};
+use shared::{
+    config::Problems,
+    error::ApiError,
+    store,
+    telemetry::{self, HttpMetrics},
+};
+
+use crate::{
+    config::Config,
+    signer::{LocalSigner, Signer},
+};
+
+/// Settings, connections, the signer and the metrics of one process.
+#[derive(Debug)]
+pub struct App {
+    /// Settings.
+    pub config: Config,
+    /// Connections.
+    pub pool: Pool,
+    /// Who signs.
+    pub signer: Signer,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The writer's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests.
+    pub http: Arc<HttpMetrics>,
+    /// Collections signed and published.
+    pub publications: IntCounter,
+    /// Transactions run again after a deadlock.
+    pub retries: IntCounter,
+    pool: BTreeMap<&'static str, Gauge>,
+}
+
+impl App {
+    /// Prepares everything; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// What of the configuration cannot be used: the signer's key.
+    pub fn new(config: Config) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let signer = signer(&config).unwrap_or_else(|problem| {
+            problems.add(problem);
+            Signer::None
+        });
+        let pool = store::pool(&config.database, "countersign-writer");
+        match (pool, Metrics::new()) {
+            (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
+                Ok(Self { config, pool, signer, metrics })
+            }
+            (pool, metrics) => {
+                if let Err(error) = pool {
+                    problems.add(format!("storage_url: {error}"));
+                }
+                if let Err(error) = metrics {
+                    problems.add(format!("metrics: {error}"));
+                }
+                Err(problems)
+            }
+        }
+    }
+
+    /// Whether PostgreSQL takes a write: a lock on the publication clock, rolled back.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when it does not.
+    pub async fn probe_storage(&self) -> Result<(), ApiError> {
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        let text = "insert into resource_timestamp values ('', '', '__heartbeat__', 0)";
+        tx.execute(text, &[]).await?;
+        tx.rollback().await?;
+        Ok(())
+    }
+}
+
+fn signer(config: &Config) -> Result<Signer, String> {
+    let Some(path) = &config.signer.private_key else { return Ok(Signer::None) };
+    let name = "signer.ecdsa.private_key";
+    let pem = std::fs::read_to_string(path)
+        .map_err(|error| format!("{name}: {}: {error}", path.display()))?;
+    LocalSigner::from_pem(&pem)
+        .map(Signer::Local)
+        .map_err(|problem| format!("{name}: {}: {problem}", path.display()))
+}
+
+impl Metrics {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = telemetry::registry();
+        let mut pool = BTreeMap::new();
+        for (name, help) in [
+            ("size", "Open connections to PostgreSQL."),
+            ("available", "Connections that nobody uses."),
+            ("waiting", "Requests that wait for a connection."),
+        ] {
+            pool.insert(name, telemetry::gauge(&registry, &format!("db_pool_{name}"), help)?);
+        }
+        Ok(Self {
+            http: Arc::new(HttpMetrics::new(&registry)?),
+            publications: telemetry::counter(
+                &registry,
+                "publications_total",
+                "Previews and destinations signed and written.",
+            )?,
+            retries: telemetry::counter(
+                &registry,
+                "transaction_retries_total",
+                "Transactions run again after a deadlock.",
+            )?,
+            registry,
+            pool,
+        })
+    }
+
+    /// The metrics as Prometheus reads them.
+    #[expect(clippy::cast_precision_loss, reason = "a pool has far fewer than 2^52 connections")]
+    pub fn render(&self, pool: &Pool) -> Vec<u8> {
+        let status = pool.status();
+        for (name, value) in [
+            ("size", status.size),
+            ("available", status.available),
+            ("waiting", status.waiting),
+        ] {
+            if let Some(gauge) = self.pool.get(name) {
+                gauge.set(value as f64);
+            }
+        }
+        telemetry::render(&self.registry)
+    }
+}

@@ -1,0 +1,186 @@
+//! May they do that here (`kinto-http-api.md` §4).
+
+use shared::{
+    error::ApiError,
+    model::{ListPath, ObjectPath, Permission, Resource, granting},
+};
+
+use crate::{config::Grant, context::Ctx, store::aces};
+
+/// What of a list the user may see or delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Visible {
+    /// All of it.
+    All,
+    /// Only these ids.
+    Only(Vec<String>),
+}
+
+/// 401 for anonymous requests, else 403.
+pub fn denied(ctx: &Ctx<'_>) -> ApiError {
+    if ctx.user.id.is_some() { ApiError::Forbidden } else { ApiError::MissingAuth }
+}
+
+/// Whether settings, the object's own entries or those of its parents grant `wanted`.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn may(
+    ctx: &mut Ctx<'_>,
+    wanted: Permission,
+    path: &ObjectPath,
+) -> Result<bool, ApiError> {
+    let by_settings: &[Grant] =
+        if wanted == Permission::Read { &[Grant::Read, Grant::Write] } else { &[Grant::Write] };
+    if settings_grant(ctx, path.resource(), by_settings) {
+        return Ok(true);
+    }
+    if let Some(parent) = path.list.parent()
+        && may_on_parent(ctx, wanted, &parent).await?
+    {
+        return Ok(true);
+    }
+    let own: Vec<_> =
+        granting(wanted, path).into_iter().filter(|(uri, _)| *uri == path.to_string()).collect();
+    aces::any(ctx.tx, path.bucket_id(), &own, &ctx.user.principals).await
+}
+
+/// Whether a right on the parent, or above, grants `wanted` on what is below. Asked once a
+/// request: a batch of writes to one collection costs one query.
+async fn may_on_parent(
+    ctx: &mut Ctx<'_>,
+    wanted: Permission,
+    parent: &ObjectPath,
+) -> Result<bool, ApiError> {
+    if ctx.has_grant(parent, wanted) {
+        return Ok(true);
+    }
+    let grants = granting(wanted, parent);
+    let granted = aces::any(ctx.tx, parent.bucket_id(), &grants, &ctx.user.principals).await?;
+    if granted {
+        ctx.remember_grant(parent.clone(), wanted);
+    }
+    Ok(granted)
+}
+
+/// Whether a single object may be read: rights to create below it let its attributes be seen, but
+/// not its list (§4.2).
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn may_read_object(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<bool, ApiError> {
+    if may(ctx, Permission::Read, path).await? {
+        return Ok(true);
+    }
+    let creating = own_rights(path.resource())
+        .iter()
+        .map(|permission| (path.to_string(), *permission))
+        .collect::<Vec<_>>();
+    aces::any(ctx.tx, path.bucket_id(), &creating, &ctx.user.principals).await
+}
+
+/// Whether the user may create objects in the list.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn may_create(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiError> {
+    let resource = list.resource();
+    let by_settings: &[Grant] = match resource {
+        // `bucket_write_principals` is about existing buckets (§4.8).
+        Resource::Bucket => &[Grant::Create],
+        Resource::Group | Resource::Collection | Resource::Record => {
+            &[Grant::Create, Grant::Write]
+        }
+    };
+    if settings_grant(ctx, resource, by_settings) {
+        return Ok(true);
+    }
+    match (list.parent(), Permission::to_create(resource)) {
+        (Some(parent), Some(wanted)) => may_on_parent(ctx, wanted, &parent).await,
+        _ => Ok(false),
+    }
+}
+
+/// What of the list the user may read (§4.4).
+///
+/// # Errors
+///
+/// 401 or 403 when nothing, and nothing may be created there either.
+pub async fn readable(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<Visible, ApiError> {
+    let rights: Vec<&str> = own_rights(list.resource()).iter().map(|right| right.name()).collect();
+    visible(ctx, list, Permission::Read, &rights).await
+}
+
+/// What of the list the user may delete.
+///
+/// # Errors
+///
+/// 401 or 403 as above.
+pub async fn deletable(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<Visible, ApiError> {
+    visible(ctx, list, Permission::Write, &[Permission::Write.name()]).await
+}
+
+async fn visible(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    wanted: Permission,
+    rights: &[&str],
+) -> Result<Visible, ApiError> {
+    let by_settings: &[Grant] =
+        if wanted == Permission::Read { &[Grant::Read] } else { &[Grant::Write] };
+    let by_write = list.resource() != Resource::Bucket
+        && settings_grant(ctx, list.resource(), &[Grant::Write]);
+    if by_write || settings_grant(ctx, list.resource(), by_settings) {
+        return Ok(Visible::All);
+    }
+    if let Some(parent) = list.parent()
+        && may_on_parent(ctx, wanted, &parent).await?
+    {
+        return Ok(Visible::All);
+    }
+    let ids = aces::shared_ids(ctx.tx, list, rights, &ctx.user.principals).await?;
+    if !ids.is_empty() || may_create(ctx, list).await? {
+        return Ok(Visible::Only(ids));
+    }
+    Err(denied(ctx))
+}
+
+/// Every right of an object's own list: each lets the object itself be seen.
+const fn own_rights(resource: Resource) -> &'static [Permission] {
+    Permission::of(resource)
+}
+
+/// A setting about the URL's own kind of object; it does not reach below (§4.8).
+pub fn settings_grant(ctx: &Ctx<'_>, resource: Resource, grants: &[Grant]) -> bool {
+    grants.iter().any(|grant| {
+        let principals = ctx.app.config.principals.get(&(resource, *grant));
+        principals.is_some_and(|list| list.iter().any(|principal| ctx.user.is(principal)))
+    })
+}
+
+/// Nobody writes previews and destinations but sign-off (D2).
+///
+/// # Errors
+///
+/// 401 or 403.
+pub fn refuse_signed(ctx: &Ctx<'_>, list: &ListPath, id: Option<&str>) -> Result<(), ApiError> {
+    let signer = &ctx.app.config.signer;
+    let resources = &signer.resources;
+    let signed = match (list, id) {
+        (ListPath::Buckets, Some(id)) => resources.is_signed_bucket(id),
+        (ListPath::Buckets, None) => false,
+        (ListPath::Groups(bucket), _) => resources.is_signed_bucket(bucket),
+        (ListPath::Collections(bucket), Some(id)) => {
+            resources.role(bucket, id) == Some(crate::signoff::Role::Signed)
+        }
+        (ListPath::Collections(bucket), None) => resources.is_signed_bucket(bucket),
+        (ListPath::Records(bucket, collection), _) => {
+            resources.role(bucket, collection) == Some(crate::signoff::Role::Signed)
+        }
+    };
+    let trusted = signer.destination_writers.iter().any(|principal| ctx.user.is(principal));
+    if signed && !trusted { Err(denied(ctx)) } else { Ok(()) }
+}

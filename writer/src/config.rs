@@ -1,0 +1,213 @@
+//! The writer's settings, typed and checked.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use shared::{
+    config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
+    model::Resource,
+};
+
+use crate::signoff::Resources;
+
+/// The compiled-in defaults, which are the operator's reference, too.
+pub const DEFAULTS: &str = include_str!("../defaults.toml");
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address and limits.
+    pub listen: Listen,
+    /// How PostgreSQL is reached.
+    pub database: Database,
+    /// How PostgreSQL is reached by `migrate`.
+    pub migrate_url: String,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// Names of the hello view.
+    pub project: Project,
+    /// Seconds in `Retry-After`.
+    pub retry_after: u64,
+    /// Seconds in `Backoff`, if any.
+    pub backoff: Option<u64>,
+    /// Most requests in a batch.
+    pub batch_max_requests: usize,
+    /// Whether whoever writes an object becomes a writer of it.
+    pub explicit_permissions: bool,
+    /// Whether HTTP Basic credentials make a user.
+    pub basicauth: bool,
+    /// Key of basicauth's user ids.
+    pub userid_hmac_secret: Secret,
+    /// `{resource}_{create,read,write}_principals`.
+    pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
+    /// What is published.
+    pub monitored: Monitored,
+    /// What is signed, and how.
+    pub signer: SignerSettings,
+    /// Settings that were given and mean nothing here.
+    pub warnings: Vec<String>,
+}
+
+/// A text that no log or debug output shows.
+#[derive(Clone, Default)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What a setting grants on all objects of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// Creating.
+    Create,
+    /// Reading.
+    Read,
+    /// Writing, which implies the others on existing objects.
+    Write,
+}
+
+/// Names and addresses shown to clients.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// `project_name`.
+    pub name: String,
+    /// `project_version`.
+    pub version: String,
+    /// `project_docs`.
+    pub docs: String,
+    /// `http_scheme`, where it replaces what the request says.
+    pub scheme: Option<String>,
+    /// `http_host`, likewise.
+    pub host: Option<String>,
+}
+
+/// Sign-off and signatures (`remote-settings.md` §1.1).
+#[derive(Debug, Clone)]
+pub struct SignerSettings {
+    /// Sources, previews and destinations.
+    pub resources: Resources,
+    /// PEM file of the local key.
+    pub private_key: Option<PathBuf>,
+    /// Who may write previews and destinations directly (D2).
+    pub destination_writers: Vec<String>,
+}
+
+const RESOURCES: [Resource; 4] =
+    [Resource::Bucket, Resource::Group, Resource::Collection, Resource::Record];
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    ///
+    /// Every problem at once.
+    pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
+        let database = Database::read(layers);
+        let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
+        let config = Self {
+            listen: Listen::read(layers),
+            database,
+            migrate_url,
+            telemetry: Telemetry::read(layers),
+            project: project(layers),
+            retry_after: layers.number("retry_after_seconds", 0, 86_400),
+            backoff: layers.optional_number("backoff", 0, 86_400),
+            batch_max_requests: usize::try_from(layers.number("batch_max_requests", 1, 100_000))
+                .unwrap_or(1),
+            explicit_permissions: layers.flag("explicit_permissions"),
+            basicauth: basicauth(layers),
+            userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
+            principals: principals(layers),
+            monitored: Monitored::read(layers),
+            signer: signer(layers),
+            warnings: Vec::new(),
+        };
+        layers.ignore(means_nothing_here);
+        layers.finish()?;
+        Ok(Self { warnings: layers.warnings().to_vec(), ..config })
+    }
+}
+
+fn project(layers: &mut Layers) -> Project {
+    Project {
+        name: layers.required("project_name", "a short name"),
+        version: layers
+            .optional("project_version")
+            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
+        docs: layers.text("project_docs"),
+        scheme: layers.optional("http_scheme"),
+        host: layers.optional("http_host"),
+    }
+}
+
+/// Other policies come with accounts and OpenID.
+fn basicauth(layers: &mut Layers) -> bool {
+    let policies = layers.words("multiauth.policies");
+    for policy in policies.iter().filter(|policy| *policy != "basicauth") {
+        layers.problem(format!("multiauth.policies: `{policy}` is not known; known is basicauth"));
+    }
+    !policies.is_empty()
+}
+
+fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
+    let mut principals = BTreeMap::new();
+    for resource in RESOURCES {
+        for (grant, name) in
+            [(Grant::Create, "create"), (Grant::Read, "read"), (Grant::Write, "write")]
+        {
+            let words = layers.words(&format!("{}_{name}_principals", resource.name()));
+            principals.insert((resource, grant), words);
+        }
+    }
+    principals
+}
+
+fn signer(layers: &mut Layers) -> SignerSettings {
+    let lines = layers.lines("signer.resources");
+    let mut resources = Resources::parse(&lines).unwrap_or_else(|problem| {
+        layers.problem(format!("signer.resources: {problem}"));
+        Resources::default()
+    });
+    let review = layers.flag("signer.to_review_enabled");
+    let mut overrides = BTreeMap::new();
+    let end = ".to_review_enabled";
+    for key in layers.keys(|key| key.starts_with("signer.") && key.ends_with(end)) {
+        let scope = key.trim_start_matches("signer.").trim_end_matches(end).to_owned();
+        if key != "signer.to_review_enabled" {
+            overrides.insert(scope, layers.flag(&key));
+        }
+    }
+    resources.set_review(review, overrides);
+    let backend = layers.text("signer.signer_backend");
+    let local = backend == "local_ecdsa"
+        || backend.ends_with(".backends.local_ecdsa")
+        || backend == "kinto_signer.signer.local_ecdsa";
+    if !local {
+        let known = "known is local_ecdsa";
+        layers.problem(format!("signer.signer_backend is `{backend}`: {known}"));
+    }
+    let private_key = layers.optional("signer.ecdsa.private_key").map(PathBuf::from);
+    if private_key.is_none() && !resources.is_empty() {
+        layers.problem(
+            "signer.ecdsa.private_key is not set: signer.resources cannot be signed \
+             (make a key with `countersign-writer keygen`)",
+        );
+    }
+    let destination_writers = layers.words("signer.destination_write_principals");
+    SignerSettings { resources, private_key, destination_writers }
+}
+
+/// Settings of Kinto about parts that do not exist here: its backends, its server's framework,
+/// and the reader's.
+fn means_nothing_here(key: &str) -> bool {
+    const PREFIXES: [&str; 8] = [
+        "storage_", "cache_", "permission_", "pyramid.", "event_listeners", "logging", "statsd_",
+        "newrelic_",
+    ];
+    key.contains("record_cache_")
+        || key.starts_with("changes.")
+        || key == "includes"
+        || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}

@@ -1,0 +1,402 @@
+//! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
+//! deadlock.
+
+use bytes::Bytes;
+use deadpool_postgres::ClientWrapper;
+use http::{HeaderMap, Method, StatusCode, header};
+use serde_json::{Map, Value, json, value::RawValue};
+use shared::{
+    error::{ApiError, Detail, Location},
+    http::Reply,
+    json,
+    model::{Timestamp, EVERYONE},
+    store,
+};
+
+use crate::{
+    app::App,
+    authn,
+    context::{Ctx, User},
+    locks::Plan,
+    operations::{self, Operation},
+    pipeline,
+    routes::{Parent, Route},
+    service::{self, ApiRequest},
+    store::memberships,
+};
+
+/// A transaction is run this often before a deadlock is told.
+const ATTEMPTS: usize = 4;
+
+/// Answers a request whose route is known.
+///
+/// # Errors
+///
+/// [`ApiError`]; nothing was written then.
+pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
+    match route {
+        Route::Hello => hello(app, request).await,
+        Route::Heartbeat => Ok(heartbeat(app).await),
+        Route::LoadBalancerHeartbeat => Ok(Reply::json(StatusCode::OK, &json!({}))),
+        Route::Version => Ok(version(app)),
+        Route::Metrics => {
+            let body = app.metrics.render(&app.pool);
+            Ok(Reply::text(StatusCode::OK, body))
+        }
+        Route::Batch => batch(app, request).await,
+        Route::List(_) | Route::Object(..) => {
+            let step = Step::new(app, route, request.clone());
+            let mut replies = transaction(app, &[step]).await?;
+            replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
+        }
+    }
+}
+
+async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
+    let mut user = User { id: None, principals: vec![EVERYONE.to_owned()] };
+    if let Some(id) = authn::user_id(&app.config, &request.headers) {
+        let mut client = app.pool.get().await?;
+        let tx = store::snapshot(&mut client).await?;
+        user.principals.extend([id.clone(), shared::model::AUTHENTICATED.to_owned()]);
+        user.principals.extend(memberships::groups_of(&tx, &id).await?);
+        user.id = Some(id);
+    }
+    Ok(operations::hello(app, &request.headers, &user))
+}
+
+/// One key a backend (§1.2.1).
+async fn heartbeat(app: &App) -> Reply {
+    let probe = tokio::time::timeout(std::time::Duration::from_secs(10), app.probe_storage());
+    let storage = matches!(probe.await, Ok(Ok(())));
+    let resources = &app.config.signer.resources;
+    let signer = resources.is_empty() || app.signer.sign(b"This is a heartbeat test.").is_ok();
+    let status =
+        if storage && signer { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({"storage": storage, "permission": storage, "cache": true, "signer": signer});
+    Reply::json(status, &body)
+}
+
+fn version(app: &App) -> Reply {
+    Reply::json(
+        StatusCode::OK,
+        &json!({
+            "name": app.config.project.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "source": env!("CARGO_PKG_REPOSITORY"),
+            "commit": option_env!("COUNTERSIGN_COMMIT").unwrap_or_default(),
+        }),
+    )
+}
+
+/// One request of a transaction: an operation, or what it was refused with beforehand.
+struct Step {
+    user_id: Option<String>,
+    operation: Result<Operation, ApiErrorSource>,
+}
+
+/// Refusals known from the URL alone; made anew for each attempt.
+enum ApiErrorSource {
+    /// The parent is malformed, and the method tells everybody.
+    Parent(Parent),
+    /// The parent is malformed, and only the authorized are told: nobody is (§2.4).
+    Denied,
+    /// The URL of a batch's request is wrong.
+    Url(String, Method),
+}
+
+impl ApiErrorSource {
+    fn error(&self, user_id: Option<&String>) -> ApiError {
+        match self {
+            Self::Parent(Parent::Malformed { resource, id, .. }) => {
+                ApiError::NoSuchParent { resource: *resource, id: id.clone() }
+            }
+            Self::Denied if user_id.is_some() => ApiError::Forbidden,
+            Self::Denied => ApiError::MissingAuth,
+            Self::Url(path, method) => Route::parse(path)
+                .and_then(|route| route.allow(method))
+                .err()
+                .unwrap_or(ApiError::NoSuchEndpoint),
+            Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+        }
+    }
+}
+
+impl Step {
+    fn new(app: &App, route: Route, request: ApiRequest) -> Self {
+        let user_id = authn::user_id(&app.config, &request.headers);
+        let (parent, id) = match route {
+            Route::List(parent) => (parent, None),
+            Route::Object(parent, id) => (parent, Some(id)),
+            _ => {
+                let source = ApiErrorSource::Url(request.path, request.method);
+                return Self { user_id, operation: Err(source) };
+            }
+        };
+        let tells_everybody = match request.method {
+            Method::POST | Method::PUT | Method::PATCH => true,
+            Method::DELETE => id.is_some(),
+            _ => false,
+        };
+        let operation = match parent {
+            Parent::Known(list) => {
+                Ok(Operation { method: request.method.clone(), list, id, request })
+            }
+            malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
+            Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
+        };
+        Self { user_id, operation }
+    }
+}
+
+type Replies = Vec<Result<Reply, ApiError>>;
+
+/// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
+/// refusal of the workflow, ends the whole.
+async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+    for attempt in 1.. {
+        match attempt_once(app, steps).await {
+            Err(error) if is_transient(&error) && attempt < ATTEMPTS => {
+                app.metrics.retries.inc();
+                tracing::warn!(attempt, "transaction runs again after a deadlock");
+            }
+            result => return result,
+        }
+    }
+    Err(ApiError::internal("a transaction was never run"))
+}
+
+async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+    let mut client = app.pool.get().await?;
+    let writes =
+        steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
+    let wrapper: &mut ClientWrapper = &mut client;
+    let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
+    let mut ctx = Ctx::new(app, &tx, Timestamp::now());
+    if writes {
+        let mut plan = Plan::default();
+        for operation in steps.iter().filter_map(|step| step.operation.as_ref().ok()) {
+            if operation.is_write() {
+                plan.add(app, &tx, operation).await?;
+            }
+        }
+        let publication = plan.publication && !plan.is_read_only();
+        ctx.clocks.lock(&tx, plan.lists, publication).await?;
+        // The locks may have been waited for: what is written now is stamped now.
+        ctx.now = Timestamp::now();
+    }
+    let replies = run_steps(&mut ctx, steps).await?;
+    if !ctx.changes.is_empty() {
+        pipeline::before_commit(&mut ctx).await?;
+        drop(ctx);
+        tx.commit().await?;
+    }
+    Ok(replies)
+}
+
+async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiError> {
+    let mut replies = Vec::with_capacity(steps.len());
+    for step in steps {
+        let operation = match &step.operation {
+            Ok(operation) => operation,
+            Err(source) => {
+                replies.push(Err(source.error(step.user_id.as_ref())));
+                continue;
+            }
+        };
+        ctx.become_user(step.user_id.clone()).await?;
+        let first = ctx.changes.len();
+        match operation.run(ctx).await {
+            Ok(mut outcome) => {
+                pipeline::after_operation(ctx, first, &mut outcome).await?;
+                replies.push(Ok(outcome.into_reply(ctx)));
+            }
+            Err(refusal) if refusal.is_clients_fault() => replies.push(Err(refusal)),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(replies)
+}
+
+/// Deadlock and serialisation failure: nothing was done, and a second try succeeds.
+fn is_transient(error: &ApiError) -> bool {
+    let ApiError::Backend(source) = error else { return false };
+    let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001"))
+}
+
+/// `POST /v1/batch` (`kinto-http-api.md` §6).
+async fn batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
+    let requests = parse_batch(app, request)?;
+    let mut steps = Vec::with_capacity(requests.len());
+    for request in &requests {
+        let step = match Route::parse(&request.path).and_then(|route| {
+            route.allow(&request.method)?;
+            Ok(route)
+        }) {
+            Ok(route) => Step::new(app, route, request.clone()),
+            Err(_) => Step {
+                user_id: None,
+                operation: Err(ApiErrorSource::Url(request.path.clone(), request.method.clone())),
+            },
+        };
+        steps.push(step);
+    }
+    let replies = transaction(app, &steps).await?;
+    let mut responses = Vec::with_capacity(replies.len());
+    for (request, reply) in requests.iter().zip(replies) {
+        let reply = reply.unwrap_or_else(|error| service::refuse(app, &error));
+        responses.push(entry(request, &reply)?);
+    }
+    Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
+}
+
+fn entry(request: &ApiRequest, reply: &Reply) -> Result<Value, ApiError> {
+    let headers: Map<String, Value> = reply
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((title(name.as_str()), value.to_str().ok()?.into())))
+        .collect();
+    let body = if request.method == Method::HEAD || reply.body.is_empty() {
+        json!("")
+    } else {
+        let raw: &RawValue = serde_json::from_slice(&reply.body)
+            .map_err(|error| ApiError::Internal(error.into()))?;
+        serde_json::from_str(raw.get()).map_err(|error| ApiError::Internal(error.into()))?
+    };
+    Ok(json!({
+        "status": reply.status.as_u16(),
+        "path": request.path,
+        "headers": headers,
+        "body": body,
+    }))
+}
+
+/// `last-modified` as people and Kinto write it: `Last-Modified`, and `ETag`.
+fn title(name: &str) -> String {
+    if name == "etag" {
+        return "ETag".to_owned();
+    }
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| {
+            first.to_uppercase().collect::<String>() + letters.as_str()
+        })
+    };
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+fn parse_batch(app: &App, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
+    let invalid =
+        |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
+    let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
+    let Value::Object(mut body) = body else {
+        return invalid("", "Should be a JSON object or an array".to_owned());
+    };
+    let defaults = match body.remove("defaults") {
+        None => Map::new(),
+        Some(Value::Object(defaults)) => defaults,
+        Some(_) => return invalid("defaults", "expected an object".to_owned()),
+    };
+    let Some(Value::Array(requests)) = body.remove("requests") else {
+        return invalid("requests", "Required".to_owned());
+    };
+    if let Some((name, _)) = body.iter().next() {
+        return invalid("", format!("Unrecognized keys in mapping: \"{name}\""));
+    }
+    let max = app.config.batch_max_requests;
+    if requests.len() > max {
+        return invalid("requests", format!("Number of requests is limited to {max}"));
+    }
+    let mut parsed = Vec::with_capacity(requests.len());
+    let mut problems = Vec::new();
+    for (index, value) in requests.into_iter().enumerate() {
+        match parse_step(request, &defaults, value) {
+            Ok(step) => parsed.push(step),
+            Err((name, text)) => {
+                let at = format!("requests.{index}{name}");
+                problems.push(Detail::new(Location::Body, &at, text));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ApiError::Invalid(problems));
+    }
+    if parsed.iter().any(|step| step.path.contains("/batch")) {
+        let text = "Recursive call on /batch endpoint is forbidden.";
+        return invalid("requests", text.to_owned());
+    }
+    Ok(parsed)
+}
+
+type Problem = (&'static str, String);
+
+fn parse_step(
+    parent: &ApiRequest,
+    defaults: &Map<String, Value>,
+    value: Value,
+) -> Result<ApiRequest, Problem> {
+    const METHODS: &str = "GET, HEAD, DELETE, TRACE, POST, PUT, PATCH";
+    let Value::Object(own) = value else { return Err(("", "expected an object".to_owned())) };
+    let mut merged = Value::Object(defaults.clone());
+    merge_deep(&mut merged, Value::Object(own));
+    let member = |name: &str| merged.get(name).filter(|value| !value.is_null());
+    let method = match member("method") {
+        None => Method::GET,
+        Some(Value::String(name)) if METHODS.split(", ").any(|known| known == name) => {
+            Method::from_bytes(name.as_bytes()).map_err(|error| (".method", error.to_string()))?
+        }
+        Some(other) => return Err((".method", format!("{other} is not one of {METHODS}"))),
+    };
+    let url = match member("path") {
+        Some(Value::String(path)) if path.starts_with('/') => path.clone(),
+        Some(_) => return Err((".path", "String does not match expected pattern".to_owned())),
+        None => return Err((".path", "Required".to_owned())),
+    };
+    let body = match member("body") {
+        None => Bytes::new(),
+        Some(Value::Object(body)) => Bytes::from(Value::Object(body.clone()).to_string()),
+        Some(other) => return Err((".body", format!("\"{other}\" is not a mapping type"))),
+    };
+    let headers = step_headers(parent, member("headers"), !body.is_empty())?;
+    let url = if url.starts_with("/v1") { url } else { format!("/v1{url}") };
+    let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+    // A trailing slash is redirected, and a redirect followed (§6.2.3).
+    let path = crate::routes::redirect(path).filter(|_| path != "/v1/").unwrap_or(path.to_owned());
+    Ok(ApiRequest { method, path, query_text: query.to_owned(), headers, body })
+}
+
+/// All headers of the batch, but for its length; a request's own go before (§6.2.1).
+fn step_headers(
+    parent: &ApiRequest,
+    own: Option<&Value>,
+    has_body: bool,
+) -> Result<HeaderMap, Problem> {
+    let mut headers = parent.headers.clone();
+    headers.remove(header::CONTENT_LENGTH);
+    for (name, value) in own.and_then(Value::as_object).into_iter().flatten() {
+        let name: http::HeaderName = name
+            .parse()
+            .map_err(|_| (".headers", format!("\"{name}\" is not the name of a header")))?;
+        let value = value
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or((".headers", format!("{{'{name}': {value}}} contains non string value")))?;
+        headers.insert(name, value);
+    }
+    if has_body {
+        let json = http::HeaderValue::from_static("application/json; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, json);
+    }
+    Ok(headers)
+}
+
+fn merge_deep(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (name, value) in from {
+                merge_deep(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}

@@ -1,0 +1,110 @@
+//! What a request may write: its locks, known before it runs.
+//!
+//! Taken in one order by everybody, they cannot deadlock. What cannot be foreseen (a list of
+//! buckets to delete) is locked when it is met; a deadlock is then possible, and retried.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use shared::{
+    error::ApiError,
+    model::{Id, ListPath},
+    store::Tx,
+};
+
+use crate::{
+    app::App,
+    context::is_published,
+    operations::Operation,
+    signoff::{Role, Triple},
+    store::clocks::{self, Lock},
+};
+
+/// The locks of some operations.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The lists that may change.
+    pub lists: BTreeSet<Lock>,
+    /// Whether something published may change.
+    pub publication: bool,
+}
+
+impl Plan {
+    /// Whether nothing is written.
+    pub fn is_read_only(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// Adds what `operation` may write.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn add(
+        &mut self,
+        app: &App,
+        tx: &Tx<'_>,
+        operation: &Operation,
+    ) -> Result<(), ApiError> {
+        let list = &operation.list;
+        let id = operation.id_hint();
+        self.lock(list);
+        self.publication |= id.as_deref().is_none_or(|id| is_published(app, list, id));
+        let resources = &app.config.signer.resources;
+        match list {
+            ListPath::Records(bucket, collection) => {
+                if resources.role(bucket, collection) == Some(Role::Source) {
+                    self.lock(&ListPath::Collections(bucket.clone()));
+                }
+            }
+            ListPath::Collections(bucket) => {
+                for id in ids(tx, operation, bucket).await? {
+                    self.collection(app, bucket, &id);
+                }
+            }
+            ListPath::Buckets if operation.method == Method::DELETE => {
+                if let Some(Ok(bucket)) = id.as_deref().map(Id::new) {
+                    self.bucket(app, tx, &bucket).await?;
+                }
+            }
+            ListPath::Buckets | ListPath::Groups(_) => {}
+        }
+        Ok(())
+    }
+
+    fn lock(&mut self, list: &ListPath) {
+        self.lists.insert(Lock(list.clone()));
+    }
+
+    fn collection(&mut self, app: &App, bucket: &Id, id: &Id) {
+        self.lock(&ListPath::Records(bucket.clone(), id.clone()));
+        let Some(triple) = app.config.signer.resources.of_source(bucket, id) else { return };
+        self.publication = true;
+        self.lock(&ListPath::Groups(bucket.clone()));
+        for target in triple.targets() {
+            self.lock(&Triple::records(target));
+            self.lock(&target.list);
+        }
+    }
+
+    async fn bucket(&mut self, app: &App, tx: &Tx<'_>, bucket: &Id) -> Result<(), ApiError> {
+        self.publication = true;
+        self.lock(&ListPath::Groups(bucket.clone()));
+        self.lock(&ListPath::Collections(bucket.clone()));
+        for id in clocks::collections_with_clock(tx, bucket).await? {
+            if let Ok(id) = Id::new(&id) {
+                self.collection(app, bucket, &id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The collections that the operation may be about.
+async fn ids(tx: &Tx<'_>, operation: &Operation, bucket: &Id) -> Result<Vec<Id>, ApiError> {
+    if operation.method == Method::DELETE && operation.id.is_none() {
+        let ids = clocks::collections_with_clock(tx, bucket).await?;
+        return Ok(ids.iter().filter_map(|id| Id::new(id).ok()).collect());
+    }
+    Ok(operation.id_hint().and_then(|id| Id::new(&id).ok()).into_iter().collect())
+}

@@ -1,0 +1,76 @@
+//! `POST` to a list (`kinto-http-api.md` §2.10).
+
+use http::StatusCode;
+use serde_json::Value;
+use shared::{
+    error::ApiError,
+    model::{Id, ListPath, Permission},
+};
+use uuid::Uuid;
+
+use super::{
+    Operation, Outcome, Write, check_content_type, checked_id, merge_problems, modified_meanwhile,
+    object_reply, require_bucket, require_collection, write,
+};
+use crate::{
+    authz,
+    body::ObjectBody,
+    context::Ctx,
+    preconditions::Preconditions,
+    store::{aces, objects},
+};
+
+pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Outcome, ApiError> {
+    let (list, request) = (&operation.list, &operation.request);
+    require_collection(ctx, list).await?;
+    check_content_type(request, &["application/json"])?;
+    if !authz::may_create(ctx, list).await? {
+        return Err(authz::denied(ctx));
+    }
+    let (conditions, body) = merge_problems(
+        Preconditions::parse(&request.headers),
+        ObjectBody::parse(&request.body, list.resource()),
+    )?;
+    let id = match body.data.as_ref().and_then(|data| data.get("id")) {
+        None => generate_id(list)?,
+        Some(Value::String(id)) => checked_id(id)?,
+        Some(_) => checked_id("")?,
+    };
+    authz::refuse_signed(ctx, list, Some(&id))?;
+    let path = list.object(id);
+    let Some(old) = objects::get(ctx.tx, &path).await? else {
+        require_bucket(ctx, list).await?;
+        if !conditions.allow_write(None) {
+            return Err(modified_meanwhile(None));
+        }
+        let posted = body.data.clone().unwrap_or_default();
+        let acl = body.permissions;
+        let data = body.data;
+        let new = Write { path, old: None, data, posted, acl, replace_all: true };
+        return write(ctx, new).await;
+    };
+    // Nothing is modified; whoever may not read it is not shown it (§2.10.2).
+    if !authz::may(ctx, Permission::Read, &path).await? {
+        return Err(authz::denied(ctx));
+    }
+    if !conditions.allow_write(Some(old.last_modified)) {
+        return Err(modified_meanwhile(Some(&old)));
+    }
+    let acl = aces::get(ctx.tx, &path).await?;
+    let reply = object_reply(ctx, StatusCode::OK, &old, &acl);
+    Ok(Outcome::Ready(reply.version(old.last_modified)))
+}
+
+/// A UUID for records, else eight letters and digits (§2.3.2).
+fn generate_id(list: &ListPath) -> Result<Id, ApiError> {
+    let uuid = Uuid::new_v4();
+    let text = match list {
+        ListPath::Records(..) => uuid.hyphenated().to_string(),
+        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) => {
+            const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyzABCDEFGH";
+            let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 31)]);
+            uuid.as_bytes().iter().take(6).chain(&uuid.as_bytes()[14..]).map(letter).collect()
+        }
+    };
+    Id::new(&text).map_err(|error| ApiError::Internal(error.into()))
+}

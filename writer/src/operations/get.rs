@@ -1,0 +1,50 @@
+//! `GET` and `HEAD` of an object (`kinto-http-api.md` §2.9.1).
+
+use http::StatusCode;
+use shared::{error::ApiError, model::Permission};
+
+use super::{
+    Operation, Outcome, checked_id, modified_meanwhile, no_such_object, not_cached, not_modified,
+    object_reply, require_collection,
+};
+use crate::{
+    authz,
+    context::Ctx,
+    preconditions::{Preconditions, Verdict},
+    store::{aces, objects},
+};
+
+pub(super) async fn get(
+    ctx: &mut Ctx<'_>,
+    operation: &Operation,
+    id: &str,
+) -> Result<Outcome, ApiError> {
+    let path = match checked_id(id) {
+        Ok(id) => operation.list.object(id),
+        Err(refusal) => {
+            // Whoever may not look there is not told that nothing can be there.
+            let readable = match operation.list.parent() {
+                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
+                None => false,
+            };
+            return Err(if readable { refusal } else { authz::denied(ctx) });
+        }
+    };
+    if !authz::may_read_object(ctx, &path).await? {
+        return Err(authz::denied(ctx));
+    }
+    require_collection(ctx, &operation.list).await?;
+    let conditions =
+        Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
+    let Some(object) = objects::get(ctx.tx, &path).await? else {
+        return Err(no_such_object(&path));
+    };
+    match conditions.for_read(object.last_modified) {
+        Verdict::NotModified => return Ok(not_modified(object.last_modified)),
+        Verdict::Failed => return Err(modified_meanwhile(Some(&object))),
+        Verdict::Proceed => {}
+    }
+    let acl = aces::get(ctx.tx, &path).await?;
+    let reply = object_reply(ctx, StatusCode::OK, &object, &acl);
+    Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
+}

@@ -1,0 +1,52 @@
+//! `GET /v1/` (`kinto-http-api.md` §1.1).
+
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+use shared::http::Reply;
+
+use crate::{app::App, context::User, service};
+
+/// The hello view: what this server is and can, and who the client is to it.
+pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
+    let (config, project) = (&app.config, &app.config.project);
+    let mut capabilities = json!({});
+    if config.basicauth {
+        capabilities["basicauth"] = json!({
+            "description": "Very basic authentication sessions. Not for production use.",
+            "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
+        });
+    }
+    let signer = &config.signer.resources;
+    if !signer.is_empty() {
+        capabilities["signer"] = json!({
+            "description":
+                "Digital signatures for integrity and authenticity of records.",
+            "url": "https://github.com/mozilla/remote-settings/tree/main/kinto-remote-settings",
+            "version": env!("CARGO_PKG_VERSION"),
+            "plugin_userid": crate::signoff::effects::PLUGIN_USER,
+            "group_check_enabled": true,
+            "to_review_enabled": signer.review_by_default(),
+            "editors_group": "{collection_id}-editors",
+            "reviewers_group": "{collection_id}-reviewers",
+            "resources": signer.shown(),
+        });
+    }
+    let mut body = json!({
+        "project_name": project.name,
+        "project_version": project.version,
+        "http_api_version": "1.23",
+        "project_docs": project.docs,
+        "url": format!("{}/v1/", service::origin(app, headers)),
+        "config": null,
+        "settings": {
+            "batch_max_requests": config.batch_max_requests,
+            "readonly": false,
+            "explicit_permissions": config.explicit_permissions,
+        },
+        "capabilities": capabilities,
+    });
+    if let Some(id) = &user.id {
+        body["user"] = json!({"id": id, "principals": user.principals});
+    }
+    Reply::json(StatusCode::OK, &body)
+}

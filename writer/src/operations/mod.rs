@@ -1,0 +1,346 @@
+//! What one request asks for: an operation is a value, so that it can be planned, put in a batch,
+//! and run again.
+
+mod create;
+mod delete;
+mod get;
+mod hello;
+mod list;
+mod patch;
+mod put;
+
+pub use hello::hello;
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+use shared::{
+    error::{ApiError, Detail, Location},
+    http::Reply,
+    model::{Id, ListPath, ObjectPath, Permission, Resource, Timestamp},
+};
+
+use crate::{
+    authz,
+    context::{Change, Ctx},
+    service::ApiRequest,
+    store::{
+        aces::{self, Acl},
+        memberships,
+        objects::{self, Object},
+    },
+};
+
+/// One request on a list or an object.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// What is to be done.
+    pub method: Method,
+    /// The list that is addressed, or that holds the object.
+    pub list: ListPath,
+    /// The object's id as sent, unchecked.
+    pub id: Option<String>,
+    /// The whole request.
+    pub request: ApiRequest,
+}
+
+/// What an operation results in.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A reply that is ready.
+    Ready(Reply),
+    /// An object that was written. What follows from the write may still change it.
+    Written {
+        /// 200 or 201.
+        status: StatusCode,
+        /// Which object.
+        path: ObjectPath,
+        /// As written.
+        object: Object,
+        /// Its access control list.
+        acl: Acl,
+    },
+}
+
+impl Operation {
+    /// Whether it may write.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    /// The id that will be written, as far as it can be known beforehand: from the URL, or from
+    /// the posted body.
+    pub fn id_hint(&self) -> Option<String> {
+        if self.id.is_some() || self.method != Method::POST {
+            return self.id.clone();
+        }
+        let body: Value = serde_json::from_slice(&self.request.body).ok()?;
+        body["data"]["id"].as_str().map(str::to_owned)
+    }
+
+    /// Runs the operation. A refusal has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`]: a refusal, or a failure that ends the whole request.
+    pub async fn run(&self, ctx: &mut Ctx<'_>) -> Result<Outcome, ApiError> {
+        match (&self.method, &self.id) {
+            (&Method::GET | &Method::HEAD, None) => list::list(ctx, self).await,
+            (&Method::GET | &Method::HEAD, Some(id)) => get::get(ctx, self, id).await,
+            (&Method::POST, None) => create::create(ctx, self).await,
+            (&Method::PUT, Some(id)) => put::put(ctx, self, id).await,
+            (&Method::PATCH, Some(id)) => patch::patch(ctx, self, id).await,
+            (&Method::DELETE, None) => delete::delete_list(ctx, self).await,
+            (&Method::DELETE, Some(id)) => delete::delete(ctx, self, id).await,
+            _ => Err(ApiError::internal("a method that the route does not allow")),
+        }
+    }
+}
+
+impl Outcome {
+    /// The reply, with the object's permissions when the user is one of its writers (§4.6).
+    pub fn into_reply(self, ctx: &Ctx<'_>) -> Reply {
+        match self {
+            Self::Ready(reply) => reply,
+            Self::Written { status, object, acl, .. } => {
+                object_reply(ctx, status, &object, &acl).version(object.last_modified)
+            }
+        }
+    }
+}
+
+/// `{"permissions": {…}, "data": {…}}`, permissions first (§0.1.2).
+fn object_reply(ctx: &Ctx<'_>, status: StatusCode, object: &Object, acl: &Acl) -> Reply {
+    #[derive(serde::Serialize)]
+    struct Body {
+        permissions: Value,
+        data: Value,
+    }
+    let writers = acl.get(Permission::Write.name());
+    let shown = writers.is_some_and(|list| list.iter().any(|principal| ctx.user.is(principal)));
+    let permissions = if shown { json!(acl) } else { json!({}) };
+    Reply::json(status, &Body { permissions, data: object.to_value() })
+}
+
+/// Reads are not to be kept by caches (§1.13.1).
+fn not_cached(reply: Reply) -> Reply {
+    reply.header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"))
+}
+
+/// 304: no body, no `Content-Type`, no `Cache-Control` (§2.7.2).
+fn not_modified(current: Timestamp) -> Outcome {
+    Outcome::Ready(Reply::empty(StatusCode::NOT_MODIFIED).version(current))
+}
+
+fn no_such_object(path: &ObjectPath) -> ApiError {
+    ApiError::NoSuchObject { resource: path.resource(), id: path.id.to_string() }
+}
+
+fn modified_meanwhile(existing: Option<&Object>) -> ApiError {
+    ApiError::ModifiedMeanwhile {
+        existing: existing.map(Object::to_value),
+        current: existing.map(|object| object.last_modified),
+    }
+}
+
+/// The id of an object's URL or body, checked after authorization (§2.3.3).
+fn checked_id(text: &str) -> Result<Id, ApiError> {
+    Id::new(text)
+        .map_err(|error| ApiError::Invalid(vec![Detail::whole(Location::Path, error.to_string())]))
+}
+
+/// Records need their collection: told to everybody, before authorization (§2.4).
+async fn require_collection(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<(), ApiError> {
+    if let (ListPath::Records(_, id), Some(parent)) = (list, list.parent())
+        && !ctx.collection_exists(&parent).await?
+    {
+        return Err(ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_string() });
+    }
+    Ok(())
+}
+
+/// A group or collection is never made in a bucket that does not exist, which a right from the
+/// settings would else allow (§2.4.1).
+async fn require_bucket(ctx: &Ctx<'_>, list: &ListPath) -> Result<(), ApiError> {
+    match (list, list.parent()) {
+        (ListPath::Groups(id) | ListPath::Collections(id), Some(parent)) => {
+            match objects::get(ctx.tx, &parent).await? {
+                Some(_) => Ok(()),
+                None => Err(ApiError::NoSuchParent {
+                    resource: Resource::Bucket,
+                    id: id.to_string(),
+                }),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An object to be written: what the client sent, checked.
+struct Write {
+    path: ObjectPath,
+    old: Option<Object>,
+    /// The members that will be stored; `None` keeps the old ones.
+    data: Option<Map<String, Value>>,
+    /// The members as posted.
+    posted: Map<String, Value>,
+    /// The rights to replace.
+    acl: Acl,
+    /// Whether rights that were not sent are emptied (PUT) or kept (PATCH).
+    replace_all: bool,
+}
+
+/// Writes an object with its permissions, its groups' members, and a new timestamp.
+async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
+    let Write { path, old, data, posted, acl, replace_all } = write;
+    let mut data =
+        data.or_else(|| old.as_ref().map(|old| old.data.clone())).unwrap_or_default();
+    data.remove("id");
+    let wanted = data.remove("last_modified").and_then(|value| value.as_i64());
+    let timestamp = assign_timestamp(ctx, &path, old.as_ref(), wanted).await?;
+    if let ListPath::Groups(bucket) = &path.list {
+        let members = data.get("members").and_then(Value::as_array);
+        let members: Vec<String> = members
+            .into_iter()
+            .flatten()
+            .filter_map(|member| member.as_str().map(str::to_owned))
+            .collect();
+        memberships::set(ctx.tx, bucket, &path.id, &members).await?;
+    }
+    let new = objects::put(ctx.tx, &path, timestamp, data).await?;
+    let acl = write_acl(ctx, &path, old.is_some(), acl, replace_all).await?;
+    if old.is_none() {
+        open_lists_below(ctx, &path).await?;
+    }
+    let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    ctx.changed(Change { path: path.clone(), old, new: Some(new.clone()), posted });
+    Ok(Outcome::Written { status, path, object: new, acl })
+}
+
+/// Rule of §2.8.4. A published object always takes the clock's next timestamp: one that a client
+/// chose could hide a change from others.
+async fn assign_timestamp(
+    ctx: &mut Ctx<'_>,
+    path: &ObjectPath,
+    old: Option<&Object>,
+    wanted: Option<i64>,
+) -> Result<Timestamp, ApiError> {
+    let list_time = ctx.clocks.hold(ctx.tx, &path.list).await?;
+    let wanted = wanted.map(Timestamp::from_millis).filter(|wanted| {
+        *wanted != list_time
+            && old.is_none_or(|old| *wanted > old.last_modified)
+            && !ctx.is_published(&path.list, &path.id)
+    });
+    match wanted {
+        None => ctx.next_timestamp(&path.list, &path.id).await,
+        Some(wanted) if wanted > list_time => {
+            ctx.clocks.advance(&path.list, wanted);
+            Ok(wanted)
+        }
+        Some(wanted) => {
+            if objects::timestamp_is_taken(ctx.tx, path, wanted).await? {
+                return Err(ApiError::Constraint);
+            }
+            Ok(wanted)
+        }
+    }
+}
+
+/// Replaces what was sent and, with `explicit_permissions`, makes the user a writer (§2.10.5-6).
+async fn write_acl(
+    ctx: &mut Ctx<'_>,
+    path: &ObjectPath,
+    existed: bool,
+    mut acl: Acl,
+    replace_all: bool,
+) -> Result<Acl, ApiError> {
+    if replace_all && !acl.is_empty() {
+        for permission in Permission::of(path.resource()) {
+            acl.entry(permission.name()).or_default();
+        }
+    }
+    let mut stored = if existed { aces::get(ctx.tx, path).await? } else { Acl::new() };
+    if existed {
+        aces::replace(ctx.tx, path, &acl).await?;
+    } else {
+        for (permission, principals) in &acl {
+            aces::add(ctx.tx, path, permission, principals).await?;
+        }
+    }
+    for (permission, mut principals) in acl {
+        principals.sort();
+        principals.dedup();
+        stored.insert(permission, principals);
+    }
+    if ctx.app.config.explicit_permissions {
+        let user = ctx.user.name().to_owned();
+        let writers = stored.entry(Permission::Write.name()).or_default();
+        if !writers.contains(&user) {
+            aces::add(ctx.tx, path, Permission::Write.name(), std::slice::from_ref(&user)).await?;
+            writers.push(user);
+        }
+    }
+    stored.retain(|_, principals| !principals.is_empty());
+    Ok(stored)
+}
+
+async fn open_lists_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
+    match &path.list {
+        ListPath::Buckets => {
+            ctx.open_list(&ListPath::Collections(path.id.clone())).await?;
+            ctx.open_list(&ListPath::Groups(path.id.clone())).await
+        }
+        ListPath::Collections(bucket) => {
+            ctx.open_list(&ListPath::Records(bucket.clone(), path.id.clone())).await
+        }
+        ListPath::Groups(_) | ListPath::Records(..) => Ok(()),
+    }
+}
+
+/// A body's id must be the URL's (§2.3.5).
+fn check_same_id(data: Option<&Map<String, Value>>, id: &str) -> Result<(), ApiError> {
+    match data.and_then(|data| data.get("id")) {
+        Some(sent) if sent.as_str() != Some(id) => {
+            let text = "Object id does not match existing object";
+            Err(ApiError::invalid(Location::Body, "id", text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The body's kind must be one that the method reads (§1.12.2); none at all is fine.
+fn check_content_type(request: &ApiRequest, accepted: &[&str]) -> Result<(), ApiError> {
+    let Some(sent) = request.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind = sent.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
+    if kind.is_empty() || accepted.contains(&kind.to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    let list: Vec<String> = accepted.iter().map(|kind| format!("'{kind}'")).collect();
+    let text = format!("Content-Type header should be one of [{}]", list.join(", "));
+    Err(ApiError::UnsupportedMediaType(Detail::new(Location::Header, "Content-Type", text)))
+}
+
+/// Both header problems and body problems are told together (§0.4).
+fn merge_problems<A, B>(
+    a: Result<A, Vec<Detail>>,
+    b: Result<B, ApiError>,
+) -> Result<(A, B), ApiError> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(details), Err(ApiError::Invalid(more))) => {
+            Err(ApiError::Invalid(details.into_iter().chain(more).collect()))
+        }
+        (Err(details), _) => Err(ApiError::Invalid(details)),
+    }
+}
+
+/// Who may not create here is told so only after the object was found missing (§2.5.1).
+async fn missing(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<ApiError, ApiError> {
+    let readable = match path.list.parent() {
+        Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
+        None => {
+            let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
+            authz::settings_grant(ctx, Resource::Bucket, &grants)
+        }
+    };
+    Ok(if readable { no_such_object(path) } else { authz::denied(ctx) })
+}

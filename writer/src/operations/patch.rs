@@ -1,0 +1,128 @@
+//! `PATCH` of an object: shallow merge, or RFC 7396 (`kinto-http-api.md` §2.11).
+
+use http::header::CONTENT_TYPE;
+use serde_json::{Map, Value};
+use shared::{
+    error::{ApiError, Location},
+    model::Permission,
+};
+
+use super::{
+    Operation, Outcome, Write, check_content_type, check_same_id, checked_id, merge_problems,
+    missing, modified_meanwhile, require_collection, write,
+};
+use crate::{
+    authz, body::ObjectBody, context::Ctx, preconditions::Preconditions, service::ApiRequest,
+    store::objects,
+};
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+pub(super) async fn patch(
+    ctx: &mut Ctx<'_>,
+    operation: &Operation,
+    id: &str,
+) -> Result<Outcome, ApiError> {
+    let (list, request) = (&operation.list, &operation.request);
+    require_collection(ctx, list).await?;
+    check_content_type(request, &["application/json", MERGE_PATCH])?;
+    let path = match checked_id(id) {
+        Ok(id) => list.object(id),
+        Err(refusal) => {
+            let readable = match list.parent() {
+                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
+                None => false,
+            };
+            return Err(if readable { refusal } else { authz::denied(ctx) });
+        }
+    };
+    let Some(old) = objects::get(ctx.tx, &path).await? else {
+        return Err(missing(ctx, &path).await?);
+    };
+    if !authz::may(ctx, Permission::Write, &path).await? {
+        return Err(authz::denied(ctx));
+    }
+    authz::refuse_signed(ctx, list, Some(id))?;
+    let (conditions, body) = merge_problems(
+        Preconditions::parse(&request.headers),
+        ObjectBody::parse(&request.body, list.resource()),
+    )?;
+    if !conditions.allow_write(Some(old.last_modified)) {
+        return Err(modified_meanwhile(Some(&old)));
+    }
+    if body.data.is_none() && !body.has_permissions {
+        let text = "Provide at least one of data or permissions";
+        return Err(ApiError::invalid(Location::Body, "data", text));
+    }
+    check_same_id(body.data.as_ref(), id)?;
+    let mut posted = body.data.unwrap_or_default();
+    forget_default_members(&mut posted, request);
+    let data = Some(merge(&old.data, &posted, is_merge_patch(request)));
+    let acl = body.permissions;
+    write(ctx, Write { path, old: Some(old), data, posted, acl, replace_all: false }).await
+}
+
+/// A group's `members` default to none in a PUT; a PATCH that does not mention them keeps them.
+fn forget_default_members(posted: &mut Map<String, Value>, request: &ApiRequest) {
+    let sent: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    if sent["data"].get("members").is_none() {
+        posted.remove("members");
+    }
+}
+
+fn is_merge_patch(request: &ApiRequest) -> bool {
+    let kind = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(MERGE_PATCH))
+}
+
+fn merge(old: &Map<String, Value>, patch: &Map<String, Value>, deep: bool) -> Map<String, Value> {
+    let mut merged = old.clone();
+    for (name, value) in patch {
+        match value {
+            Value::Null if deep => {
+                merged.remove(name);
+            }
+            Value::Object(inner) if deep => {
+                // Patched over a scalar, an object replaces it (RFC 7396; the reference fails).
+                let empty = Map::new();
+                let below = merged.get(name).and_then(Value::as_object).unwrap_or(&empty);
+                let value = Value::Object(merge(below, inner, true));
+                merged.insert(name.clone(), value);
+            }
+            _ => {
+                merged.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn merged(old: &Value, patch: &Value, deep: bool) -> Value {
+        let (old, patch) = (old.as_object().unwrap(), patch.as_object().unwrap());
+        Value::Object(merge(old, patch, deep))
+    }
+
+    #[test]
+    fn a_plain_patch_is_shallow_and_keeps_nulls() {
+        let old = json!({"a": {"x": 1}, "b": 2});
+
+        let new = merged(&old, &json!({"a": {"y": 2}, "c": null}), false);
+
+        assert_eq!(new, json!({"a": {"y": 2}, "b": 2, "c": null}));
+    }
+
+    #[test]
+    fn a_merge_patch_is_deep_and_removes_nulls() {
+        let old = json!({"a": {"x": 1, "z": 3}, "b": 2, "kept": null});
+
+        let new = merged(&old, &json!({"a": {"x": null, "y": 2}, "b": {"n": null}}), true);
+
+        assert_eq!(new, json!({"a": {"y": 2, "z": 3}, "b": {}, "kept": null}));
+    }
+}

@@ -1,0 +1,53 @@
+//! What a change entails: the order of this file is the order of things.
+//!
+//! After each operation, sign-off: a batch is judged in sequence, each request on the state that
+//! the former ones left (D1). Once before the commit, the clocks. Quotas, history and the outbox
+//! will be lines here.
+
+use shared::error::ApiError;
+
+use crate::{
+    context::Ctx,
+    operations::Outcome,
+    signoff::effects,
+    store::{aces, objects},
+};
+
+/// Draws the consequences of the changes from the `first` on.
+///
+/// # Errors
+///
+/// A refusal of the workflow, which ends the whole request.
+pub async fn after_operation(
+    ctx: &mut Ctx<'_>,
+    first: usize,
+    outcome: &mut Outcome,
+) -> Result<(), ApiError> {
+    let changes = ctx.changes[first..].to_vec();
+    let mut moved = false;
+    for change in &changes {
+        moved |= effects::after_change(ctx, change).await?;
+    }
+    // The client sees the final state, and its `ETag`, not the command that it sent (D12).
+    if moved && let Outcome::Written { path, object, acl, .. } = outcome {
+        if let Some(now) = objects::get(ctx.tx, path).await? {
+            *object = now;
+        }
+        *acl = aces::get(ctx.tx, path).await?;
+    }
+    Ok(())
+}
+
+/// The last steps of a transaction.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn before_commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    let published =
+        ctx.changes.iter().any(|change| ctx.is_published(&change.path.list, &change.path.id));
+    if published {
+        ctx.clocks.touch_publication(ctx.tx, ctx.now).await?;
+    }
+    ctx.clocks.store(ctx.tx).await
+}

@@ -1,0 +1,158 @@
+//! Signing with a P-384 key from a file (`remote-settings.md` §2.5).
+
+use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ecdsa::signature::Signer as _;
+use p384::{
+    SecretKey,
+    ecdsa::{Signature, SigningKey},
+    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding},
+};
+use shared::{
+    canonical::PREFIX,
+    signature::{ContentSignature, MODE, PublicKey},
+};
+
+/// A key of our own. Signatures are deterministic (RFC 6979).
+pub struct LocalSigner {
+    key: SigningKey,
+    public: PublicKey,
+    public_base64: String,
+}
+
+impl std::fmt::Debug for LocalSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalSigner").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+impl LocalSigner {
+    /// From a PEM text: SEC1 or PKCS#8.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, as text.
+    pub fn from_pem(pem: &str) -> Result<Self, String> {
+        let secret = SecretKey::from_pkcs8_pem(pem)
+            .ok()
+            .or_else(|| SecretKey::from_sec1_pem(pem).ok())
+            .ok_or("not a P-384 private key in PEM (SEC1 or PKCS#8)")?;
+        let spki = secret
+            .public_key()
+            .to_public_key_der()
+            .map_err(|error| format!("its public key: {error}"))?;
+        Ok(Self {
+            key: SigningKey::from(&secret),
+            public: PublicKey::from_spki_der(spki.as_bytes()).map_err(|error| error.to_string())?,
+            public_base64: STANDARD.encode(spki.as_bytes()),
+        })
+    }
+
+    /// Signs a canonical document; the prefix is added here.
+    pub fn sign(&self, document: &[u8]) -> ContentSignature {
+        let signature: Signature = self.key.sign(&[PREFIX, document].concat());
+        ContentSignature {
+            signature: URL_SAFE_NO_PAD.encode(signature.to_bytes()),
+            x5u: String::new(),
+            mode: MODE.to_owned(),
+            public_key: Some(self.public_base64.clone()),
+            kind: None,
+            signer_id: None,
+            reference: None,
+        }
+    }
+
+    /// The key that verifies.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+}
+
+/// Makes a key pair: `private-key.pem` (PKCS#8, mode 600) and `public-key.pem` in `directory`.
+///
+/// # Errors
+///
+/// What failed; an existing key is never overwritten.
+pub fn generate(directory: &Path) -> Result<(), String> {
+    let secret = random_key()?;
+    let private = secret.to_pkcs8_pem(LineEnding::LF).map_err(|error| error.to_string())?;
+    let public = secret
+        .public_key()
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(|error| error.to_string())?;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    create(&directory.join("private-key.pem"), private.as_bytes(), 0o600)?;
+    create(&directory.join("public-key.pem"), public.as_bytes(), 0o644)
+}
+
+/// A scalar is out of range once in 2^190 times; then another one is drawn.
+fn random_key() -> Result<SecretKey, String> {
+    let random = SystemRandom::new();
+    loop {
+        let mut bytes = zeroize::Zeroizing::new([0; 48]);
+        random.fill(bytes.as_mut()).map_err(|_| "the system has no randomness")?;
+        if let Ok(key) = SecretKey::from_slice(bytes.as_ref()) {
+            return Ok(key);
+        }
+    }
+}
+
+fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(content))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn vectors() -> Value {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/vectors/signatures.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn signatures_are_those_of_the_vectors() {
+        let vectors = vectors();
+        for vector in vectors["signatures"].as_array().unwrap() {
+            let key = &vectors["keys"][vector["key"].as_str().unwrap()];
+            for form in ["private_key_sec1_pem", "private_key_pkcs8_pem"] {
+                let signer = LocalSigner::from_pem(key[form].as_str().unwrap()).unwrap();
+                let document = vector["canonical"].as_str().unwrap().as_bytes();
+
+                let signature = signer.sign(document);
+
+                assert_eq!(signature.signature, vector["signature_rfc6979"].as_str().unwrap());
+                assert_eq!(signature.public_key.as_deref(), key["public_key_b64"].as_str());
+                assert_eq!(signature.verify(signer.public_key(), document), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_key_signs_and_an_old_one_is_never_overwritten() {
+        let directory = std::env::temp_dir().join(format!("keygen-{}", std::process::id()));
+
+        generate(&directory).unwrap();
+
+        let private = std::fs::read_to_string(directory.join("private-key.pem")).unwrap();
+        let public = std::fs::read(directory.join("public-key.pem")).unwrap();
+        let signer = LocalSigner::from_pem(&private).unwrap();
+        assert_eq!(*signer.public_key(), PublicKey::from_pem(&public).unwrap());
+        assert!(generate(&directory).unwrap_err().contains("exists"));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,12 @@
+//! Review and publication: edit, request, approve, sign.
+//!
+//! [`transition`] and [`Resources`] are pure; [`effects`] carries out what they decide.
+
+pub mod effects;
+pub mod guards;
+mod publish;
+mod resources;
+mod transition;
+
+pub use resources::{Resources, Role, Triple};
+pub use transition::{Actor, Command, Effect, Refusal, Status, transition};

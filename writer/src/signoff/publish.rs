@@ -1,0 +1,132 @@
+//! From source to target: difference, records, signature, in the transaction of the request.
+
+use serde_json::{Map, Value, json};
+use shared::{
+    canonical,
+    error::ApiError,
+    model::{EVERYONE, ObjectPath, Permission},
+};
+
+use super::Triple;
+use crate::{
+    context::Ctx,
+    store::{
+        aces,
+        objects::{self, Difference, Object, Selection},
+    },
+};
+
+/// Members of a source collection that its targets show as well (`remote-settings.md` §1.7).
+const PUBLISHED: [&str; 5] = ["flags", "attachment", "schema", "sort", "displayFields"];
+
+/// Makes `target`'s records those of `source`, and signs it. Returns what changed.
+///
+/// Copied records get new timestamps; equal ones are not touched, so that clients fetch nothing
+/// when nothing changed (§1.11).
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when signing fails: nothing is published then.
+pub(super) async fn push(
+    ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
+    target: &ObjectPath,
+    attributes: &Map<String, Value>,
+) -> Result<Difference, ApiError> {
+    ensure(ctx, target).await?;
+    let difference = copy_records(ctx, source, target).await?;
+    sign(ctx, target, Some(attributes)).await?;
+    Ok(difference)
+}
+
+/// Makes the records of one collection those of another.
+pub(super) async fn copy_records(
+    ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
+    target: &ObjectPath,
+) -> Result<Difference, ApiError> {
+    let (from, to) = (Triple::records(source), Triple::records(target));
+    let difference = objects::difference(ctx.tx, &from, &to).await?;
+    if difference.len() > 0 {
+        let publish = ctx.is_published(&to, "");
+        let first = ctx.clocks.take(ctx.tx, &to, ctx.now, difference.len(), publish).await?;
+        objects::delete_all(ctx.tx, &to, &difference.deleted, first).await?;
+        let written = [difference.replaced.as_slice(), &difference.created].concat();
+        let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
+        objects::copy(ctx.tx, &from, &to, &written, first.plus_millis(offset)).await?;
+    }
+    Ok(difference)
+}
+
+/// Deletes all records of a target, with tombstones, and signs it empty.
+pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
+    if objects::get(ctx.tx, target).await?.is_none() {
+        return Ok(());
+    }
+    let list = Triple::records(target);
+    let live = objects::list(ctx.tx, &list, &Selection::default()).await?;
+    if !live.is_empty() {
+        let publish = ctx.is_published(&list, "");
+        let first = ctx.clocks.take(ctx.tx, &list, ctx.now, live.len(), publish).await?;
+        let ids: Vec<String> = live.into_iter().map(|object| object.id).collect();
+        objects::delete_all(ctx.tx, &list, &ids, first).await?;
+    }
+    sign(ctx, target, None).await
+}
+
+/// Makes the target's bucket and collection where they are missing. Nobody may write them (D2);
+/// everybody may read the collection.
+pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
+    for path in target.ancestors().chain([target.clone()]) {
+        if objects::get(ctx.tx, &path).await?.is_some() {
+            continue;
+        }
+        let timestamp = ctx.next_timestamp(&path.list, &path.id).await?;
+        objects::put(ctx.tx, &path, timestamp, Map::new()).await?;
+        if path == *target {
+            let everyone = [EVERYONE.to_owned()];
+            aces::add(ctx.tx, &path, Permission::Read.name(), &everyone).await?;
+            // An empty collection is signed, too, and its signature needs a timestamp.
+            ctx.next_timestamp(&Triple::records(target), "").await?;
+        } else {
+            super::effects::open_bucket(ctx, &path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Signs a target as it is: reads its records back, since what is served is what is stored, and
+/// puts the signature into its metadata. With `attributes`, those that a source publishes become
+/// the target's, removed ones included (D9).
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when signing fails.
+pub(super) async fn sign(
+    ctx: &mut Ctx<'_>,
+    target: &ObjectPath,
+    attributes: Option<&Map<String, Value>>,
+) -> Result<(), ApiError> {
+    let list = Triple::records(target);
+    let live = objects::list(ctx.tx, &list, &Selection::default()).await?;
+    let records: Vec<Value> = live.iter().map(Object::to_value).collect();
+    let timestamp = ctx.clocks.hold(ctx.tx, &list).await?;
+    let signature = ctx.app.signer.sign(&canonical::document(&records, timestamp))?;
+
+    let old = objects::get(ctx.tx, target).await?;
+    let mut data = old.map(|old| old.data).unwrap_or_default();
+    if let Some(attributes) = attributes {
+        for name in PUBLISHED {
+            match attributes.get(name) {
+                Some(value) => data.insert(name.to_owned(), value.clone()),
+                None => data.remove(name),
+            };
+        }
+    }
+    data.insert("signatures".to_owned(), json!([signature]));
+    data.insert("signature".to_owned(), json!(signature));
+    let moved = ctx.next_timestamp(&target.list, &target.id).await?;
+    objects::put(ctx.tx, target, moved, data).await?;
+    ctx.app.metrics.publications.inc();
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! Timestamps under row locks: what makes them unique and increasing in commit order.
+//!
+//! A list's row is locked before anything is read for a decision, and held until the transaction
+//! ends: writers of one list queue up, so a timestamp is never visible before a smaller one, and
+//! a client that polls cannot miss a change. What is published takes the one publication clock as
+//! its last lock as well (architecture §2, `reliability.md` §3, Rules A-C).
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use shared::{
+    error::ApiError,
+    model::{ListPath, Resource, Timestamp},
+    store::Tx,
+};
+
+/// A list as a lock: ordered from the inside out, so that crossing requests cannot deadlock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock(pub ListPath);
+
+impl Lock {
+    fn order(&self) -> (u8, &str, &str) {
+        let level = match self.0.resource() {
+            Resource::Record => 0,
+            Resource::Collection => 1,
+            Resource::Group => 2,
+            Resource::Bucket => 3,
+        };
+        (level, self.0.bucket_id(), self.0.collection_id())
+    }
+}
+
+impl Ord for Lock {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Lock {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    stored: Timestamp,
+    current: Timestamp,
+}
+
+impl Clock {
+    const fn new(stored: Timestamp) -> Self {
+        Self { stored, current: stored }
+    }
+}
+
+/// The clocks that one transaction holds. They advance in memory and are stored once, at its end.
+#[derive(Debug, Default)]
+pub struct Clocks {
+    lists: BTreeMap<Lock, Clock>,
+    publication: Option<Clock>,
+}
+
+impl Clocks {
+    /// Locks lists in their order, then the publication clock where something is published.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn lock(
+        &mut self,
+        tx: &Tx<'_>,
+        lists: BTreeSet<Lock>,
+        publication: bool,
+    ) -> Result<(), ApiError> {
+        for lock in lists {
+            self.hold(tx, &lock.0).await?;
+        }
+        if publication {
+            self.hold_publication(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// The list's timestamp, locked.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when the lock is not granted in time.
+    pub async fn hold(&mut self, tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
+        const LOCK: &str = "
+            select last_modified from resource_timestamp
+            where bucket_id = $1 and collection_id = $2 and resource_name = $3
+            for update";
+        const CREATE: &str = "
+            insert into resource_timestamp as t
+                   (bucket_id, collection_id, resource_name, last_modified)
+            values ($1, $2, $3, 0)
+            on conflict (bucket_id, collection_id, resource_name) do update
+               set last_modified = t.last_modified
+            returning last_modified";
+
+        let key = Lock(list.clone());
+        if let Some(clock) = self.lists.get(&key) {
+            return Ok(clock.current);
+        }
+        let name = list.resource().name();
+        let (bucket, collection) = (list.bucket_id(), list.collection_id());
+        let statement = tx.prepare_cached(LOCK).await?;
+        let row = match tx.query_opt(&statement, &[&bucket, &collection, &name]).await? {
+            Some(row) => row,
+            None => {
+                let statement = tx.prepare_cached(CREATE).await?;
+                tx.query_one(&statement, &[&bucket, &collection, &name]).await?
+            }
+        };
+        let stored = Timestamp::from_millis(row.try_get(0)?);
+        self.lists.insert(key, Clock::new(stored));
+        Ok(stored)
+    }
+
+    async fn hold_publication(&mut self, tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
+        const SQL: &str = "select last_modified from publication_clock for update";
+
+        if let Some(clock) = self.publication {
+            return Ok(clock.current);
+        }
+        let statement = tx.prepare_cached(SQL).await?;
+        let row = tx.query_one(&statement, &[]).await?;
+        let stored = Timestamp::from_millis(row.try_get(0)?);
+        self.publication = Some(Clock::new(stored));
+        Ok(stored)
+    }
+
+    /// The first of `count` consecutive timestamps of a list: the last is `now`, or later where
+    /// the list, or what was published, has reached `now` already. With `publish` they come from
+    /// the publication clock, too.
+    ///
+    /// A large count is taken backwards from now, out of the gap above the list's previous
+    /// timestamp, and runs ahead of the wall clock only for the rest (Rule C).
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn take(
+        &mut self,
+        tx: &Tx<'_>,
+        list: &ListPath,
+        now: Timestamp,
+        count: usize,
+        publish: bool,
+    ) -> Result<Timestamp, ApiError> {
+        let count = i64::try_from(count.max(1)).unwrap_or(i64::MAX);
+        let previous = self.hold(tx, list).await?;
+        let mut last = now.max(previous.plus_millis(count));
+        if publish {
+            last = last.max(self.hold_publication(tx).await?.plus_millis(1));
+            if let Some(clock) = &mut self.publication {
+                clock.current = last;
+            }
+        }
+        self.advance(list, last);
+        Ok(last.plus_millis(1 - count))
+    }
+
+    /// Moves a list's timestamp to one that a client gave, and that is later.
+    pub fn advance(&mut self, list: &ListPath, to: Timestamp) {
+        if let Some(clock) = self.lists.get_mut(&Lock(list.clone())) {
+            clock.current = clock.current.max(to);
+        }
+    }
+
+    /// Forgets lists that were deleted with their parent, so that they are not stored again.
+    pub fn forget(&mut self, gone: impl Fn(&ListPath) -> bool) {
+        self.lists.retain(|lock, _| !gone(&lock.0));
+    }
+
+    /// Marks what is published as changed although no timestamp of it was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when the lock is not granted in time.
+    pub async fn touch_publication(&mut self, tx: &Tx<'_>, now: Timestamp) -> Result<(), ApiError> {
+        let current = self.hold_publication(tx).await?;
+        if let Some(clock) = &mut self.publication
+            && clock.current == clock.stored
+        {
+            clock.current = current.next(now);
+        }
+        Ok(())
+    }
+
+    /// Stores what has moved. The last step before the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn store(&self, tx: &Tx<'_>) -> Result<(), ApiError> {
+        const LIST: &str = "
+            update resource_timestamp set last_modified = $4
+            where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+        const PUBLICATION: &str = "update publication_clock set last_modified = $1";
+
+        for (Lock(list), clock) in &self.lists {
+            if clock.current == clock.stored {
+                continue;
+            }
+            let statement = tx.prepare_cached(LIST).await?;
+            let (name, millis) = (list.resource().name(), clock.current.as_millis());
+            let (bucket, collection) = (list.bucket_id(), list.collection_id());
+            tx.execute(&statement, &[&bucket, &collection, &name, &millis]).await?;
+        }
+        if let Some(clock) = self.publication
+            && clock.current != clock.stored
+        {
+            let statement = tx.prepare_cached(PUBLICATION).await?;
+            tx.execute(&statement, &[&clock.current.as_millis()]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A list's timestamp without a lock, for reads.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn read(tx: &Tx<'_>, list: &ListPath) -> Result<Option<Timestamp>, ApiError> {
+    const SQL: &str = "
+        select last_modified from resource_timestamp
+        where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let row =
+        tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    row.map(|row| Ok(Timestamp::from_millis(row.try_get(0)?))).transpose()
+}
+
+/// Which lists of a bucket have a timestamp: what deleting the bucket must lock.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn collections_with_clock(tx: &Tx<'_>, bucket: &str) -> Result<Vec<String>, ApiError> {
+    const SQL: &str = "
+        select collection_id from resource_timestamp
+        where bucket_id = $1 and resource_name = 'record' order by collection_id";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&bucket]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}

@@ -1,0 +1,421 @@
+//! The four object tables.
+
+use serde_json::{Map, Value};
+use shared::{
+    error::ApiError,
+    model::{Id, ListPath, ObjectPath, Resource, Timestamp},
+    store::Tx,
+};
+use tokio_postgres::{Row, types::Json};
+
+/// One statement text for each of the four tables, which have the same columns.
+macro_rules! sql {
+    ($resource:expr, $before:literal, $after:literal) => {
+        match $resource {
+            Resource::Bucket => concat!($before, "bucket", $after),
+            Resource::Group => concat!($before, "\"group\"", $after),
+            Resource::Collection => concat!($before, "collection", $after),
+            Resource::Record => concat!($before, "record", $after),
+        }
+    };
+}
+
+/// A live object, or a tombstone in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Its id.
+    pub id: String,
+    /// When it was last written.
+    pub last_modified: Timestamp,
+    /// Whether it is a tombstone.
+    pub deleted: bool,
+    /// Its members, without `id` and `last_modified`.
+    pub data: Map<String, Value>,
+}
+
+impl Object {
+    /// The object as clients see it.
+    pub fn to_value(&self) -> Value {
+        let mut data = if self.deleted { Map::new() } else { self.data.clone() };
+        if self.deleted {
+            data.insert("deleted".to_owned(), true.into());
+        }
+        data.insert("id".to_owned(), self.id.clone().into());
+        data.insert("last_modified".to_owned(), self.last_modified.as_millis().into());
+        Value::Object(data)
+    }
+
+    /// A text member.
+    pub fn text(&self, member: &str) -> Option<&str> {
+        self.data.get(member).and_then(Value::as_str)
+    }
+
+    fn from_row(row: &Row) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            last_modified: Timestamp::from_millis(row.try_get("last_modified")?),
+            deleted: row.try_get("deleted")?,
+            data: row.try_get::<_, Json<_>>("data")?.0,
+        })
+    }
+}
+
+/// The live object at `path`.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn get(tx: &Tx<'_>, path: &ObjectPath) -> Result<Option<Object>, ApiError> {
+    let text = sql!(
+        path.resource(),
+        "select id, last_modified, deleted, data from ",
+        " where bucket_id = $1 and collection_id = $2 and id = $3 and not deleted"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let key: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&path.bucket_id(), &path.collection_id(), &path.id.as_str()];
+    tx.query_opt(&statement, &key).await?.map(|row| Object::from_row(&row)).transpose()
+}
+
+/// Creates or replaces the object; a tombstone of that id is gone.
+///
+/// # Errors
+///
+/// [`ApiError::Constraint`] when a sibling has that timestamp.
+pub async fn put(
+    tx: &Tx<'_>,
+    path: &ObjectPath,
+    last_modified: Timestamp,
+    data: Map<String, Value>,
+) -> Result<Object, ApiError> {
+    let text = sql!(
+        path.resource(),
+        "insert into ",
+        " (bucket_id, collection_id, id, last_modified, deleted, data)
+         values ($1, $2, $3, $4, false, $5)
+         on conflict (bucket_id, collection_id, id) do update
+            set last_modified = excluded.last_modified, deleted = false, data = excluded.data"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    tx.execute(
+        &statement,
+        &[
+            &path.bucket_id(),
+            &path.collection_id(),
+            &path.id.as_str(),
+            &last_modified.as_millis(),
+            &Json(&data),
+        ],
+    )
+    .await?;
+    Ok(Object { id: path.id.to_string(), last_modified, deleted: false, data })
+}
+
+/// Replaces the object by a tombstone.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn delete(
+    tx: &Tx<'_>,
+    path: &ObjectPath,
+    last_modified: Timestamp,
+) -> Result<Object, ApiError> {
+    let text = sql!(
+        path.resource(),
+        "update ",
+        " set deleted = true, last_modified = $4, data = '{}'
+         where bucket_id = $1 and collection_id = $2 and id = $3"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let millis = last_modified.as_millis();
+    tx.execute(
+        &statement,
+        &[&path.bucket_id(), &path.collection_id(), &path.id.as_str(), &millis],
+    )
+    .await?;
+    Ok(Object { id: path.id.to_string(), last_modified, deleted: true, data: Map::new() })
+}
+
+/// What of a list is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Strictly after.
+    pub after: Option<Timestamp>,
+    /// Strictly before.
+    pub before: Option<Timestamp>,
+    /// Tombstones too.
+    pub with_tombstones: bool,
+    /// Only these ids.
+    pub ids: Option<Vec<String>>,
+    /// At most so many.
+    pub limit: Option<i64>,
+}
+
+/// The objects of a list, newest first.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn list(
+    tx: &Tx<'_>,
+    list: &ListPath,
+    selection: &Selection,
+) -> Result<Vec<Object>, ApiError> {
+    let text = sql!(
+        list.resource(),
+        "select id, last_modified, deleted, data from ",
+        " where (bucket_id = $1 or $1 = '') and collection_id = $2
+            and (not deleted or $3)
+            and last_modified > $4 and ($5::bigint is null or last_modified < $5::bigint)
+            and ($6::text[] is null or id = any ($6::text[]))
+          order by last_modified desc
+          limit $7::bigint"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let rows = tx
+        .query(
+            &statement,
+            &[
+                &list.bucket_id(),
+                &list.collection_id(),
+                &selection.with_tombstones,
+                &selection.after.map_or(-1, Timestamp::as_millis),
+                &selection.before.map(Timestamp::as_millis),
+                &selection.ids,
+                &selection.limit,
+            ],
+        )
+        .await?;
+    rows.iter().map(Object::from_row).collect()
+}
+
+/// How many live objects a list has.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn count(
+    tx: &Tx<'_>,
+    list: &ListPath,
+    ids: Option<&[String]>,
+) -> Result<i64, ApiError> {
+    let text = sql!(
+        list.resource(),
+        "select count(*) from ",
+        " where (bucket_id = $1 or $1 = '') and collection_id = $2 and not deleted
+            and ($3::text[] is null or id = any ($3::text[]))"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let row =
+        tx.query_one(&statement, &[&list.bucket_id(), &list.collection_id(), &ids]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Whether a sibling, live or not, has that timestamp already.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn timestamp_is_taken(
+    tx: &Tx<'_>,
+    path: &ObjectPath,
+    timestamp: Timestamp,
+) -> Result<bool, ApiError> {
+    let text = sql!(
+        path.resource(),
+        "select exists (select from ",
+        " where (bucket_id = $1 or $1 = '') and collection_id = $2
+            and last_modified = $3 and id <> $4)"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let list = &path.list;
+    let row = tx
+        .query_one(
+            &statement,
+            &[
+                &list.bucket_id(),
+                &list.collection_id(),
+                &timestamp.as_millis(),
+                &path.id.as_str(),
+            ],
+        )
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Erases what is below a deleted bucket or collection: rows, tombstones and timestamps, but not
+/// permissions.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
+    const BUCKET: [&str; 4] = [
+        "delete from record where bucket_id = $1",
+        "delete from collection where bucket_id = $1",
+        "delete from \"group\" where bucket_id = $1",
+        "delete from resource_timestamp where bucket_id = $1",
+    ];
+    const COLLECTION: [&str; 2] = [
+        "delete from record where bucket_id = $1 and collection_id = $2",
+        "delete from resource_timestamp where bucket_id = $1 and collection_id = $2",
+    ];
+    match path.resource() {
+        Resource::Bucket => {
+            for text in BUCKET {
+                let statement = tx.prepare_cached(text).await?;
+                tx.execute(&statement, &[&path.bucket_id()]).await?;
+            }
+        }
+        Resource::Collection => {
+            for text in COLLECTION {
+                let statement = tx.prepare_cached(text).await?;
+                tx.execute(&statement, &[&path.bucket_id(), &path.id.as_str()]).await?;
+            }
+        }
+        Resource::Group | Resource::Record => {}
+    }
+    Ok(())
+}
+
+/// What a push would do to a target's records.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// Live in the target only.
+    pub deleted: Vec<String>,
+    /// Live in both, and different.
+    pub replaced: Vec<String>,
+    /// Live in the source only.
+    pub created: Vec<String>,
+}
+
+impl Difference {
+    /// How many records change.
+    pub fn len(&self) -> usize {
+        self.deleted.len() + self.replaced.len() + self.created.len()
+    }
+}
+
+/// Compares two collections' live records, `last_modified` and `schema` apart
+/// (`remote-settings.md` §1.11).
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn difference(
+    tx: &Tx<'_>,
+    source: &ListPath,
+    target: &ListPath,
+) -> Result<Difference, ApiError> {
+    const SQL: &str = "
+        select coalesce(s.id, t.id) as id, s.id is not null as in_source,
+               t.id is not null as in_target
+        from (select id, data from record
+              where bucket_id = $1 and collection_id = $2 and not deleted) s
+        full join (select id, data from record
+                   where bucket_id = $3 and collection_id = $4 and not deleted) t
+          on s.id = t.id
+        where s.id is null or t.id is null or s.data - 'schema' <> t.data - 'schema'
+        order by 1";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx
+        .query(
+            &statement,
+            &[
+                &source.bucket_id(),
+                &source.collection_id(),
+                &target.bucket_id(),
+                &target.collection_id(),
+            ],
+        )
+        .await?;
+    let mut difference = Difference::default();
+    for row in &rows {
+        let id: String = row.try_get("id")?;
+        match (row.try_get("in_source")?, row.try_get("in_target")?) {
+            (true, true) => difference.replaced.push(id),
+            (true, false) => difference.created.push(id),
+            (false, _) => difference.deleted.push(id),
+        }
+    }
+    Ok(difference)
+}
+
+/// Copies records of `source` into `target` with new timestamps, counted up from `first`.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn copy(
+    tx: &Tx<'_>,
+    source: &ListPath,
+    target: &ListPath,
+    ids: &[String],
+    first: Timestamp,
+) -> Result<(), ApiError> {
+    const SQL: &str = "
+        insert into record (bucket_id, collection_id, id, last_modified, deleted, data)
+        select $3, $4, s.id, $6::bigint + wanted.number - 1, false, s.data
+        from unnest($5::text[]) with ordinality as wanted (id, number)
+        join record s on s.bucket_id = $1 and s.collection_id = $2 and s.id = wanted.id
+        on conflict (bucket_id, collection_id, id) do update
+           set last_modified = excluded.last_modified, deleted = false, data = excluded.data";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    tx.execute(
+        &statement,
+        &[
+            &source.bucket_id(),
+            &source.collection_id(),
+            &target.bucket_id(),
+            &target.collection_id(),
+            &ids,
+            &first.as_millis(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Replaces objects of a list by tombstones with new timestamps, counted up from `first`.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn delete_all(
+    tx: &Tx<'_>,
+    list: &ListPath,
+    ids: &[String],
+    first: Timestamp,
+) -> Result<(), ApiError> {
+    let text = sql!(
+        list.resource(),
+        "update ",
+        " as o set deleted = true, data = '{}', last_modified = $4::bigint + wanted.number - 1
+         from unnest($3::text[]) with ordinality as wanted (id, number)
+         where (o.bucket_id = $1 or $1 = '') and o.collection_id = $2 and o.id = wanted.id"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let millis = first.as_millis();
+    tx.execute(&statement, &[&list.bucket_id(), &list.collection_id(), &ids, &millis]).await?;
+    Ok(())
+}
+
+/// The ids of a bucket's live collections.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn collections_of(tx: &Tx<'_>, bucket: &str) -> Result<Vec<Id>, ApiError> {
+    const SQL: &str = "select id from collection where bucket_id = $1 and not deleted order by id";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&bucket]).await?;
+    rows.iter()
+        .map(|row| {
+            Id::new(row.try_get("id")?).map_err(|error| ApiError::Internal(error.into()))
+        })
+        .collect()
+}
