@@ -59,7 +59,7 @@ impl Metrics {
             &["reason"],
         )?;
         registry.register(Box::new(rejected.clone()))?;
-        for reason in [Reason::Unsigned, Reason::Signature, Reason::Older] {
+        for reason in Reason::ALL {
             rejected.with_label_values(&[reason.name()]);
         }
         let counter = |name, help| telemetry::counter(&registry, name, help);

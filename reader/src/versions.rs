@@ -2,7 +2,9 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    error::Error,
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    iter::successors,
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +19,7 @@ use shared::{
     },
 };
 use tokio::{
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinHandle, JoinSet, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -33,8 +35,21 @@ const RETRY_REFUSED: Duration = Duration::from_secs(2);
 /// Collections that are verified and rendered at once.
 const IN_FLIGHT: usize = 4;
 
-/// Loads what is published, for ever.
+/// Loads what is published, for ever: what is served must not stand still because of an error of
+/// ours.
 pub async fn follow(app: App) {
+    loop {
+        // A set aborts its tasks when it is dropped, as this one must end with us.
+        let mut task = JoinSet::new();
+        task.spawn(rounds(app.clone()));
+        let ended = task.join_next().await;
+        tracing::error!(?ended, "the follower stopped; it starts again");
+        app.board.lost();
+        sleep(MAX_PAUSE).await;
+    }
+}
+
+async fn rounds(app: App) {
     let poll = app.config.watermark.poll;
     let mut follower = Follower::new(app);
     let mut pause = poll;
@@ -76,8 +91,8 @@ struct Pending {
 enum Work {
     /// Nothing changed.
     Keep,
-    /// Not looked at: its timestamp went backwards.
-    Older,
+    /// Refused before it was verified.
+    Refuse(Reason),
     Build(JoinHandle<Result<Built, Reason>>),
 }
 
@@ -89,9 +104,11 @@ impl Follower {
 
     fn failed(&mut self, error: &ApiError) {
         self.app.metrics.storage_errors.inc();
-        let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        let causes: Vec<String> =
+            successors(error.source(), |&cause| cause.source()).map(ToString::to_string).collect();
+        let source = causes.join(": ");
         if self.app.board.lost() || self.loaded_at.is_none() {
-            tracing::warn!(%error, source, "the database is away; serving what is loaded");
+            tracing::warn!(%error, source, "the database cannot be read; serving what is loaded");
         }
     }
 
@@ -128,7 +145,9 @@ impl Follower {
             self.is_schema_checked = true;
         }
         let watermark = published::watermark(&**client).await?;
-        self.app.board.saw(watermark);
+        if self.app.board.saw(watermark) && self.loaded_at.is_some() {
+            tracing::info!("the database answers again");
+        }
         Ok(watermark)
     }
 
@@ -204,27 +223,43 @@ impl Follower {
         let good = slot.and_then(|slot| slot.good.clone());
         let is_refused = slot.is_some_and(|slot| slot.refused.is_some());
         let work = match &good {
-            Some(good) if version.timestamp < good.timestamp => Work::Older,
-            Some(good) if version.metadata_timestamp < good.metadata_timestamp => Work::Older,
-            Some(good) if !everything && !is_refused && is_same(good, &version) => Work::Keep,
-            _ => {
-                let (bucket, id) = (&version.bucket, &version.collection);
-                let metadata = published::metadata(tx, bucket, id).await?.unwrap_or_default();
-                let rows = published::records(tx, bucket, id).await?;
-                let source = Source { version: version.clone(), metadata, rows };
-                let (config, old) = (self.app.config.clone(), good.clone());
-                let build = move || build(source, &config.signature, old.as_ref());
-                Work::Build(spawn_blocking(build))
+            Some(good) if version.timestamp < good.timestamp => Work::Refuse(Reason::Older),
+            Some(good) if version.metadata_timestamp < good.metadata_timestamp => {
+                Work::Refuse(Reason::Older)
             }
+            Some(good) if !everything && !is_refused && is_same(good, &version) => Work::Keep,
+            _ => self.read(tx, &version, good.clone()).await?,
         };
         Ok(Pending { version, good, work })
+    }
+
+    /// One collection that cannot be read must not keep the others from being loaded.
+    async fn read(
+        &self,
+        tx: &Tx<'_>,
+        version: &Version,
+        old: Option<Arc<Collection>>,
+    ) -> Result<Work, ApiError> {
+        let (bucket, id) = (&version.bucket, &version.collection);
+        let metadata = published::metadata(tx, bucket, id).await;
+        let rows = published::records(tx, bucket, id).await;
+        let (metadata, rows) = match (metadata, rows) {
+            (Ok(metadata), Ok(rows)) => (metadata.unwrap_or_default(), rows),
+            (Err(error), _) | (_, Err(error)) if is_content(&error) => {
+                return Ok(Work::Refuse(Reason::Unreadable));
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let source = Source { version: version.clone(), metadata, rows };
+        let config = self.app.config.clone();
+        Ok(Work::Build(spawn_blocking(move || build(source, &config.signature, old.as_ref()))))
     }
 
     async fn finish(&mut self, pending: Pending) -> (String, String, Slot) {
         let Pending { version, good, work } = pending;
         let (good, refused) = match work {
             Work::Keep => (good, None),
-            Work::Older => (good, Some(Reason::Older)),
+            Work::Refuse(reason) => (good, Some(reason)),
             Work::Build(task) => match task.await {
                 Ok(Ok(built)) => {
                     if let Some(doubt) = built.doubt {
@@ -234,7 +269,7 @@ impl Follower {
                 }
                 Ok(Err(reason)) => (good, Some(reason)),
                 // A panic of ours: nothing of it may be shown.
-                Err(_) => (good, Some(Reason::Signature)),
+                Err(_) => (good, Some(Reason::Unreadable)),
             },
         };
         if let Some(reason) = refused {
@@ -262,6 +297,12 @@ impl Follower {
 
 fn is_same(good: &Collection, version: &Version) -> bool {
     (good.timestamp, good.metadata_timestamp) == (version.timestamp, version.metadata_timestamp)
+}
+
+/// Whether a row arrived, and is not what it should be.
+fn is_content(error: &ApiError) -> bool {
+    successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source())
+        .any(<dyn Error>::is::<serde_json::Error>)
 }
 
 fn late() -> ApiError {

@@ -52,10 +52,10 @@ impl Board {
         self.moves.send_replace(());
     }
 
-    /// The database answered with this watermark.
-    pub fn saw(&self, watermark: Timestamp) {
+    /// The database answered with this watermark. Whether it had been away.
+    pub fn saw(&self, watermark: Timestamp) -> bool {
         self.seen.store(watermark.as_millis(), Ordering::Relaxed);
-        self.reachable.store(true, Ordering::Relaxed);
+        !self.reachable.swap(true, Ordering::Relaxed)
     }
 
     /// What is served is what the database has now.

@@ -93,10 +93,10 @@ fn examine(
         return None;
     }
     let document = canonical::document(records, version.timestamp);
-    match check(metadata, &document, &rules.keys).err()? {
-        Reason::Unsigned if rules.may_be_unsigned(&version.bucket, &version.collection) => None,
-        reason @ (Reason::Unsigned | Reason::Signature | Reason::Older) => Some(reason),
-    }
+    let reason = check(metadata, &document, &rules.keys).err()?;
+    let is_allowed =
+        reason == Reason::Unsigned && rules.may_be_unsigned(&version.bucket, &version.collection);
+    (!is_allowed).then_some(reason)
 }
 
 /// The metadata as clients see it (`remote-settings.md` §3.3).

@@ -29,15 +29,21 @@ pub enum Reason {
     Signature,
     /// Its timestamp is lower than the one already served.
     Older,
+    /// It holds something that is no JSON object of ours: a number beyond any float, say.
+    Unreadable,
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Unsigned, Self::Signature, Self::Older, Self::Unreadable];
+
     /// As the metrics and the heartbeat name it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unsigned => "unsigned",
             Self::Signature => "signature",
             Self::Older => "older",
+            Self::Unreadable => "unreadable",
         }
     }
 }

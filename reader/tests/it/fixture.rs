@@ -96,16 +96,26 @@ impl Database {
 }
 
 /// A key that signs.
-pub(crate) struct Signer(EcdsaKeyPair);
+pub(crate) struct Signer {
+    key: EcdsaKeyPair,
+    x5u: String,
+}
 
 impl Signer {
     pub(crate) fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap())
+        let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+        Self { key, x5u: String::new() }
+    }
+
+    /// A signer whose certificate chain is at `x5u`.
+    pub(crate) fn certified(pkcs8: &[u8], x5u: String) -> Self {
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8).unwrap();
+        Self { key, x5u }
     }
 
     /// The public key as DER.
     fn der(&self) -> Vec<u8> {
-        self.0.public_key().as_der().unwrap().as_ref().to_vec()
+        self.key.public_key().as_der().unwrap().as_ref().to_vec()
     }
 
     /// The public key as PEM.
@@ -118,10 +128,10 @@ impl Signer {
     pub(crate) fn sign(&self, records: &[Value], timestamp: i64) -> Value {
         let document = canonical::document(records, Timestamp::from_millis(timestamp));
         let message = [canonical::PREFIX, &document].concat();
-        let signature = self.0.sign(&SystemRandom::new(), &message).unwrap();
+        let signature = self.key.sign(&SystemRandom::new(), &message).unwrap();
         json!({
             "signature": URL_SAFE_NO_PAD.encode(signature.as_ref()),
-            "x5u": "",
+            "x5u": self.x5u,
             "mode": "p384ecdsa",
             "public_key": STANDARD.encode(self.der()),
         })

@@ -120,3 +120,21 @@ async fn time_never_runs_backwards() {
     let heartbeat = reader.until(HEARTBEAT, rejected(None)).await;
     assert_eq!(heartbeat.json()["database_is_older"], false);
 }
+
+#[tokio::test]
+async fn an_unreadable_collection_does_not_keep_the_others_from_moving() {
+    let (database, signer) = (Database::create().await, Signer::new());
+    database.signed("broken", &signer, "good", T).await;
+    database.signed("cfr", &signer, "good", T + 9).await;
+    database.publish(T).await;
+    let reader = Reader::of(&database, &[]).await;
+
+    let poison = r#"update record set data = '{"n": 1e400}' where collection_id = 'broken'"#;
+    database.run(poison).await;
+    database.signed("cfr", &signer, "better", T + 1_000).await;
+    database.publish(T + 1_000).await;
+
+    reader.until(&changeset("cfr", "_expected=0"), |got| title(got) == "better").await;
+    reader.until(HEARTBEAT, rejected(Some("unreadable"))).await;
+    assert_eq!(title(&reader.get(&changeset("broken", "_expected=0")).await), "good");
+}

@@ -8,7 +8,7 @@ use crate::fixture::{Database, Reader, Signer};
 
 const T: i64 = 1_700_000_000_000;
 
-async fn verify(arguments: &[&str]) -> u8 {
+pub(crate) async fn verify(arguments: &[&str]) -> u8 {
     let words = ["countersign-reader", "verify"].iter().chain(arguments);
     run(Arguments::try_parse_from(words).unwrap(), std::iter::empty()).await
 }

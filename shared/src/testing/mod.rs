@@ -1,4 +1,7 @@
-//! Databases for tests: each test has its own, a copy of a migrated template.
+//! Databases and clients for tests: each test has a database of its own, a copy of a migrated
+//! template.
+
+mod client;
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -8,6 +11,7 @@ use std::{
 use deadpool_postgres::Pool;
 use tokio_postgres::{Client, NoTls};
 
+pub use self::client::{TestClient, TestReply};
 use crate::{config::Database, store};
 
 /// A migrated database of one test, dropped with the cluster.

@@ -13,6 +13,7 @@ use p384::{
     ecdsa::{Signature, SigningKey},
     pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding},
 };
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
 use shared::{
     canonical::PREFIX,
     signature::{ContentSignature, MODE, PublicKey},
@@ -38,10 +39,15 @@ impl LocalSigner {
     ///
     /// What is wrong, as text.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
-        let secret = SecretKey::from_pkcs8_pem(pem)
-            .ok()
-            .or_else(|| SecretKey::from_sec1_pem(pem).ok())
-            .ok_or("not a P-384 private key in PEM (SEC1 or PKCS#8)")?;
+        // This PEM reader does not mind how long the lines are; OpenSSL's differ from RFC 7468's.
+        let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
+            Ok(PrivateKeyDer::Sec1(der)) => SecretKey::from_sec1_der(der.secret_sec1_der()).ok(),
+            Ok(PrivateKeyDer::Pkcs8(der)) => {
+                SecretKey::from_pkcs8_der(der.secret_pkcs8_der()).ok()
+            }
+            _ => None,
+        };
+        let secret = key.ok_or("not a P-384 private key in PEM (SEC1 or PKCS#8)")?;
         let spki = secret
             .public_key()
             .to_public_key_der()

@@ -1,0 +1,107 @@
+//! Many requests in one transaction (`kinto-http-api.md` §6).
+
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, SOURCE, ids};
+
+fn statuses(batch: &Value) -> Vec<u64> {
+    let responses = batch["responses"].as_array().unwrap();
+    responses.iter().map(|response| response["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_request_sees_the_former_ones_and_a_refusal_is_its_own() {
+    let harness = Harness::start().await;
+    let batch = json!({
+        "defaults": {"method": "PUT", "body": {"data": {"n": 1}}},
+        "requests": [
+            {"path": "/buckets/b"},
+            {"path": "/buckets/b/collections/c/records/r"},
+            {"path": "/v1/buckets/b/collections/c"},
+            {"path": "/buckets/b/collections/c/records/r", "body": {"data": {"m": 2}}},
+            {"path": "/nothing"},
+            {"method": "POST", "path": "/buckets/b/collections/c"},
+            {"method": "HEAD", "path": "/buckets/b/collections/c/records/"},
+            {"method": "GET", "path": "/buckets/b", "headers": {"Authorization": "x"}},
+        ],
+    });
+
+    let reply = harness.alice.send("POST", "/batch", batch).await.expect(200);
+
+    assert_eq!(statuses(&reply.json), [201, 404, 201, 201, 404, 405, 200, 401]);
+    let responses = &reply.json["responses"];
+    assert_eq!(responses[3]["body"]["data"]["m"], 2, "defaults are merged deeply");
+    assert_eq!(responses[3]["path"], "/v1/buckets/b/collections/c/records/r");
+    assert_eq!(responses[6]["headers"]["Total-Objects"], "1");
+    assert_eq!(responses[6]["body"], "");
+    let etag = responses[3]["headers"]["ETag"].as_str().unwrap();
+    let record = harness.alice.get("/buckets/b/collections/c/records/r").await.expect(200);
+    assert_eq!(record.header("etag"), etag);
+}
+
+#[tokio::test]
+async fn a_malformed_batch_does_nothing() {
+    let harness = Harness::start().await;
+    let too_many = vec![json!({"path": "/"}); 26];
+    for (body, message) in [
+        (json!({}), "requests in body: Required"),
+        (json!({"requests": too_many}), "Number of requests is limited to 25"),
+        (json!({"requests": [{"path": "x"}]}), "String does not match expected pattern"),
+        (json!({"requests": [{"path": "/buckets/batch"}]}), "Recursive call"),
+        (json!({"requests": [{"path": "/", "method": "get"}]}), "is not one of GET"),
+        (json!({"requests": [{"path": "/", "headers": {"X": 1}}]}), "non string value"),
+        (json!({"requests": [{"path": "/", "body": []}]}), "not a mapping type"),
+    ] {
+        let mut body = body;
+        if let Some(list) = body["requests"].as_array_mut() {
+            list.insert(0, json!({"path": "/buckets/made", "method": "PUT"}));
+        }
+        let reply = harness.alice.send("POST", "/batch", body).await.expect(400);
+        let told = reply.json["message"].as_str().unwrap();
+        assert!(told.contains(message), "{told}");
+    }
+    assert!(ids(&harness.alice.get("/buckets").await.json).is_empty());
+}
+
+#[tokio::test]
+async fn d1_a_batch_is_judged_in_sequence_and_a_workflow_refusal_ends_it() {
+    let harness = Harness::with_source().await;
+    let record = format!("{SOURCE}/records/r");
+    harness.alice.put(&record, json!({"n": 1})).await.expect(201);
+    harness.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
+
+    // A reviewer slips an edit in before the approval: it is not under review any more.
+    let slip = json!({"requests": [
+        {"method": "PUT", "path": record, "body": {"data": {"n": 666}}},
+        {"method": "PATCH", "path": SOURCE, "body": {"data": {"status": "to-sign"}}},
+    ]});
+    let refused = harness.bob.send("POST", "/batch", slip).await.expect(400);
+    assert_eq!(refused.json["message"], "Collection not under review");
+    assert_eq!(harness.alice.get(&record).await.json["data"]["n"], 1, "all is rolled back");
+    assert_eq!(harness.status().await, "to-review");
+
+    // Or after it: what is published is what was reviewed.
+    let after = json!({"requests": [
+        {"method": "PATCH", "path": SOURCE, "body": {"data": {"status": "to-sign"}}},
+        {"method": "PUT", "path": record, "body": {"data": {"n": 666}}},
+    ]});
+    harness.bob.send("POST", "/batch", after).await.expect(200);
+    let published = harness.anonymous.get("/buckets/main/collections/c/records/r").await;
+    assert_eq!(published.json["data"]["n"], 1);
+    assert_eq!(harness.status().await, "work-in-progress");
+}
+
+#[tokio::test]
+async fn an_edit_and_its_review_request_go_together() {
+    let harness = Harness::with_source().await;
+    let batch = json!({"requests": [
+        {"method": "PUT", "path": format!("{SOURCE}/records/r"), "body": {"data": {"n": 1}}},
+        {"method": "PATCH", "path": SOURCE, "body": {"data": {"status": "to-review"}}},
+    ]});
+
+    let reply = harness.alice.send("POST", "/batch", batch).await.expect(200);
+
+    assert_eq!(reply.json["responses"][1]["body"]["data"]["status"], "to-review");
+    let preview = harness.anonymous.get("/buckets/preview/collections/c/records").await;
+    assert_eq!(ids(&preview.expect(200).json), ["r"]);
+}

@@ -1,0 +1,134 @@
+//! A writer of its own for each test.
+
+use std::{path::PathBuf, sync::Arc};
+
+use serde_json::{Value, json};
+use shared::{
+    config::Layers,
+    http::serve,
+    signature::PublicKey,
+    testing::{TestClient, TestDatabase},
+};
+use tokio::net::TcpListener;
+use writer::{
+    Writer,
+    app::App,
+    config::{Config, DEFAULTS},
+    signer,
+};
+
+/// A running writer.
+pub(crate) struct Harness {
+    pub(crate) database: TestDatabase,
+    /// An anonymous client.
+    pub(crate) anonymous: TestClient,
+    /// A user who makes buckets.
+    pub(crate) alice: TestClient,
+    /// Another user.
+    pub(crate) bob: TestClient,
+    /// The key that verifies.
+    pub(crate) key: PublicKey,
+    directory: PathBuf,
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Harness {
+    /// A writer with sign-off and review.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A writer with some settings changed.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
+        let directory = std::env::temp_dir().join(format!("writer-test-{}", uuid::Uuid::new_v4()));
+        signer::generate(&directory).unwrap();
+        let private = directory.join("private-key.pem");
+        let resources = "/buckets/work -> /buckets/preview -> /buckets/main";
+        let mut layers = Layers::new(DEFAULTS);
+        for (key, value) in [
+            ("storage_url", database.url("countersign_writer").as_str()),
+            ("listen", "127.0.0.1:0"),
+            ("userid_hmac_secret", "some-secret"),
+            ("multiauth.policies", "basicauth"),
+            ("signer.resources", resources),
+            ("signer.to_review_enabled", "true"),
+            ("signer.ecdsa.private_key", private.to_str().unwrap()),
+            ("changes.resources", "/buckets/main /buckets/preview"),
+            ("http.grace_seconds", "1"),
+            ("log.requests", "errors"),
+        ]
+        .into_iter()
+        .chain(settings.iter().copied())
+        {
+            layers.set(key, value);
+        }
+        let config = Config::read(&mut layers).unwrap();
+        let app = Arc::new(App::new(config).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
+        tokio::spawn(serve(listener, Writer::new(app), limits, metrics, std::future::pending()));
+
+        let anonymous = TestClient::new(address);
+        let key =
+            PublicKey::from_pem(&std::fs::read(directory.join("public-key.pem")).unwrap()).unwrap();
+        Self {
+            database,
+            alice: anonymous.as_user("alice"),
+            bob: anonymous.as_user("bob"),
+            anonymous,
+            key,
+            directory,
+        }
+    }
+
+    /// A writer with `/buckets/b/collections/c` of alice's.
+    pub(crate) async fn with_collection() -> Self {
+        let harness = Self::start().await;
+        harness.alice.put("/buckets/b", json!({})).await.expect(201);
+        harness.alice.put("/buckets/b/collections/c", json!({})).await.expect(201);
+        harness
+    }
+
+    /// A writer with the source collection `/buckets/work/collections/c`: alice is its editor, bob
+    /// a reviewer.
+    pub(crate) async fn with_source() -> Self {
+        let harness = Self::start().await;
+        harness.alice.put("/buckets/work", json!({})).await.expect(201);
+        harness.alice.put(SOURCE, json!({})).await.expect(201);
+        let bob = user_id(&harness.bob).await;
+        let reviewers = "/buckets/work/groups/c-reviewers";
+        harness.alice.patch(reviewers, json!({"members": [bob]})).await.expect(200);
+        harness
+    }
+
+    /// The source collection's status.
+    pub(crate) async fn status(&self) -> Value {
+        self.alice.get(SOURCE).await.expect(200).json["data"]["status"].clone()
+    }
+
+    /// Asks for a review as alice and approves as bob.
+    pub(crate) async fn publish(&self) {
+        self.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
+        self.bob.patch(SOURCE, json!({"status": "to-sign"})).await.expect(200);
+    }
+}
+
+/// The source collection of [`Harness::with_source`].
+pub(crate) const SOURCE: &str = "/buckets/work/collections/c";
+
+/// The id under which access control entries know a client.
+pub(crate) async fn user_id(client: &TestClient) -> String {
+    client.get("/").await.json["user"]["id"].as_str().unwrap().to_owned()
+}
+
+/// The objects' ids in a list's reply.
+pub(crate) fn ids(list: &Value) -> Vec<&str> {
+    list["data"].as_array().unwrap().iter().map(|object| object["id"].as_str().unwrap()).collect()
+}
