@@ -148,7 +148,7 @@ stack_close() {
   for pid in "${!CHILDREN[@]}"; do end_process "$pid" TERM KILL; done
   stack_end reader
   stack_end writer
-  [[ -z ${PG_DATA:-} ]] || stop_postgres
+  [[ -z ${PG_DATA:-} ]] || postgres_stop
   if [[ -n $STACK && -n ${KEEP:-} ]]; then
     rm -rf "$STACK/pg"
     say "The logs are in $STACK/logs." >&2
@@ -157,6 +157,3 @@ stack_close() {
   fi
   exit "$code"
 }
-
-# A socket's directory that we chose is deleted with the cluster in it, once nobody runs there.
-stop_postgres() { postgres_stop; }

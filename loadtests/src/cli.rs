@@ -23,6 +23,121 @@ const EXIT_CODES: &str = "Exit codes: 0 done, and every promise was kept; 1 a se
 pub(crate) enum Command {
     /// Import collections from files and publish them; those that have records stay as they are.
     Seed(SeedArguments),
+    /// Write to one collection from many clients, and check that a polling client misses nothing.
+    ///
+    /// Fails on any 409 or 5xx, on timestamps that repeat or go back, and when the copy of the
+    /// client that polls with `_since` differs from the whole list, tombstones included.
+    Race(RaceArguments),
+    /// Publish collections at the same time, and check that the monitor hides none of it.
+    PublishRace(PublishRaceArguments),
+    /// Poll a reader until SIGTERM, and check each changeset's signature.
+    ///
+    /// Fails on any answer but 200, on a signature that is not by the key, and on timestamps that
+    /// go back.
+    Watch(WatchArguments),
+    /// Steps of the crash drills, which deploy/dev/drill.sh puts together.
+    Drill {
+        /// Which step.
+        #[command(subcommand)]
+        command: DrillCommand,
+    },
+}
+
+/// Steps of the crash drills.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DrillCommand {
+    /// Write records in one batch; ends with 69 when the writer dies before it answers.
+    Batch {
+        #[command(flatten)]
+        people: People,
+        /// A source collection; created by `propose`.
+        #[arg(long, value_name = "COLLECTION")]
+        collection: String,
+        /// How many; the writer must allow as many in a batch.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        count: u32,
+    },
+    /// Write the records of a round, and ask for review.
+    Propose(Round),
+    /// Approve; ends with 69 when the writer dies, and 1 when it refuses.
+    Approve(Round),
+    /// After a crash while a round was approved: check that all of it happened, or nothing.
+    CheckApproval {
+        #[command(flatten)]
+        round: Round,
+        /// The reader.
+        #[arg(long, value_name = "URL")]
+        reader: String,
+        /// The approval was answered with success: it must be there.
+        #[arg(long)]
+        acknowledged: bool,
+    },
+}
+
+/// One round of a drill.
+#[derive(Debug, Args)]
+pub(crate) struct Round {
+    #[command(flatten)]
+    pub(crate) people: People,
+    /// The collection.
+    #[arg(long, value_name = "COLLECTION")]
+    pub(crate) collection: String,
+    /// Its number, which every record then carries.
+    #[arg(long, value_name = "N")]
+    pub(crate) round: i64,
+    /// How many records the collection has.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) records: u32,
+}
+
+/// Arguments of `race`.
+#[derive(Debug, Args)]
+pub(crate) struct RaceArguments {
+    /// The writer.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8888/v1")]
+    pub(crate) writer: String,
+    /// How many clients write at the same time.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) clients: u32,
+    /// For how long.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}
+
+/// Arguments of `publish-race`.
+#[derive(Debug, Args)]
+pub(crate) struct PublishRaceArguments {
+    #[command(flatten)]
+    pub(crate) people: People,
+    /// The reader.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8889/v1")]
+    pub(crate) reader: String,
+    /// How many collections are published at the same time.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub(crate) collections: u32,
+    /// For how long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// The reader.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8889/v1")]
+    pub(crate) reader: String,
+    /// PEM file with the public key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: PathBuf,
+    /// A published collection to poll, as `main/regions`; may be repeated.
+    #[arg(long, value_name = "BUCKET/COLLECTION", required = true)]
+    pub(crate) collection: Vec<String>,
+    /// Pause between two polls.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) every_ms: u64,
+    /// Longest time.
+    #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
 }
 
 /// Who publishes where.

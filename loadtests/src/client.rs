@@ -51,8 +51,7 @@ impl Client {
     /// [`Failure::Usage`] unless it is plain http on loopback: load belongs to nobody else's server.
     pub(crate) fn new(base: &str) -> Result<Self, Failure> {
         let base = base.trim_end_matches('/');
-        let uri: Uri =
-            base.parse().map_err(|error| Failure::Usage(format!("{base}: {error}")))?;
+        let uri: Uri = base.parse().map_err(|error| Failure::Usage(format!("{base}: {error}")))?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let is_loopback = host == "localhost"
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());

@@ -4,8 +4,14 @@
 
 mod cli;
 mod client;
+mod drill;
 mod failure;
+mod follower;
+mod publish_race;
+mod race;
 mod seed;
+mod stats;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;
@@ -18,6 +24,10 @@ use crate::cli::{Cli, Command};
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Seed(arguments) => seed::run(&arguments).await,
+        Command::Race(arguments) => race::run(&arguments).await,
+        Command::PublishRace(arguments) => publish_race::run(&arguments).await,
+        Command::Watch(arguments) => watch::run(&arguments).await,
+        Command::Drill { command } => drill::run(&command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -110,7 +110,8 @@ fn files(directory: &Path, only: &[String]) -> Result<Vec<(String, PathBuf)>, Fa
 fn read(path: &Path) -> Result<Vec<Value>, Failure> {
     let wrong = |text: String| Failure::Usage(format!("{}: {text}", path.display()));
     let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut file: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut file: Value =
+        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     let Value::Array(mut records) = file["data"].take() else {
         return Err(wrong("`data` is not a list".to_owned()));
     };

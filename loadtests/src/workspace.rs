@@ -28,11 +28,7 @@ impl Workspace {
     /// # Errors
     ///
     /// [`Failure`] when the writer does not answer, or knows no such users.
-    pub(crate) async fn open(
-        writer: &str,
-        editor: &str,
-        reviewer: &str,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn open(writer: &str, editor: &str, reviewer: &str) -> Result<Self, Failure> {
         let client = Client::new(writer)?;
         let (editor, reviewer) = (client.with_user(editor), client.with_user(reviewer));
         let hello = editor.get_json("/").await?;
@@ -188,7 +184,8 @@ async fn set_status(user: &Client, collection: &str, status: &str) -> Result<(),
 }
 
 fn user_id(hello: &Value, client: &Client) -> Result<String, Failure> {
-    hello["user"]["id"].as_str().map(str::to_owned).ok_or_else(|| {
-        Failure::Failed(format!("{}: the password is not accepted", client.base()))
-    })
+    hello["user"]["id"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::Failed(format!("{}: the password is not accepted", client.base())))
 }

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn tombstones_are_not_signed() {
-        let records = [json!({"id": "b"}), json!({"id": "a", "deleted": true}), json!({"id": "a2"})];
+        let records =
+            [json!({"id": "b"}), json!({"id": "a", "deleted": true}), json!({"id": "a2"})];
 
         let document = document(&records, Timestamp::from_millis(7));
 

@@ -94,7 +94,9 @@ pub fn verify(
     }
     let parsed = chain
         .iter()
-        .map(|der| Certificate::from_der(der).map_err(|_| ChainError::Form("a certificate is not DER")))
+        .map(|der| {
+            Certificate::from_der(der).map_err(|_| ChainError::Form("a certificate is not DER"))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     check_validity(&parsed, now)?;
     check_authorities(&parsed[1..])?;

@@ -178,9 +178,7 @@ pub enum ApiError {
     #[error("The request body is larger than {0} bytes.")]
     TooLarge(usize),
     /// PostgreSQL, or the signer, is away, overloaded or late. Nothing was written.
-    #[error(
-        "Service temporary unavailable due to overloading or maintenance, please retry later."
-    )]
+    #[error("Service temporary unavailable due to overloading or maintenance, please retry later.")]
     Backend(#[source] Box<dyn StdError + Send + Sync>),
     /// An error of ours. Nothing was written.
     #[error("A programmatic error occurred, developers have been informed.")]

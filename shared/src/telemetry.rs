@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
+    Registry, TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -13,9 +13,8 @@ use tracing_subscriber::EnvFilter;
 pub const PREFIX: &str = "countersign";
 
 /// Seconds: from 1 ms to 10 s.
-const BUCKETS: &[f64] = &[
-    0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const BUCKETS: &[f64] =
+    &[0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -131,7 +130,11 @@ fn known_method(method: &Method) -> &'static str {
 /// # Errors
 ///
 /// When the registry has it already.
-pub fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+pub fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntCounter, prometheus::Error> {
     let counter = IntCounter::new(format!("{PREFIX}_{name}"), help)?;
     registry.register(Box::new(counter.clone()))?;
     Ok(counter)
@@ -157,7 +160,11 @@ pub fn gauge(
 /// # Errors
 ///
 /// When the registry has it already.
-pub fn histogram(registry: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+pub fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<Histogram, prometheus::Error> {
     let opts = HistogramOpts::new(format!("{PREFIX}_{name}"), help).buckets(BUCKETS.to_vec());
     let histogram = Histogram::with_opts(opts)?;
     registry.register(Box::new(histogram.clone()))?;

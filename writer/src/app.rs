@@ -128,11 +128,9 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "a pool has far fewer than 2^52 connections")]
     pub fn render(&self, pool: &Pool) -> Vec<u8> {
         let status = pool.status();
-        for (name, value) in [
-            ("size", status.size),
-            ("available", status.available),
-            ("waiting", status.waiting),
-        ] {
+        for (name, value) in
+            [("size", status.size), ("available", status.available), ("waiting", status.waiting)]
+        {
             if let Some(gauge) = self.pool.get(name) {
                 gauge.set(value as f64);
             }

@@ -91,9 +91,7 @@ pub async fn may_create(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiE
     let by_settings: &[Grant] = match resource {
         // `bucket_write_principals` is about existing buckets (§4.8).
         Resource::Bucket => &[Grant::Create],
-        Resource::Group | Resource::Collection | Resource::Record => {
-            &[Grant::Create, Grant::Write]
-        }
+        Resource::Group | Resource::Collection | Resource::Record => &[Grant::Create, Grant::Write],
     };
     if settings_grant(ctx, resource, by_settings) {
         return Ok(true);

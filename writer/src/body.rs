@@ -199,8 +199,7 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        let error =
-            ObjectBody::parse(&Bytes::from(text.to_owned()), Resource::Bucket).unwrap_err();
+        let error = ObjectBody::parse(&Bytes::from(text.to_owned()), Resource::Bucket).unwrap_err();
         error.body()["message"].as_str().unwrap().to_owned()
     }
 

@@ -203,7 +203,13 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
     const PREFIXES: [&str; 8] = [
-        "storage_", "cache_", "permission_", "pyramid.", "event_listeners", "logging", "statsd_",
+        "storage_",
+        "cache_",
+        "permission_",
+        "pyramid.",
+        "event_listeners",
+        "logging",
+        "statsd_",
         "newrelic_",
     ];
     key.contains("record_cache_")

@@ -9,7 +9,7 @@ use shared::{
     error::{ApiError, Detail, Location},
     http::Reply,
     json,
-    model::{Timestamp, EVERYONE},
+    model::{EVERYONE, Timestamp},
     store,
 };
 
@@ -70,8 +70,7 @@ async fn heartbeat(app: &App) -> Reply {
     let storage = matches!(probe.await, Ok(Ok(())));
     let resources = &app.config.signer.resources;
     let signer = resources.is_empty() || app.signer.sign(b"This is a heartbeat test.").is_ok();
-    let status =
-        if storage && signer { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if storage && signer { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({"storage": storage, "permission": storage, "cache": true, "signer": signer});
     Reply::json(status, &body)
 }
@@ -167,8 +166,7 @@ async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
 
 async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let mut client = app.pool.get().await?;
-    let writes =
-        steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
+    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
     let wrapper: &mut ClientWrapper = &mut client;
     let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
@@ -286,8 +284,7 @@ fn title(name: &str) -> String {
 }
 
 fn parse_batch(app: &App, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
-    let invalid =
-        |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
+    let invalid = |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
     let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
     let Value::Object(mut body) = body else {
         return invalid("", "Should be a JSON object or an array".to_owned());

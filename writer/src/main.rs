@@ -150,8 +150,7 @@ async fn serve_until_stopped(
     file: Option<&Path>,
     listen: Option<SocketAddr>,
 ) -> Result<(), Failure> {
-    let config =
-        Config::read(&mut layers(file, listen)).map_err(Failure::configuration)?;
+    let config = Config::read(&mut layers(file, listen)).map_err(Failure::configuration)?;
     let logs = &config.telemetry;
     telemetry::init(logs.format, &logs.filter)
         .map_err(|problem| Failure::configuration(format!("log.level: {problem}")))?;

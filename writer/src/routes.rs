@@ -46,16 +46,9 @@ pub enum Parent {
 
 const SERVICE: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 const BATCH: &[Method] = &[Method::POST, Method::OPTIONS];
-const LIST: &[Method] =
-    &[Method::HEAD, Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
-const OBJECT: &[Method] = &[
-    Method::GET,
-    Method::HEAD,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-];
+const LIST: &[Method] = &[Method::HEAD, Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
+const OBJECT: &[Method] =
+    &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 impl Route {
     /// Finds the route of an undecoded path.

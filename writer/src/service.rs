@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header,
-    request::Parts,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use shared::{
     error::ApiError,
     http::{Answer, Query, Reply, Service},
@@ -85,10 +82,7 @@ async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
     Answer::new(route, common_headers(app, &request, reply))
 }
 
-async fn route_and_run(
-    app: &App,
-    request: &ApiRequest,
-) -> (&'static str, Result<Reply, ApiError>) {
+async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result<Reply, ApiError>) {
     let route = match Route::parse(&request.path) {
         Ok(route) => route,
         Err(error) => {

@@ -58,14 +58,13 @@ impl Listen {
     /// Reads `listen` and `http.*`.
     pub fn read(layers: &mut Layers) -> Self {
         let address = layers.parsed("listen", "ADDRESS:PORT, as 127.0.0.1:8888");
-        let seconds = |layers: &mut Layers, key: &str| {
-            Duration::from_secs(layers.number(key, 1, 3_600))
-        };
+        let seconds =
+            |layers: &mut Layers, key: &str| Duration::from_secs(layers.number(key, 1, 3_600));
         let size = |layers: &mut Layers, key: &str, max: u64| {
             usize::try_from(layers.number(key, 1, max)).unwrap_or(1)
         };
-        let log =
-            layers.choice("log.requests", &[("all", RequestLog::All), ("errors", RequestLog::Errors)]);
+        let log = layers
+            .choice("log.requests", &[("all", RequestLog::All), ("errors", RequestLog::Errors)]);
         Self {
             address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             limits: Limits {

@@ -273,9 +273,8 @@ impl Layers {
             if self.asked.contains(key) || *origin == Origin::Default {
                 continue;
             }
-            let hint = nearest(key, &known).map_or_else(String::new, |near| {
-                format!("; did you mean {near}?")
-            });
+            let hint = nearest(key, &known)
+                .map_or_else(String::new, |near| format!("; did you mean {near}?"));
             if *origin == Origin::Ini {
                 self.warnings.push(format!("{key} is not a setting of this service{hint}"));
             } else {
@@ -331,7 +330,13 @@ fn masked(key: &str, text: &str) -> String {
 
 /// The known name at a distance of at most two edits.
 fn nearest<'a>(key: &str, known: &[&'a String]) -> Option<&'a String> {
-    known.iter().copied().map(|name| (distance(key, name), name)).filter(|(d, _)| *d <= 2).min().map(|(_, name)| name)
+    known
+        .iter()
+        .copied()
+        .map(|name| (distance(key, name), name))
+        .filter(|(d, _)| *d <= 2)
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// Levenshtein's distance.
@@ -357,7 +362,11 @@ mod tests {
     const DEFAULTS: &str = "backoff = ''\nlisten = '127.0.0.1:1'\n[signer]\nenabled = false\n";
 
     fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>().into_iter()
+        pairs
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     #[test]

@@ -77,8 +77,7 @@ impl Reply {
 
     /// With `ETag` and `Last-Modified` of `timestamp` (`kinto-http-api.md` §2.2).
     pub fn version(self, timestamp: Timestamp) -> Self {
-        self.header_text(ETAG, &timestamp.etag())
-            .header_text(LAST_MODIFIED, &timestamp.http_date())
+        self.header_text(ETAG, &timestamp.etag()).header_text(LAST_MODIFIED, &timestamp.http_date())
     }
 
     /// With the lifetime of `ttl` seconds; 0 forbids keeping (`kinto-http-api.md` §1.13.4).

@@ -263,4 +263,3 @@ pub async fn shutdown_signal() {
     }
     tracing::info!("stopping");
 }
-

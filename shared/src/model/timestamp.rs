@@ -21,9 +21,8 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 /// `2026-11-23T15:49:01.123456+00:00`: always six digits (`remote-settings.md` §1.7).
-const ISO: &[BorrowedFormatItem<'_>] = format_description!(
-    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]+00:00"
-);
+const ISO: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]+00:00");
 
 impl Timestamp {
     /// The epoch.

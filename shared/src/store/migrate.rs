@@ -115,8 +115,9 @@ pub async fn check(client: &Client) -> Result<(), SchemaError> {
 }
 
 async fn check_applied(client: &Client) -> Result<usize, SchemaError> {
-    let rows =
-        client.query("select version, checksum from schema_migration order by version", &[]).await?;
+    let rows = client
+        .query("select version, checksum from schema_migration order by version", &[])
+        .await?;
     for (index, row) in rows.iter().enumerate() {
         let Some((_, text)) = MIGRATIONS.get(index) else {
             let hint = "use a newer binary";

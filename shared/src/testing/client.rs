@@ -59,8 +59,7 @@ impl TestClient {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> TestReply {
-        let mut request =
-            Request::builder().method(method).uri(format!("{}/v1{path}", self.root));
+        let mut request = Request::builder().method(method).uri(format!("{}/v1{path}", self.root));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -45,9 +45,8 @@ pub fn detour(
     if Timestamp::ZERO < expected && expected < since {
         return Ok(Some(Detour::AlreadyAhead));
     }
-    let too_old = max_age_days.is_some_and(|days| {
-        since < now.plus_millis(-i64::from(days) * 24 * 60 * 60 * 1_000)
-    });
+    let too_old = max_age_days
+        .is_some_and(|days| since < now.plus_millis(-i64::from(days) * 24 * 60 * 60 * 1_000));
     Ok(too_old.then_some(Detour::DropSince))
 }
 

@@ -34,8 +34,7 @@ pub(super) async fn get(
         return Err(authz::denied(ctx));
     }
     require_collection(ctx, &operation.list).await?;
-    let conditions =
-        Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
+    let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let Some(object) = objects::get(ctx.tx, &path).await? else {
         return Err(no_such_object(&path));
     };

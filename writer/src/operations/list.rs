@@ -23,8 +23,7 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     let list = &operation.list;
     let visible = authz::readable(ctx, list).await?;
     require_collection(ctx, list).await?;
-    let conditions =
-        Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
+    let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let mut selection = selection(&operation.request.query()?)?;
     let current = clocks::read(ctx.tx, list).await?.unwrap_or(ctx.now);
     match conditions.for_read(current) {

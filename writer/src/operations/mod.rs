@@ -164,10 +164,9 @@ async fn require_bucket(ctx: &Ctx<'_>, list: &ListPath) -> Result<(), ApiError> 
         (ListPath::Groups(id) | ListPath::Collections(id), Some(parent)) => {
             match objects::get(ctx.tx, &parent).await? {
                 Some(_) => Ok(()),
-                None => Err(ApiError::NoSuchParent {
-                    resource: Resource::Bucket,
-                    id: id.to_string(),
-                }),
+                None => {
+                    Err(ApiError::NoSuchParent { resource: Resource::Bucket, id: id.to_string() })
+                }
             }
         }
         _ => Ok(()),
@@ -191,8 +190,7 @@ struct Write {
 /// Writes an object with its permissions, its groups' members, and a new timestamp.
 async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     let Write { path, old, data, posted, acl, replace_all } = write;
-    let mut data =
-        data.or_else(|| old.as_ref().map(|old| old.data.clone())).unwrap_or_default();
+    let mut data = data.or_else(|| old.as_ref().map(|old| old.data.clone())).unwrap_or_default();
     data.remove("id");
     let wanted = data.remove("last_modified").and_then(|value| value.as_i64());
     let timestamp = assign_timestamp(ctx, &path, old.as_ref(), wanted).await?;

@@ -6,9 +6,7 @@ use super::{
     Operation, Outcome, Write, check_content_type, check_same_id, checked_id, merge_problems,
     modified_meanwhile, require_bucket, require_collection, write,
 };
-use crate::{
-    authz, body::ObjectBody, context::Ctx, preconditions::Preconditions, store::objects,
-};
+use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions, store::objects};
 
 pub(super) async fn put(
     ctx: &mut Ctx<'_>,

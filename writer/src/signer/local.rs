@@ -42,9 +42,7 @@ impl LocalSigner {
         // This PEM reader does not mind how long the lines are; OpenSSL's differ from RFC 7468's.
         let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
             Ok(PrivateKeyDer::Sec1(der)) => SecretKey::from_sec1_der(der.secret_sec1_der()).ok(),
-            Ok(PrivateKeyDer::Pkcs8(der)) => {
-                SecretKey::from_pkcs8_der(der.secret_pkcs8_der()).ok()
-            }
+            Ok(PrivateKeyDer::Pkcs8(der)) => from_pkcs8(der.secret_pkcs8_der()),
             _ => None,
         };
         let secret = key.ok_or("not a P-384 private key in PEM (SEC1 or PKCS#8)")?;
@@ -79,6 +77,19 @@ impl LocalSigner {
     }
 }
 
+/// Some tools write version 2 (RFC 5958) without the public key that it promises; read as version
+/// 1, which promises none, the key is good.
+fn from_pkcs8(der: &[u8]) -> Option<SecretKey> {
+    SecretKey::from_pkcs8_der(der).ok().or_else(|| {
+        let mut der = zeroize::Zeroizing::new(der.to_vec());
+        match der.as_mut_slice() {
+            [0x30, 0x81, _, 2, 1, version @ 1, ..] => *version = 0,
+            _ => return None,
+        }
+        SecretKey::from_pkcs8_der(&der).ok()
+    })
+}
+
 /// Makes a key pair: `private-key.pem` (PKCS#8, mode 600) and `public-key.pem` in `directory`.
 ///
 /// # Errors
@@ -87,10 +98,8 @@ impl LocalSigner {
 pub fn generate(directory: &Path) -> Result<(), String> {
     let secret = random_key()?;
     let private = secret.to_pkcs8_pem(LineEnding::LF).map_err(|error| error.to_string())?;
-    let public = secret
-        .public_key()
-        .to_public_key_pem(LineEnding::LF)
-        .map_err(|error| error.to_string())?;
+    let public =
+        secret.public_key().to_public_key_pem(LineEnding::LF).map_err(|error| error.to_string())?;
     std::fs::create_dir_all(directory)
         .map_err(|error| format!("{}: {error}", directory.display()))?;
     create(&directory.join("private-key.pem"), private.as_bytes(), 0o600)?;

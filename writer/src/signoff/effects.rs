@@ -67,9 +67,7 @@ pub async fn after_change(ctx: &mut Ctx<'_>, change: &Change) -> Result<bool, Ap
             };
             match (&change.old, &change.new) {
                 (None, Some(new)) => created(ctx, &triple, new).await,
-                (Some(old), Some(new)) => {
-                    updated(ctx, &triple, old, new, &change.posted).await
-                }
+                (Some(old), Some(new)) => updated(ctx, &triple, old, new, &change.posted).await,
                 (_, None) => Ok(false),
             }
         }

@@ -142,9 +142,10 @@ impl Resources {
                 let id = line.source.1.as_ref().unwrap_or(collection);
                 let triple = self.of_source(&line.source.0, id)?;
                 let targets = [triple.preview.as_ref(), Some(&triple.destination)];
-                let hit = targets.into_iter().flatten().any(|target| {
-                    target.bucket_id() == bucket && target.id == *collection
-                });
+                let hit = targets
+                    .into_iter()
+                    .flatten()
+                    .any(|target| target.bucket_id() == bucket && target.id == *collection);
                 hit.then_some(triple.source)
             })
             .collect()
@@ -222,11 +223,7 @@ fn parse_line(line: &str) -> Result<Line, String> {
     if source == destination || preview.is_some_and(|uri| uri == source || uri == destination) {
         return Err(malformed("cannot have same value for source,  preview or destination"));
     }
-    Ok(Line {
-        source: source.clone(),
-        preview: preview.cloned(),
-        destination: destination.clone(),
-    })
+    Ok(Line { source: source.clone(), preview: preview.cloned(), destination: destination.clone() })
 }
 
 fn parse_uri(word: &str) -> Result<(Id, Option<Id>), &'static str> {
@@ -282,7 +279,10 @@ mod tests {
             (vec!["/buckets/_a -> /buckets/b"], "id is invalid"),
             (vec!["/buckets/a -> b/c"], "cannot mix"),
             (vec!["/buckets/a -> /buckets/a"], "cannot have same value"),
-            (vec!["/buckets/a -> /buckets/b", "/buckets/a -> /buckets/c"], "cannot repeat resource"),
+            (
+                vec!["/buckets/a -> /buckets/b", "/buckets/a -> /buckets/c"],
+                "cannot repeat resource",
+            ),
             (vec!["/buckets/a -> /buckets/b", "/buckets/c -> /buckets/b"], "repeated destination"),
             (vec!["/buckets/a -> /buckets/b", "/buckets/b -> /buckets/c"], "across resources"),
         ] {

@@ -205,7 +205,10 @@ mod tests {
         for (from, command, actor, review) in cases() {
             if command == RefreshSignature {
                 let expected = if from == None { Signed } else { from };
-                assert_eq!(transition(from, command, actor, review), Ok((expected, Effect::Resign)));
+                assert_eq!(
+                    transition(from, command, actor, review),
+                    Ok((expected, Effect::Resign))
+                );
             }
         }
     }

@@ -54,8 +54,7 @@ pub async fn shared_ids(
 
     let prefix = format!("{list}/");
     let statement = tx.prepare_cached(SQL).await?;
-    let rows =
-        tx.query(&statement, &[&list.bucket_id(), &prefix, &rights, &principals]).await?;
+    let rows = tx.query(&statement, &[&list.bucket_id(), &prefix, &rights, &principals]).await?;
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
 }
 

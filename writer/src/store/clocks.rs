@@ -234,8 +234,7 @@ pub async fn read(tx: &Tx<'_>, list: &ListPath) -> Result<Option<Timestamp>, Api
 
     let statement = tx.prepare_cached(SQL).await?;
     let (bucket, collection) = (list.bucket_id(), list.collection_id());
-    let row =
-        tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    let row = tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
     row.map(|row| Ok(Timestamp::from_millis(row.try_get(0)?))).transpose()
 }
 

@@ -129,11 +129,8 @@ pub async fn delete(
     );
     let statement = tx.prepare_cached(text).await?;
     let millis = last_modified.as_millis();
-    tx.execute(
-        &statement,
-        &[&path.bucket_id(), &path.collection_id(), &path.id.as_str(), &millis],
-    )
-    .await?;
+    tx.execute(&statement, &[&path.bucket_id(), &path.collection_id(), &path.id.as_str(), &millis])
+        .await?;
     Ok(Object { id: path.id.to_string(), last_modified, deleted: true, data: Map::new() })
 }
 
@@ -195,11 +192,7 @@ pub async fn list(
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn count(
-    tx: &Tx<'_>,
-    list: &ListPath,
-    ids: Option<&[String]>,
-) -> Result<i64, ApiError> {
+pub async fn count(tx: &Tx<'_>, list: &ListPath, ids: Option<&[String]>) -> Result<i64, ApiError> {
     let text = sql!(
         list.resource(),
         "select count(*) from ",
@@ -207,8 +200,7 @@ pub async fn count(
             and ($3::text[] is null or id = any ($3::text[]))"
     );
     let statement = tx.prepare_cached(text).await?;
-    let row =
-        tx.query_one(&statement, &[&list.bucket_id(), &list.collection_id(), &ids]).await?;
+    let row = tx.query_one(&statement, &[&list.bucket_id(), &list.collection_id(), &ids]).await?;
     Ok(row.try_get(0)?)
 }
 
@@ -233,12 +225,7 @@ pub async fn timestamp_is_taken(
     let row = tx
         .query_one(
             &statement,
-            &[
-                &list.bucket_id(),
-                &list.collection_id(),
-                &timestamp.as_millis(),
-                &path.id.as_str(),
-            ],
+            &[&list.bucket_id(), &list.collection_id(), &timestamp.as_millis(), &path.id.as_str()],
         )
         .await?;
     Ok(row.try_get(0)?)
@@ -414,8 +401,6 @@ pub async fn collections_of(tx: &Tx<'_>, bucket: &str) -> Result<Vec<Id>, ApiErr
     let statement = tx.prepare_cached(SQL).await?;
     let rows = tx.query(&statement, &[&bucket]).await?;
     rows.iter()
-        .map(|row| {
-            Id::new(row.try_get("id")?).map_err(|error| ApiError::Internal(error.into()))
-        })
+        .map(|row| Id::new(row.try_get("id")?).map_err(|error| ApiError::Internal(error.into())))
         .collect()
 }

@@ -30,7 +30,8 @@ async fn a_record_lives_from_put_to_tombstone() {
     assert_eq!(alice.delete(RECORD).await.expect(404).json["errno"], 110);
     let again = alice.put(RECORD, json!({})).await.expect(201);
     assert!(
-        again.json["data"]["last_modified"].as_i64() > deleted.json["data"]["last_modified"].as_i64()
+        again.json["data"]["last_modified"].as_i64()
+            > deleted.json["data"]["last_modified"].as_i64()
     );
 }
 

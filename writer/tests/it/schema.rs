@@ -21,10 +21,7 @@ async fn an_unknown_schema_is_refused() {
     let database = TestDatabase::create().await;
     let owner = database.owner().await;
 
-    owner
-        .batch_execute("insert into schema_migration values (99, 'future', 'x')")
-        .await
-        .unwrap();
+    owner.batch_execute("insert into schema_migration values (99, 'future', 'x')").await.unwrap();
     let newer = migrate::check(&owner).await.unwrap_err();
     assert!(matches!(newer, SchemaError::Version { found, .. } if found == VERSION + 1));
     owner.batch_execute("update schema_migration set checksum = 'other'").await.unwrap();

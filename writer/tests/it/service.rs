@@ -51,7 +51,10 @@ async fn methods_and_urls_that_do_not_exist_are_told_apart() {
     let harness = Harness::start().await;
 
     let refused = harness.anonymous.send("POST", "/__heartbeat__", json!({})).await.expect(405);
-    assert_eq!((refused.json["errno"].as_u64(), refused.header("allow")), (Some(115), "GET, HEAD, OPTIONS"));
+    assert_eq!(
+        (refused.json["errno"].as_u64(), refused.header("allow")),
+        (Some(115), "GET, HEAD, OPTIONS")
+    );
     assert_eq!(harness.anonymous.get("/unknown").await.expect(404).json["errno"], 111);
     let slash = harness.anonymous.get("/buckets/?_limit=1").await.expect(307);
     assert!(slash.header("location").ends_with("/v1/buckets?_limit=1"));

@@ -230,9 +230,7 @@ async fn without_review_one_person_publishes() {
 async fn publication_moves_the_watermark_and_editing_does_not() {
     let harness = Harness::with_source().await;
     let owner = harness.database.owner().await;
-    let watermark = || async {
-        shared::store::published::watermark(&owner).await.unwrap()
-    };
+    let watermark = || async { shared::store::published::watermark(&owner).await.unwrap() };
     let before = watermark().await;
 
     harness.alice.put(&format!("{SOURCE}/records/r"), json!({})).await.expect(201);
