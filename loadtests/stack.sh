@@ -114,9 +114,10 @@ stack_start() {
     </dev/null >>"$STACK/logs/$name.log" 2>&1 &
   pid=$!
   if [[ $name == writer ]]; then WRITER_PID=$pid; else READER_PID=$pid; fi
+  # A reader is ready when its first snapshot is.
   local deadline=$((SECONDS + 30))
   until curl -fsS -o /dev/null --max-time 2 --noproxy '*' \
-    "http://127.0.0.1:$port/v1/__lbheartbeat__" 2>/dev/null; do
+    "http://127.0.0.1:$port/v1/__heartbeat__" 2>/dev/null; do
     is_running "$pid" || failed "The $name ended while starting" "$name"
     ((SECONDS < deadline)) || failed "The $name did not answer within 30 s" "$name"
     sleep 0.02

@@ -25,7 +25,7 @@ main() {
   stack_start reader
   "$LOAD" seed --writer "$WRITER" --data "$STACK_ROOT/data/main" --only search-config-v2 \
     >"$STACK/logs/seed.log" 2>&1 || failed 'Importing data/main failed' seed
-  "$LOAD" drill propose --writer "$WRITER" --collection drill --round 0 --records 1 \
+  "$LOAD" drill propose --writer "$WRITER" --collection drill --round 0 --records "$RECORDS" \
     >"$STACK/logs/propose.log" 2>&1 || failed 'The first proposal failed' propose
   watch_reader
   drill 'kill -9 of the writer in a batch' writer_crashes
@@ -87,11 +87,11 @@ watch_ends() {
 # All requests of a batch are there, or none; all, if the client was told so.
 writer_crashes() {
   local round all=0 none=0 acknowledged=0 count code took
-  new_collection batch-0 || return
-  took=$("$LOAD" drill batch --writer "$WRITER" --collection batch-0 --count "$BATCH") || return
+  new_collection crash-0 || return
+  took=$("$LOAD" drill batch --writer "$WRITER" --collection crash-0 --count "$BATCH") || return
   for ((round = 1; round <= ROUNDS; round++)); do
-    new_collection "batch-$round" || return
-    "$LOAD" drill batch --writer "$WRITER" --collection "batch-$round" --count "$BATCH" &
+    new_collection "crash-$round" || return
+    "$LOAD" drill batch --writer "$WRITER" --collection "crash-$round" --count "$BATCH" &
     local batch=$!
     random_sleep $((took * 5 / 4 + 5))
     kill -KILL "$WRITER_PID"
@@ -99,7 +99,7 @@ writer_crashes() {
     code=0
     wait "$batch" || code=$?
     stack_start writer
-    count=$(count_records "batch-$round")
+    count=$(count_records "crash-$round")
     case $count in
       "$BATCH") all=$((all + 1)) ;;
       0) none=$((none + 1)) ;;
@@ -133,9 +133,9 @@ random_sleep() {
 
 # An approval happened, on writer and reader, or it did not.
 postgres_crashes() {
-  local round code happened=0 missed=0 acknowledged=0
-  "$LOAD" drill check-approval --writer "$WRITER" --reader "$READER" --collection drill --round 0 \
-    --records 1 || return
+  local round code happened=0 missed=0 acknowledged=0 start=${EPOCHREALTIME/./} took
+  "$LOAD" drill approve --writer "$WRITER" --collection drill --round 0 || return
+  took=$(((${EPOCHREALTIME/./} - start) / 1000))
   for ((round = 1; round <= ROUNDS; round++)); do
     local -a about=(--writer "$WRITER" --collection drill --round "$round" --records "$RECORDS")
     "$LOAD" drill propose "${about[@]}" || return
@@ -144,7 +144,7 @@ postgres_crashes() {
     mapfile -t pids < <(postgres_processes)
     "$LOAD" drill approve "${about[@]}" &
     local approval=$!
-    random_sleep 60
+    random_sleep $((took * 5 / 4 + 5))
     kill -KILL "${pids[@]}" 2>/dev/null || true
     postgres_died
     code=0
@@ -156,7 +156,7 @@ postgres_crashes() {
     fi
     "$LOAD" drill check-approval "${about[@]}" --reader "$READER" "${told[@]}" >"$STACK/approval" ||
       wrong "round $round: not all or nothing" || return
-    cat "$STACK/approval"
+    say "round $round: $(<"$STACK/approval")"
     if grep -q '^the approval happened' "$STACK/approval"; then
       happened=$((happened + 1))
     else
@@ -164,7 +164,7 @@ postgres_crashes() {
     fi
     verify || wrong "round $round: verify failed" || return
   done >&2
-  say "$ROUNDS crashes at random in an approval of $RECORDS records:" \
+  say "$ROUNDS crashes at random in an approval of $RECORDS records that takes $took ms:" \
     "$missed times nothing was published, $happened times all ($acknowledged of them acknowledged)."
 }
 
@@ -197,7 +197,7 @@ a_byte_flips() {
     curl -fsS --noproxy '*' "$url" | cmp - "$STACK/good.json" || return
     sleep 0.05
   done
-  verify || wrong 'what is served does not verify' || return
+  verify >&2 || wrong 'what is served does not verify' || return
 
   sql "update record set data = jsonb_set(data, '{recordType}', to_jsonb('$good'::text)) $where"
   eventually rejected_is '' || wrong 'the reader did not heal' || return

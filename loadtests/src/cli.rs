@@ -83,8 +83,8 @@ pub(crate) struct Round {
     #[arg(long, value_name = "COLLECTION")]
     pub(crate) collection: String,
     /// Its number, which every record then carries.
-    #[arg(long, value_name = "N")]
-    pub(crate) round: i64,
+    #[arg(long = "round", value_name = "N")]
+    pub(crate) number: i64,
     /// How many records the collection has.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) records: u32,

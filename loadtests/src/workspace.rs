@@ -66,14 +66,14 @@ impl Workspace {
     pub(crate) async fn create_collection(&self, collection: &str) -> Result<(), Failure> {
         self.create(&source(collection)).await?;
         let group = format!("/buckets/{SOURCE}/groups/{collection}-reviewers");
-        let mut members = self.editor.get_json(&group).await?["data"]["members"].take();
-        match &mut members {
-            Value::Array(members) if !members.contains(&json!(self.reviewer_id)) => {
-                members.push(json!(self.reviewer_id));
-            }
-            Value::Array(_) => return Ok(()),
-            _ => return Err(Failure::failed(format!("{group} has no members"))),
+        let mut answer = self.editor.get_json(&group).await?;
+        let members = answer["data"]["members"]
+            .as_array_mut()
+            .ok_or_else(|| Failure::Failed(format!("{group} has no members")))?;
+        if members.contains(&json!(self.reviewer_id)) {
+            return Ok(());
         }
+        members.push(json!(self.reviewer_id));
         let body = json!({"data": {"members": members}});
         self.editor.send(Method::PATCH, &group, &[], Some(&body)).await?.success()?;
         Ok(())
@@ -177,7 +177,16 @@ pub(crate) fn destination(collection: &str) -> String {
     format!("/buckets/{DESTINATION}/collections/{collection}")
 }
 
-async fn set_status(user: &Client, collection: &str, status: &str) -> Result<(), Failure> {
+/// Asks for a step of the workflow.
+///
+/// # Errors
+///
+/// [`Failure`] when the writer refuses.
+pub(crate) async fn set_status(
+    user: &Client,
+    collection: &str,
+    status: &str,
+) -> Result<(), Failure> {
     let body = json!({"data": {"status": status}});
     user.send(Method::PATCH, &source(collection), &[], Some(&body)).await?.success()?;
     Ok(())

@@ -260,6 +260,7 @@ impl ApiError {
         body
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others have HTTP's own reason")]
     fn reason(&self, status: StatusCode) -> &'static str {
         match self {
             Self::Invalid(_) | Self::NotAcceptable(_) | Self::UnsupportedMediaType(_) => {
@@ -269,6 +270,7 @@ impl ApiError {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others have one message, their text")]
     fn message(&self) -> Option<String> {
         match self {
             Self::NoSuchParent { .. } | Self::NoSuchObject { .. } => None,
@@ -280,6 +282,7 @@ impl ApiError {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others have no details")]
     fn details(&self) -> Option<Value> {
         match self {
             Self::NoSuchParent { resource, id } | Self::NoSuchObject { resource, id } => {

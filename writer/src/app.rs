@@ -92,7 +92,7 @@ fn signer(config: &Config) -> Result<Signer, String> {
     let pem = std::fs::read_to_string(path)
         .map_err(|error| format!("{name}: {}: {error}", path.display()))?;
     LocalSigner::from_pem(&pem)
-        .map(Signer::Local)
+        .map(|signer| Signer::Local(Box::new(signer)))
         .map_err(|problem| format!("{name}: {}: {problem}", path.display()))
 }
 

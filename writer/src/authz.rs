@@ -165,20 +165,21 @@ pub fn settings_grant(ctx: &Ctx<'_>, resource: Resource, grants: &[Grant]) -> bo
 ///
 /// 401 or 403.
 pub fn refuse_signed(ctx: &Ctx<'_>, list: &ListPath, id: Option<&str>) -> Result<(), ApiError> {
-    let signer = &ctx.app.config.signer;
-    let resources = &signer.resources;
+    let settings = &ctx.app.config.signer;
+    let resources = &settings.resources;
     let signed = match (list, id) {
         (ListPath::Buckets, Some(id)) => resources.is_signed_bucket(id),
         (ListPath::Buckets, None) => false,
-        (ListPath::Groups(bucket), _) => resources.is_signed_bucket(bucket),
         (ListPath::Collections(bucket), Some(id)) => {
             resources.role(bucket, id) == Some(crate::signoff::Role::Signed)
         }
-        (ListPath::Collections(bucket), None) => resources.is_signed_bucket(bucket),
+        (ListPath::Groups(bucket), _) | (ListPath::Collections(bucket), None) => {
+            resources.is_signed_bucket(bucket)
+        }
         (ListPath::Records(bucket, collection), _) => {
             resources.role(bucket, collection) == Some(crate::signoff::Role::Signed)
         }
     };
-    let trusted = signer.destination_writers.iter().any(|principal| ctx.user.is(principal));
+    let trusted = settings.destination_writers.iter().any(|principal| ctx.user.is(principal));
     if signed && !trusted { Err(denied(ctx)) } else { Ok(()) }
 }

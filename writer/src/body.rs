@@ -28,6 +28,7 @@ impl ObjectBody {
     /// # Errors
     ///
     /// 400 with everything that is wrong.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not an object is refused alike")]
     pub fn parse(bytes: &Bytes, resource: Resource) -> Result<Self, ApiError> {
         if bytes.is_empty() {
             return Ok(Self::default());
@@ -81,6 +82,7 @@ fn not_a_mapping(name: &str, shown: &str) -> ApiError {
     ApiError::Invalid(vec![mapping_detail(name, shown)])
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not a list is refused alike")]
 fn permissions(value: &Value, resource: Resource, problems: &mut Vec<Detail>) -> Acl {
     let mut acl = Acl::new();
     let Value::Object(members) = value else {
@@ -112,6 +114,7 @@ fn permissions(value: &Value, resource: Resource, problems: &mut Vec<Detail>) ->
     acl
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is neither is refused alike")]
 fn strings(items: &[Value], at: &str, problems: &mut Vec<Detail>) -> Vec<String> {
     let mut texts = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -131,16 +134,15 @@ fn strings(items: &[Value], at: &str, problems: &mut Vec<Detail>) -> Vec<String>
 /// Members with a meaning: `last_modified` counts only as an integer, a group has `members`.
 fn check_members(data: &mut Map<String, Value>, resource: Resource, problems: &mut Vec<Detail>) {
     match data.get("last_modified") {
+        None => {}
+        Some(Value::Number(number)) if number.is_u64() && number.is_i64() => {}
         Some(Value::Number(number)) if number.is_i64() => {
-            if number.as_i64().is_some_and(|millis| millis < 0) {
-                let text = format!("{number} is less than minimum value 0");
-                problems.push(Detail::new(Location::Body, "data.last_modified", text));
-            }
+            let text = format!("{number} is less than minimum value 0");
+            problems.push(Detail::new(Location::Body, "data.last_modified", text));
         }
         Some(_) => {
             data.remove("last_modified");
         }
-        None => {}
     }
     if resource == Resource::Group {
         check_group(data, problems);
@@ -169,6 +171,7 @@ fn check_group(data: &mut Map<String, Value>, problems: &mut Vec<Detail>) {
 }
 
 /// A value as the reference, which is written in Python, shows it in messages.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only strings are shown without quotes")]
 pub fn python(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -90,15 +90,15 @@ enum ConfigCommand {
 struct Failure(u8, String);
 
 impl Failure {
-    fn other(text: impl ToString) -> Self {
+    fn other(text: impl std::fmt::Display) -> Self {
         Self(1, text.to_string())
     }
 
-    fn unavailable(text: impl ToString) -> Self {
+    fn unavailable(text: impl std::fmt::Display) -> Self {
         Self(69, text.to_string())
     }
 
-    fn configuration(text: impl ToString) -> Self {
+    fn configuration(text: impl std::fmt::Display) -> Self {
         Self(78, text.to_string())
     }
 }

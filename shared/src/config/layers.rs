@@ -117,6 +117,7 @@ impl Layers {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other TOML value is one text")]
     fn flatten(&mut self, prefix: &str, table: &toml::Table, origin: &Origin) {
         for (name, value) in table {
             let key = format!("{prefix}{name}");
@@ -139,13 +140,13 @@ impl Layers {
         self.asked.insert(key.to_owned());
         let from_command_line =
             self.values.get(key).is_some_and(|(_, origin)| *origin == Origin::CommandLine);
-        if !from_command_line && let Some((text, origin)) = self.from_environment(key) {
+        if !from_command_line && let Some((text, origin)) = self.take_from_environment(key) {
             self.values.insert(key.to_owned(), (text, origin));
         }
         self.values.get(key).map_or_else(String::new, |(text, _)| text.trim().to_owned())
     }
 
-    fn from_environment(&mut self, key: &str) -> Option<(String, Origin)> {
+    fn take_from_environment(&mut self, key: &str) -> Option<(String, Origin)> {
         let upper = key.to_uppercase().replace(['.', '-'], "_");
         for prefix in ["COUNTERSIGN_", "KINTO_"] {
             let name = format!("{prefix}{upper}");
@@ -304,6 +305,7 @@ impl Layers {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "TOML's own text serves for all but strings")]
 fn scalar(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),

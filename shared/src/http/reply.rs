@@ -106,6 +106,7 @@ impl Reply {
 }
 
 impl From<&ApiError> for Reply {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others have no header of their own")]
     fn from(error: &ApiError) -> Self {
         let (status, _) = error.contract();
         let reply = Self::json(status, &error.body());

@@ -1,6 +1,8 @@
 //! Databases and clients for tests: each test has a database of its own, a copy of a migrated
 //! template.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot start has failed")]
+
 mod client;
 
 use std::{

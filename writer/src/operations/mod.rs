@@ -333,12 +333,11 @@ fn merge_problems<A, B>(
 
 /// Who may not create here is told so only after the object was found missing (§2.5.1).
 async fn missing(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<ApiError, ApiError> {
-    let readable = match path.list.parent() {
-        Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-        None => {
-            let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
-            authz::settings_grant(ctx, Resource::Bucket, &grants)
-        }
+    let readable = if let Some(parent) = path.list.parent() {
+        authz::may(ctx, Permission::Read, &parent).await?
+    } else {
+        let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
+        authz::settings_grant(ctx, Resource::Bucket, &grants)
     };
     Ok(if readable { no_such_object(path) } else { authz::denied(ctx) })
 }

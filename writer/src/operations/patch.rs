@@ -75,6 +75,7 @@ fn is_merge_patch(request: &ApiRequest) -> bool {
     kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(MERGE_PATCH))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other value replaces the old one")]
 fn merge(old: &Map<String, Value>, patch: &Map<String, Value>, deep: bool) -> Map<String, Value> {
     let mut merged = old.clone();
     for (name, value) in patch {

@@ -11,7 +11,7 @@ pub enum Signer {
     /// No key: collections cannot be signed.
     None,
     /// A key of our own.
-    Local(LocalSigner),
+    Local(Box<LocalSigner>),
 }
 
 impl Signer {

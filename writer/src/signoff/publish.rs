@@ -47,9 +47,9 @@ pub(super) async fn copy_records(
 ) -> Result<Difference, ApiError> {
     let (from, to) = (Triple::records(source), Triple::records(target));
     let difference = objects::difference(ctx.tx, &from, &to).await?;
-    if difference.len() > 0 {
+    if difference.count() > 0 {
         let publish = ctx.is_published(&to, "");
-        let first = ctx.clocks.take(ctx.tx, &to, ctx.now, difference.len(), publish).await?;
+        let first = ctx.clocks.take(ctx.tx, &to, ctx.now, difference.count(), publish).await?;
         objects::delete_all(ctx.tx, &to, &difference.deleted, first).await?;
         let written = [difference.replaced.as_slice(), &difference.created].concat();
         let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);

@@ -109,12 +109,12 @@ impl Clocks {
         let name = list.resource().name();
         let (bucket, collection) = (list.bucket_id(), list.collection_id());
         let statement = tx.prepare_cached(LOCK).await?;
-        let row = match tx.query_opt(&statement, &[&bucket, &collection, &name]).await? {
-            Some(row) => row,
-            None => {
-                let statement = tx.prepare_cached(CREATE).await?;
-                tx.query_one(&statement, &[&bucket, &collection, &name]).await?
-            }
+        let found = tx.query_opt(&statement, &[&bucket, &collection, &name]).await?;
+        let row = if let Some(row) = found {
+            row
+        } else {
+            let statement = tx.prepare_cached(CREATE).await?;
+            tx.query_one(&statement, &[&bucket, &collection, &name]).await?
         };
         let stored = Timestamp::from_millis(row.try_get(0)?);
         self.lists.insert(key, Clock::new(stored));
@@ -154,15 +154,15 @@ impl Clocks {
     ) -> Result<Timestamp, ApiError> {
         let count = i64::try_from(count.max(1)).unwrap_or(i64::MAX);
         let previous = self.hold(tx, list).await?;
-        let mut last = now.max(previous.plus_millis(count));
+        let mut end = now.max(previous.plus_millis(count));
         if publish {
-            last = last.max(self.hold_publication(tx).await?.plus_millis(1));
+            end = end.max(self.hold_publication(tx).await?.plus_millis(1));
             if let Some(clock) = &mut self.publication {
-                clock.current = last;
+                clock.current = end;
             }
         }
-        self.advance(list, last);
-        Ok(last.plus_millis(1 - count))
+        self.advance(list, end);
+        Ok(end.plus_millis(1 - count))
     }
 
     /// Moves a list's timestamp to one that a client gave, and that is later.

@@ -279,7 +279,7 @@ pub struct Difference {
 
 impl Difference {
     /// How many records change.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.deleted.len() + self.replaced.len() + self.created.len()
     }
 }

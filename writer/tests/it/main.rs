@@ -1,5 +1,7 @@
 //! The writer over HTTP, against a real PostgreSQL: one file a behaviour.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod batch;
 mod concurrency;

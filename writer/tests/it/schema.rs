@@ -27,6 +27,6 @@ async fn an_unknown_schema_is_refused() {
     owner.batch_execute("update schema_migration set checksum = 'other'").await.unwrap();
     assert!(matches!(migrate::check(&owner).await.unwrap_err(), SchemaError::Changed(1)));
     owner.batch_execute("drop table schema_migration").await.unwrap();
-    let never = migrate::check(&owner).await.unwrap_err();
-    assert!(never.to_string().contains("countersign-writer migrate"), "{never}");
+    let unmigrated = migrate::check(&owner).await.unwrap_err();
+    assert!(unmigrated.to_string().contains("countersign-writer migrate"), "{unmigrated}");
 }
