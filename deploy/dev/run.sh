@@ -27,6 +27,7 @@ main() {
   prepare
   start_servers
   seed
+  wait_for_publication
   verify
   print_hints
   [[ ${RUN_ONCE:-} != 1 ]] || return 0
@@ -153,7 +154,20 @@ seed() {
     --data "$ROOT/data/main" >"$RUN/logs/seed.log" 2>&1 || failed 'Importing data/main failed' seed
 }
 
-# What was approved a moment ago reaches the reader within a fraction of a second.
+# What was approved a moment ago reaches the reader within a fraction of a second: until then
+# there is less to verify, not nothing, so the newest timestamp is what to wait for.
+wait_for_publication() {
+  local newest deadline=$((SECONDS + 6))
+  newest=$(postgres_psql countersign -c "select max(last_modified) from resource_timestamp
+    where resource_name = 'record' and bucket_id in ('main', 'main-preview')")
+  until curl -fsS --max-time 2 --noproxy '*' \
+    "http://127.0.0.1:$R/v1/buckets/monitor/collections/changes/changeset?_expected=0" 2>/dev/null |
+    grep -q "\"timestamp\":$newest"; do
+    ((SECONDS < deadline)) || failed 'The reader does not show what was published' reader
+    sleep 0.05
+  done
+}
+
 verify() {
   local deadline=$((SECONDS + 6))
   until interruptible "$BIN/countersign-reader" verify "http://127.0.0.1:$R/v1" \
