@@ -34,7 +34,7 @@ struct Written {
 
 /// A copy of the collection, kept up to date by `_since`.
 #[derive(Debug, Default)]
-struct Copy {
+struct Replica {
     records: BTreeMap<String, Value>,
     since: i64,
     polls: u64,
@@ -139,8 +139,8 @@ fn random_write(records: &str) -> (Method, String, Option<Value>) {
     }
 }
 
-async fn poll(client: Client, records: String, is_over: Arc<AtomicBool>) -> Result<Copy, Failure> {
-    let mut copy = Copy::default();
+async fn poll(client: Client, records: String, is_over: Arc<AtomicBool>) -> Result<Replica, Failure> {
+    let mut copy = Replica::default();
     loop {
         // Read before the poll: the last poll begins after the last write.
         let is_last = is_over.load(Ordering::SeqCst);
@@ -152,7 +152,7 @@ async fn poll(client: Client, records: String, is_over: Arc<AtomicBool>) -> Resu
     }
 }
 
-impl Copy {
+impl Replica {
     async fn refresh(&mut self, client: &Client, records: &str) -> Result<(), Failure> {
         let path = format!("{records}?_since=\"{}\"", self.since).replace('"', "%22");
         let answer = client.get(&path).await?.success()?;
@@ -184,8 +184,8 @@ fn unique(timestamps: &[i64]) -> Result<(), Failure> {
 }
 
 /// The copy must be the whole list, tombstones included, and its live part the list of records.
-async fn same(client: &Client, records: &str, copy: &Copy) -> Result<(), Failure> {
-    let mut whole = Copy::default();
+async fn same(client: &Client, records: &str, copy: &Replica) -> Result<(), Failure> {
+    let mut whole = Replica::default();
     whole.refresh(client, records).await?;
     for (id, record) in &whole.records {
         let ours = copy.records.get(id);
