@@ -139,7 +139,11 @@ fn random_write(records: &str) -> (Method, String, Option<Value>) {
     }
 }
 
-async fn poll(client: Client, records: String, is_over: Arc<AtomicBool>) -> Result<Replica, Failure> {
+async fn poll(
+    client: Client,
+    records: String,
+    is_over: Arc<AtomicBool>,
+) -> Result<Replica, Failure> {
     let mut copy = Replica::default();
     loop {
         // Read before the poll: the last poll begins after the last write.

@@ -14,6 +14,7 @@ use shared::{
 use crate::{
     config::Config,
     signer::{LocalSigner, Signer},
+    store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -71,7 +72,7 @@ impl App {
         }
     }
 
-    /// Whether PostgreSQL takes a write: a lock on the publication clock, rolled back.
+    /// Whether PostgreSQL takes a write, which is rolled back.
     ///
     /// # Errors
     ///
@@ -79,8 +80,7 @@ impl App {
     pub async fn probe_storage(&self) -> Result<(), ApiError> {
         let mut client = self.pool.get().await?;
         let tx = client.transaction().await?;
-        let text = "insert into resource_timestamp values ('', '', '__heartbeat__', 0)";
-        tx.execute(text, &[]).await?;
+        clocks::probe(&tx).await?;
         tx.rollback().await?;
         Ok(())
     }

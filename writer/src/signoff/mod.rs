@@ -1,6 +1,6 @@
 //! Review and publication: edit, request, approve, sign.
 //!
-//! [`transition`] and [`Resources`] are pure; [`effects`] carries out what they decide.
+//! [`transition()`] and [`Resources`] are pure; [`effects`] carries out what they decide.
 
 pub mod effects;
 pub mod guards;

@@ -252,3 +252,15 @@ pub async fn collections_with_clock(tx: &Tx<'_>, bucket: &str) -> Result<Vec<Str
     let rows = tx.query(&statement, &[&bucket]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
+
+/// Writes a row that nobody will see: the caller rolls back.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL does not take writes.
+pub async fn probe(tx: &Tx<'_>) -> Result<(), ApiError> {
+    const SQL: &str = "insert into resource_timestamp values ('', '', '__heartbeat__', 0)";
+
+    tx.execute(SQL, &[]).await?;
+    Ok(())
+}
