@@ -49,7 +49,13 @@ impl Plan {
         let list = &operation.list;
         let id = operation.id_hint();
         self.lock(list);
-        self.publication |= id.as_deref().is_none_or(|id| is_published(app, list, id));
+        self.publication |= match (&id, list) {
+            (Some(id), _) => is_published(app, list, id),
+            // A list of records is published whole, or not at all.
+            (None, ListPath::Records(..) | ListPath::Groups(_)) => is_published(app, list, ""),
+            (None, ListPath::Collections(bucket)) => app.config.monitored.may_contain(bucket),
+            (None, ListPath::Buckets) => operation.method == Method::DELETE,
+        };
         let resources = &app.config.signer.resources;
         match list {
             ListPath::Records(bucket, collection) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 
 /// Which requests get a log line.
@@ -24,12 +24,13 @@ impl RequestLog {
     }
 }
 
-/// The request's id in logs: `X-Request-Id` when it is short and plain, else a random one. It is
-/// never sent back (`kinto-http-api.md` §0.3.5).
-pub(super) fn request_id(headers: &HeaderMap) -> String {
-    headers
-        .get("x-request-id")
-        .and_then(|value| value.to_str().ok())
+/// The header that may carry a request's id.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request's id in logs: the one that was sent when it is short and plain, else a random one.
+/// It is never sent back (`kinto-http-api.md` §0.3.5).
+pub(super) fn request_id(sent: Option<&HeaderValue>) -> String {
+    sent.and_then(|value| value.to_str().ok())
         .filter(|id| {
             (1..=64).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -7,7 +7,7 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Version,
+    HeaderValue, Method, Request, Response, Version,
     header::{CACHE_CONTROL, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     request::Parts,
 };
@@ -159,7 +159,6 @@ async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watch
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
             .max_buf_size(64 * 1024)
-            .pipeline_flush(true)
             .serve_connection(io, service);
         watcher.watch(connection).await
     };
@@ -183,10 +182,11 @@ impl<S: Service> Shared<S> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let (method, wants_all) = (head.method.clone(), self.limits.log == RequestLog::All);
-        let path = head.uri.path().to_owned();
-        let rid = wants_all.then(|| observe::request_id(&head.headers));
-        let headers_for_id = if wants_all { None } else { Some(head.headers.clone()) };
+        // Cheap copies: a poll pays for its log line only when it gets one.
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let sent_id = head.headers.get(observe::REQUEST_ID).cloned();
+        let rid =
+            (self.limits.log == RequestLog::All).then(|| observe::request_id(sent_id.as_ref()));
 
         let work = self.read_and_call(head, body);
         let mut answer = match &rid {
@@ -198,10 +198,8 @@ impl<S: Service> Shared<S> {
         let (status, elapsed) = (answer.response.status(), started.elapsed());
         self.metrics.observe(&method, answer.route, status, elapsed);
         if self.limits.log.wants(status) {
-            let rid = rid.unwrap_or_else(|| {
-                observe::request_id(headers_for_id.as_ref().unwrap_or(&HeaderMap::new()))
-            });
-            observe::log(&rid, &method, &path, answer.route, status, elapsed);
+            let rid = rid.unwrap_or_else(|| observe::request_id(sent_id.as_ref()));
+            observe::log(&rid, &method, uri.path(), answer.route, status, elapsed);
         }
         answer.response
     }
