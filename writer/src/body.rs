@@ -23,6 +23,22 @@ pub struct ObjectBody {
 }
 
 impl ObjectBody {
+    /// Parses the body of a PATCH: members that it does not mention have no defaults, and are
+    /// told by their bare names (§2.6.6).
+    ///
+    /// # Errors
+    ///
+    /// 400 with everything that is wrong.
+    pub fn parse_patch(bytes: &Bytes, resource: Resource) -> Result<Self, ApiError> {
+        let mentions_members = serde_json::from_slice::<Value>(bytes)
+            .is_ok_and(|body| body["data"].get("members").is_some());
+        let mut body = Self::parse(bytes, resource).map_err(bare_names)?;
+        if let Some(data) = body.data.as_mut().filter(|_| !mentions_members) {
+            data.remove("members");
+        }
+        Ok(body)
+    }
+
     /// Parses a body; no body and `{}` are both fine.
     ///
     /// # Errors
@@ -33,10 +49,11 @@ impl ObjectBody {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let body = match json::parse(bytes)? {
-            Value::Object(body) => body,
-            Value::Array(_) => return Err(not_a_mapping("", "[]")),
-            _ => return Err(invalid("", "Should be a JSON object or an array")),
+        let body = match json::parse(bytes) {
+            Ok(Value::Object(body)) => body,
+            Ok(Value::Array(_)) => return Err(not_a_mapping("", "[]")),
+            Ok(_) => return Err(no_body("Should be a JSON object or an array")),
+            Err(error) => return Err(no_body(&error.to_string())),
         };
         let mut parsed = Self::default();
         let mut problems = Vec::new();
@@ -68,8 +85,20 @@ impl ObjectBody {
     }
 }
 
-fn invalid(name: &str, text: &str) -> ApiError {
-    ApiError::invalid(Location::Body, name, text)
+/// What was sent counts for nothing, and so the body is missing, too (§2.6.2).
+fn no_body(text: &str) -> ApiError {
+    let details = [text, "Required"].map(|text| Detail::new(Location::Body, "", text));
+    ApiError::Invalid(details.to_vec())
+}
+
+fn bare_names(error: ApiError) -> ApiError {
+    let ApiError::Invalid(mut details) = error else { return error };
+    for detail in &mut details {
+        if let Some(bare) = detail.name.as_deref().and_then(|name| name.strip_prefix("data.")) {
+            detail.name = Some(bare.to_owned());
+        }
+    }
+    ApiError::Invalid(details)
 }
 
 fn mapping_detail(name: &str, shown: &str) -> Detail {

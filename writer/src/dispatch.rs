@@ -16,6 +16,7 @@ use shared::{
 use crate::{
     app::App,
     authn,
+    body::python,
     context::{Ctx, User},
     locks::Plan,
     operations::{self, Operation},
@@ -289,6 +290,7 @@ fn title(name: &str) -> String {
 
 fn parse_batch(app: &App, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
     let invalid = |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
+    operations::check_content_type(request, &["application/json"])?;
     let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
     let Value::Object(mut body) = body else {
         return invalid("", "Should be a JSON object or an array".to_owned());
@@ -301,8 +303,9 @@ fn parse_batch(app: &App, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiEr
     let Some(Value::Array(requests)) = body.remove("requests") else {
         return invalid("requests", "Required".to_owned());
     };
-    if let Some((name, _)) = body.iter().next() {
-        return invalid("", format!("Unrecognized keys in mapping: \"{name}\""));
+    if !body.is_empty() {
+        let shown = python(&Value::Object(body));
+        return invalid("", format!("Unrecognized keys in mapping: \"{shown}\""));
     }
     let max = app.config.batch_max_requests;
     if requests.len() > max {
@@ -356,7 +359,11 @@ fn parse_step(
     let body = match member("body") {
         None => Bytes::new(),
         Some(Value::Object(body)) => Bytes::from(Value::Object(body.clone()).to_string()),
-        Some(other) => return Err((".body", format!("\"{other}\" is not a mapping type"))),
+        Some(other) => {
+            let shown = python(other);
+            let text = "is not a mapping type: Does not implement dict-like functionality.";
+            return Err((".body", format!("\"{shown}\" {text}")));
+        }
     };
     let headers = step_headers(parent, member("headers"), !body.is_empty())?;
     let url = if url.starts_with("/v1") { url } else { format!("/v1{url}") };
@@ -375,14 +382,13 @@ fn step_headers(
     let mut headers = parent.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
     for (name, value) in own.and_then(Value::as_object).into_iter().flatten() {
-        let name: http::HeaderName = name
-            .parse()
-            .map_err(|_| (".headers", format!("\"{name}\" is not the name of a header")))?;
-        let value = value
+        let text = value
             .as_str()
-            .and_then(|text| text.parse().ok())
             .ok_or((".headers", format!("{{'{name}': {value}}} contains non string value")))?;
-        headers.insert(name, value);
+        match (name.parse::<http::HeaderName>(), text.parse()) {
+            (Ok(name), Ok(value)) => headers.insert(name, value),
+            _ => return Err((".headers", format!("\"{name}\" is not a header"))),
+        };
     }
     if has_body {
         let json = http::HeaderValue::from_static("application/json; charset=utf-8");

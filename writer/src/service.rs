@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, reque
 use shared::{
     error::ApiError,
     http::{Answer, Query, Reply, Service},
+    model::Timestamp,
 };
 use tracing::Instrument as _;
 
@@ -129,7 +130,10 @@ fn redirect(app: &App, request: &ApiRequest) -> Option<Reply> {
         text => format!("?{text}"),
     };
     let location = format!("{}{path}{query}", origin(app, &request.headers));
-    Some(Reply::redirect(&location))
+    let reply = Reply::redirect(&location);
+    // A trailing slash is a mistake that caches may remember, a missing version is not (§1.5-1.6).
+    let is_slash = request.path.starts_with("/v1/");
+    Some(if is_slash { reply.lifetime(3_600, Timestamp::now()) } else { reply })
 }
 
 /// Scheme and host as clients see them: settings go before what the request says (§1.11).

@@ -24,7 +24,20 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     let (list, request) = (&operation.list, &operation.request);
     require_collection(ctx, list).await?;
     check_content_type(request, &["application/json"])?;
-    if !authz::may_create(ctx, list).await? {
+    let creates = authz::may_create(ctx, list).await?;
+    let old = match operation.id_hint().as_deref().map(Id::new) {
+        Some(Ok(id)) => objects::get(ctx.tx, &list.object(id)).await?,
+        _ => None,
+    };
+    let allowed = match &old {
+        // Nothing is modified, so it is a read: of that very object (§4.3).
+        Some(old) => {
+            let path = list.object(checked_id(&old.id)?);
+            authz::may(ctx, Permission::Read, &path).await?
+        }
+        None => creates,
+    };
+    if !allowed {
         return Err(authz::denied(ctx));
     }
     let (conditions, body) = merge_problems(
@@ -38,10 +51,10 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     };
     authz::refuse_signed(ctx, list, Some(&id))?;
     let path = list.object(id);
-    let Some(old) = objects::get(ctx.tx, &path).await? else {
+    let Some(old) = old else {
         require_bucket(ctx, list).await?;
         if !conditions.allow_write(None) {
-            return Err(modified_meanwhile(None));
+            return Err(modified_meanwhile(ctx, list, None));
         }
         let posted = body.data.clone().unwrap_or_default();
         let acl = body.permissions;
@@ -49,12 +62,8 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         let new = Write { path, old: None, data, posted, acl, replace_all: true };
         return write(ctx, new).await;
     };
-    // Nothing is modified; whoever may not read it is not shown it (§2.10.2).
-    if !authz::may(ctx, Permission::Read, &path).await? {
-        return Err(authz::denied(ctx));
-    }
     if !conditions.allow_write(Some(old.last_modified)) {
-        return Err(modified_meanwhile(Some(&old)));
+        return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
     let acl = aces::get(ctx.tx, &path).await?;
     let reply = object_reply(ctx, StatusCode::OK, &old, &acl);

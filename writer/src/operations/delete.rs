@@ -9,8 +9,8 @@ use shared::{
 };
 
 use super::{
-    Operation, Outcome, checked_id, list::selection, missing, modified_meanwhile,
-    require_collection,
+    Operation, Outcome, checked_id, list::selection, modified_meanwhile, no_such_object,
+    require_collection, require_readable,
 };
 use crate::{
     authz::{self, Visible},
@@ -40,16 +40,18 @@ pub(super) async fn delete(
             return Err(if readable { refusal } else { authz::denied(ctx) });
         }
     };
-    let Some(old) = objects::get(ctx.tx, &path).await? else {
-        return Err(missing(ctx, &path).await?);
-    };
-    if !authz::may(ctx, Permission::Write, &path).await? {
-        return Err(authz::denied(ctx));
+    let old = objects::get(ctx.tx, &path).await?;
+    match &old {
+        Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
+            return Err(authz::denied(ctx));
+        }
+        Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
+        None => require_readable(ctx, &path).await?,
     }
-    authz::refuse_signed(ctx, list, Some(id))?;
     let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
+    let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
-        return Err(modified_meanwhile(Some(&old)));
+        return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
     let wanted = wanted_timestamp(operation)?.filter(|wanted| *wanted > old.last_modified);
     effects::refuse_in_use(ctx, &path).await?;

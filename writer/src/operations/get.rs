@@ -40,7 +40,7 @@ pub(super) async fn get(
     };
     match conditions.for_read(object.last_modified) {
         Verdict::NotModified => return Ok(not_modified(object.last_modified)),
-        Verdict::Failed => return Err(modified_meanwhile(Some(&object))),
+        Verdict::Failed => return Err(modified_meanwhile(ctx, &operation.list, Some(&object))),
         Verdict::Proceed => {}
     }
     let acl = aces::get(ctx.tx, &path).await?;

@@ -134,10 +134,12 @@ fn no_such_object(path: &ObjectPath) -> ApiError {
     ApiError::NoSuchObject { resource: path.resource(), id: path.id.to_string() }
 }
 
-fn modified_meanwhile(existing: Option<&Object>) -> ApiError {
+/// 412: with the object as it is, or with the list's timestamp where there is none.
+fn modified_meanwhile(ctx: &Ctx<'_>, list: &ListPath, existing: Option<&Object>) -> ApiError {
+    let current = existing.map(|object| object.last_modified);
     ApiError::ModifiedMeanwhile {
         existing: existing.map(Object::to_value),
-        current: existing.map(|object| object.last_modified),
+        current: current.or_else(|| ctx.clocks.known(list)),
     }
 }
 
@@ -305,7 +307,11 @@ fn check_same_id(data: Option<&Map<String, Value>>, id: &str) -> Result<(), ApiE
 }
 
 /// The body's kind must be one that the method reads (§1.12.2); none at all is fine.
-fn check_content_type(request: &ApiRequest, accepted: &[&str]) -> Result<(), ApiError> {
+///
+/// # Errors
+///
+/// 415.
+pub fn check_content_type(request: &ApiRequest, accepted: &[&str]) -> Result<(), ApiError> {
     let Some(sent) = request.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let kind = sent.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
     if kind.is_empty() || accepted.contains(&kind.to_ascii_lowercase().as_str()) {
@@ -331,13 +337,13 @@ fn merge_problems<A, B>(
     }
 }
 
-/// Who may not create here is told so only after the object was found missing (§2.5.1).
-async fn missing(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<ApiError, ApiError> {
+/// A missing object is told to whoever may read its parent (§2.5.1).
+async fn require_readable(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     let readable = if let Some(parent) = path.list.parent() {
         authz::may(ctx, Permission::Read, &parent).await?
     } else {
         let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
         authz::settings_grant(ctx, Resource::Bucket, &grants)
     };
-    Ok(if readable { no_such_object(path) } else { authz::denied(ctx) })
+    if readable { Ok(()) } else { Err(authz::denied(ctx)) }
 }

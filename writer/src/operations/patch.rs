@@ -4,12 +4,12 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use shared::{
     error::{ApiError, Location},
-    model::Permission,
+    model::{Permission, Resource},
 };
 
 use super::{
     Operation, Outcome, Write, check_content_type, check_same_id, checked_id, merge_problems,
-    missing, modified_meanwhile, require_collection, write,
+    modified_meanwhile, no_such_object, require_collection, require_readable, write,
 };
 use crate::{
     authz, body::ObjectBody, context::Ctx, preconditions::Preconditions, service::ApiRequest,
@@ -36,38 +36,35 @@ pub(super) async fn patch(
             return Err(if readable { refusal } else { authz::denied(ctx) });
         }
     };
-    let Some(old) = objects::get(ctx.tx, &path).await? else {
-        return Err(missing(ctx, &path).await?);
-    };
-    if !authz::may(ctx, Permission::Write, &path).await? {
-        return Err(authz::denied(ctx));
+    let old = objects::get(ctx.tx, &path).await?;
+    match &old {
+        Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
+            return Err(authz::denied(ctx));
+        }
+        Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
+        None => require_readable(ctx, &path).await?,
     }
-    authz::refuse_signed(ctx, list, Some(id))?;
     let (conditions, body) = merge_problems(
         Preconditions::parse(&request.headers),
-        ObjectBody::parse(&request.body, list.resource()),
+        ObjectBody::parse_patch(&request.body, list.resource()),
     )?;
+    let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
-        return Err(modified_meanwhile(Some(&old)));
+        return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
     if body.data.is_none() && !body.has_permissions {
         let text = "Provide at least one of data or permissions";
         return Err(ApiError::invalid(Location::Body, "data", text));
     }
     check_same_id(body.data.as_ref(), id)?;
-    let mut posted = body.data.unwrap_or_default();
-    forget_default_members(&mut posted, request);
-    let data = Some(merge(&old.data, &posted, is_merge_patch(request)));
+    let posted = body.data.unwrap_or_default();
+    let mut data = merge(&old.data, &posted, is_merge_patch(request));
+    if list.resource() == Resource::Group {
+        data.entry("members").or_insert_with(|| Value::Array(Vec::new()));
+    }
+    let data = Some(data);
     let acl = body.permissions;
     write(ctx, Write { path, old: Some(old), data, posted, acl, replace_all: false }).await
-}
-
-/// A group's `members` default to none in a PUT; a PATCH that does not mention them keeps them.
-fn forget_default_members(posted: &mut Map<String, Value>, request: &ApiRequest) {
-    let sent: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    if sent["data"].get("members").is_none() {
-        posted.remove("members");
-    }
 }
 
 fn is_merge_patch(request: &ApiRequest) -> bool {

@@ -39,7 +39,7 @@ pub(super) async fn put(
         require_bucket(ctx, list).await?;
     }
     if !conditions.allow_write(old.as_ref().map(|old| old.last_modified)) {
-        return Err(modified_meanwhile(old.as_ref()));
+        return Err(modified_meanwhile(ctx, list, old.as_ref()));
     }
     check_same_id(body.data.as_ref(), id)?;
     let posted = body.data.clone().unwrap_or_default();

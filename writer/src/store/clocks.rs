@@ -121,6 +121,11 @@ impl Clocks {
         Ok(stored)
     }
 
+    /// The timestamp of a list that is locked already.
+    pub fn known(&self, list: &ListPath) -> Option<Timestamp> {
+        self.lists.get(&Lock(list.clone())).map(|clock| clock.current)
+    }
+
     async fn hold_publication(&mut self, tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
         const SQL: &str = "select last_modified from publication_clock for update";
 
