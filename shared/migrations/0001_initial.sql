@@ -45,6 +45,9 @@ create table resource_timestamp (
     primary key (bucket_id, collection_id, resource_name)
 ) with (fillfactor = 50);
 
+insert into resource_timestamp
+values ('', '', 'bucket', (extract(epoch from now()) * 1000)::bigint);
+
 -- The one clock of all that is published: the last lock of every transaction that changes a
 -- published collection, and the watermark that readers poll.
 create table publication_clock (

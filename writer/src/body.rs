@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use shared::{
     error::{ApiError, Detail, Location},
     json,
-    model::{Permission, Resource},
+    model::{Permission, Resource, Timestamp},
 };
 
 use crate::store::aces::Acl;
@@ -164,6 +164,12 @@ fn strings(items: &[Value], at: &str, problems: &mut Vec<Detail>) -> Vec<String>
 fn check_members(data: &mut Map<String, Value>, resource: Resource, problems: &mut Vec<Detail>) {
     match data.get("last_modified") {
         None => {}
+        Some(Value::Number(number))
+            if number.as_i64().is_some_and(|n| n > Timestamp::LATEST.as_millis()) =>
+        {
+            let text = format!("{number} is greater than maximum value {}", Timestamp::LATEST);
+            problems.push(Detail::new(Location::Body, "data.last_modified", text));
+        }
         Some(Value::Number(number)) if number.is_u64() && number.is_i64() => {}
         Some(Value::Number(number)) if number.is_i64() => {
             let text = format!("{number} is less than minimum value 0");

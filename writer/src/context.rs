@@ -14,6 +14,7 @@ use shared::{
 
 use crate::{
     app::App,
+    signoff::Role,
     store::{
         clocks::Clocks,
         memberships,
@@ -69,6 +70,8 @@ pub struct Ctx<'a> {
     pub clocks: Clocks,
     /// What was changed so far.
     pub changes: Vec<Change>,
+    /// How many previews and destinations were signed.
+    pub publications: u64,
     /// Source collections that this request has marked as edited already.
     pub edited: HashSet<(ObjectPath, Option<String>)>,
     users: HashMap<Option<String>, Arc<User>>,
@@ -87,6 +90,7 @@ impl<'a> Ctx<'a> {
             user,
             clocks: Clocks::default(),
             changes: Vec::new(),
+            publications: 0,
             edited: HashSet::new(),
             users: HashMap::new(),
             granted: HashSet::new(),
@@ -173,8 +177,7 @@ impl<'a> Ctx<'a> {
     ///
     /// [`ApiError::Backend`] when a lock is not granted in time.
     pub async fn open_list(&mut self, list: &ListPath) -> Result<(), ApiError> {
-        self.clocks.hold(self.tx, list).await?;
-        self.clocks.advance(list, self.now);
+        self.next_timestamp(list, "").await?;
         Ok(())
     }
 
@@ -188,13 +191,17 @@ impl<'a> Ctx<'a> {
 }
 
 /// Whether changing the object changes what readers serve: records and metadata of published
-/// collections, and buckets, whose permissions decide who may read.
+/// collections, and buckets, whose permissions decide who may read. Previews and destinations
+/// count also where `changes.resources` forgets them: a reader's may not.
 pub fn is_published(app: &App, list: &ListPath, id: &str) -> bool {
-    let monitored = &app.config.monitored;
+    let (monitored, signed) = (&app.config.monitored, &app.config.signer.resources);
+    let collection = |bucket: &str, id: &str| {
+        monitored.contains(bucket, id) || signed.role(bucket, id) == Some(Role::Signed)
+    };
     match list {
-        ListPath::Buckets => monitored.may_contain(id),
+        ListPath::Buckets => monitored.may_contain(id) || signed.is_signed_bucket(id),
         ListPath::Groups(_) => false,
-        ListPath::Collections(bucket) => monitored.contains(bucket, id),
-        ListPath::Records(bucket, collection) => monitored.contains(bucket, collection),
+        ListPath::Collections(bucket) => collection(bucket, id),
+        ListPath::Records(bucket, id) => collection(bucket, id),
     }
 }

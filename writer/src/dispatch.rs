@@ -1,8 +1,10 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{ClientWrapper, Object};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Map, Value, json, value::RawValue};
 use shared::{
@@ -12,6 +14,7 @@ use shared::{
     model::{EVERYONE, Timestamp},
     store,
 };
+use tokio::time::timeout;
 
 use crate::{
     app::App,
@@ -67,7 +70,7 @@ async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
 
 /// One key a backend (§1.2.1).
 async fn heartbeat(app: &App) -> Reply {
-    let probe = tokio::time::timeout(std::time::Duration::from_secs(10), app.probe_storage());
+    let probe = timeout(Duration::from_secs(10), app.probe_storage());
     let storage = matches!(probe.await, Ok(Ok(())));
     let resources = &app.config.signer.resources;
     let signer = resources.is_empty() || app.signer.sign(b"This is a heartbeat test.").is_ok();
@@ -169,10 +172,24 @@ async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     Err(ApiError::internal("a transaction was never run"))
 }
 
+/// A PostgreSQL that hangs, which its own timeouts do not see, is told in bounded time, and its
+/// connection is not used again.
 async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let mut client = app.pool.get().await?;
+    let limit = app.config.database.statement_timeout + Duration::from_secs(5);
+    if let Ok(result) = timeout(limit, run_once(app, &mut client, steps)).await {
+        return result;
+    }
+    drop(Object::take(client));
+    Err(ApiError::backend("PostgreSQL does not answer"))
+}
+
+async fn run_once(
+    app: &App,
+    wrapper: &mut ClientWrapper,
+    steps: &[Step],
+) -> Result<Replies, ApiError> {
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
-    let wrapper: &mut ClientWrapper = &mut client;
     let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     if writes {
@@ -190,8 +207,10 @@ async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::before_commit(&mut ctx).await?;
+        let publications = ctx.publications;
         drop(ctx);
         tx.commit().await?;
+        app.metrics.publications.inc_by(publications);
     }
     Ok(replies)
 }
@@ -213,7 +232,10 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
                 replies.push(Ok(outcome.into_reply(ctx)));
             }
-            Err(refusal) if refusal.is_clients_fault() => replies.push(Err(refusal)),
+            // Only a refusal that has written nothing is one failed reply (ADR 4).
+            Err(refusal) if refusal.is_clients_fault() && ctx.changes.len() == first => {
+                replies.push(Err(refusal));
+            }
             Err(failure) => return Err(failure),
         }
     }

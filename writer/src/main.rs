@@ -176,8 +176,11 @@ async fn serve_until_stopped(
 /// A binary serves only the schema that it knows.
 async fn check_schema(app: &App) -> Result<(), Failure> {
     let client = app.pool.get().await.map_err(|error| {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        Failure::unavailable(format!("PostgreSQL: {error} {}", source.unwrap_or_default()))
+        let mut innermost: &dyn std::error::Error = &error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        Failure::unavailable(format!("PostgreSQL: {innermost}"))
     })?;
     migrate::check(&client).await.map_err(Failure::unavailable)
 }

@@ -28,6 +28,10 @@ impl Timestamp {
     /// The epoch.
     pub const ZERO: Self = Self(0);
 
+    /// The latest timestamp that a client may choose: 2^53 - 1, which every client reads exactly. A
+    /// list whose clock stood at the end of time could never be written again.
+    pub const LATEST: Self = Self(9_007_199_254_740_991);
+
     /// The wall clock. Called once per request, where it enters; everything else takes `now`.
     #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
     pub fn now() -> Self {

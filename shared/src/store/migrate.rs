@@ -119,9 +119,10 @@ async fn check_applied(client: &Client) -> Result<usize, SchemaError> {
         .query("select version, checksum from schema_migration order by version", &[])
         .await?;
     for (index, row) in rows.iter().enumerate() {
-        let Some((_, text)) = MIGRATIONS.get(index) else {
+        let version = usize::try_from(row.get::<_, i32>("version")).unwrap_or(0);
+        let Some((_, text)) = MIGRATIONS.get(index).filter(|_| version == index + 1) else {
             let hint = "use a newer binary";
-            return Err(SchemaError::Version { found: rows.len(), hint });
+            return Err(SchemaError::Version { found: version.max(rows.len()), hint });
         };
         if row.get::<_, String>("checksum") != checksum(text) {
             return Err(SchemaError::Changed(index + 1));

@@ -53,7 +53,8 @@ pub(super) async fn delete(
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
-    let wanted = wanted_timestamp(operation)?.filter(|wanted| *wanted > old.last_modified);
+    let wanted = wanted_timestamp(operation)?
+        .filter(|wanted| *wanted > old.last_modified && !ctx.is_published(list, id));
     effects::refuse_in_use(ctx, &path).await?;
     let tombstone = erase(ctx, &path, old, wanted).await?;
     let reply = Reply::json(StatusCode::OK, &json!({"data": tombstone.to_value()}));
@@ -64,10 +65,14 @@ pub(super) async fn delete(
 fn wanted_timestamp(operation: &Operation) -> Result<Option<Timestamp>, ApiError> {
     let query = operation.request.query()?;
     let Some(text) = query.get("last_modified") else { return Ok(None) };
-    Timestamp::parse(text).map(Some).map_err(|_| {
-        let text = format!("\"{text}\" is not a number");
-        ApiError::invalid(Location::QueryString, "last_modified", text)
-    })
+    let refuse = |text| Err(ApiError::invalid(Location::QueryString, "last_modified", text));
+    match Timestamp::parse(text) {
+        Err(_) => refuse(format!("\"{text}\" is not a number")),
+        Ok(wanted) if wanted > Timestamp::LATEST => {
+            refuse(format!("{wanted} is greater than maximum value {}", Timestamp::LATEST))
+        }
+        Ok(wanted) => Ok(Some(wanted)),
+    }
 }
 
 /// Replaces one object by a tombstone, and erases what is below it.
@@ -124,11 +129,14 @@ pub(super) async fn delete_list(
     let tombstones = match list {
         ListPath::Records(..) => erase_records(ctx, list, objects).await?,
         ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) => {
+            // All is checked before anything is written: a refusal deletes nothing.
+            for old in &objects {
+                authz::refuse_signed(ctx, list, Some(&old.id))?;
+                effects::refuse_in_use(ctx, &list.object(stored_id(&old.id)?)).await?;
+            }
             let mut tombstones = Vec::new();
             for old in objects {
                 let path = list.object(stored_id(&old.id)?);
-                authz::refuse_signed(ctx, list, Some(&old.id))?;
-                effects::refuse_in_use(ctx, &path).await?;
                 tombstones.push(erase(ctx, &path, old, None).await?);
             }
             tombstones

@@ -71,6 +71,10 @@ pub(super) fn selection(query: &Query) -> Result<Selection, ApiError> {
                 selection.limit =
                     bound(name, value, &mut problems).map(Timestamp::as_millis).filter(|n| *n > 0);
             }
+            "_token" | "_sort" | "_fields" => {
+                let text = format!("{name} is not supported yet");
+                problems.push(Detail::new(Location::QueryString, name, text));
+            }
             _ if name.starts_with('_') => {}
             _ => {
                 let text = format!("Unknown filter field '{name}'");

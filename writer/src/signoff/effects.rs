@@ -163,6 +163,7 @@ async fn created(ctx: &mut Ctx<'_>, triple: &Triple, new: &Object) -> Result<boo
         decide(ctx, triple, &nothing, command)?;
     }
     check_tracking(&nothing, &new.data)?;
+    ctx.edited.clear();
     set_up_groups(ctx, triple).await?;
     for target in triple.targets() {
         push(ctx, &triple.source, target, &new.data).await?;

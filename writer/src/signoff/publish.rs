@@ -127,6 +127,6 @@ pub(super) async fn sign(
     data.insert("signature".to_owned(), json!(signature));
     let moved = ctx.next_timestamp(&target.list, &target.id).await?;
     objects::put(ctx.tx, target, moved, data).await?;
-    ctx.app.metrics.publications.inc();
+    ctx.publications += 1;
     Ok(())
 }

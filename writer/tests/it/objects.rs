@@ -167,3 +167,46 @@ async fn deleting_a_list_deletes_what_it_shows_and_nothing_by_mistake() {
     alice.delete(RECORDS).await.expect(200);
     assert_eq!(alice.get(RECORDS).await.header("etag"), etag, "nothing was deleted");
 }
+
+#[tokio::test]
+async fn no_client_can_stop_a_list_s_clock() {
+    let harness = Harness::with_collection().await;
+    let alice = &harness.alice;
+    alice.put(RECORD, json!({})).await.expect(201);
+
+    for late in [9_007_199_254_740_992_i64, i64::MAX] {
+        let refused = alice.put(RECORD, json!({"last_modified": late})).await.expect(400);
+        assert!(refused.json["message"].as_str().unwrap().contains("maximum value"));
+        alice.delete(&format!("{RECORD}?last_modified={late}")).await.expect(400);
+    }
+    let latest = json!({"last_modified": 9_007_199_254_740_991_i64});
+    alice.put(RECORD, latest).await.expect(200);
+    let after = alice.put(&format!("{RECORDS}/next"), json!({})).await.expect(201);
+    assert_eq!(after.json["data"]["last_modified"], 9_007_199_254_740_992_i64);
+}
+
+#[tokio::test]
+async fn a_published_list_never_takes_a_client_s_timestamp() {
+    let harness = Harness::with(&[("changes.resources", "/buckets/open")]).await;
+    let alice = &harness.alice;
+    let record = "/buckets/open/collections/c/records/r";
+    alice.put("/buckets/open", json!({})).await.expect(201);
+    alice.put("/buckets/open/collections/c", json!({})).await.expect(201);
+    let far = 3_999_999_999_999_i64;
+
+    let put = alice.put(record, json!({"last_modified": far})).await.expect(201);
+    let deleted = alice.delete(&format!("{record}?last_modified={far}")).await.expect(200);
+
+    for reply in [put, deleted] {
+        assert!(reply.json["data"]["last_modified"].as_i64() < Some(far));
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_buckets_has_a_version_before_the_first_bucket() {
+    let harness = Harness::start().await;
+
+    let first = harness.alice.get("/buckets").await.expect(200).header("etag").to_owned();
+
+    assert_eq!(harness.alice.get("/buckets").await.header("etag"), first);
+}

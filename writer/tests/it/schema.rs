@@ -23,8 +23,10 @@ async fn an_unknown_schema_is_refused() {
 
     owner.batch_execute("insert into schema_migration values (99, 'future', 'x')").await.unwrap();
     let newer = migrate::check(&owner).await.unwrap_err();
-    assert!(matches!(newer, SchemaError::Version { found, .. } if found == VERSION + 1));
-    owner.batch_execute("update schema_migration set checksum = 'other'").await.unwrap();
+    assert!(matches!(newer, SchemaError::Version { found, .. } if found > VERSION));
+    let other = "delete from schema_migration where version = 99;
+                 update schema_migration set checksum = 'other'";
+    owner.batch_execute(other).await.unwrap();
     assert!(matches!(migrate::check(&owner).await.unwrap_err(), SchemaError::Changed(1)));
     owner.batch_execute("drop table schema_migration").await.unwrap();
     let unmigrated = migrate::check(&owner).await.unwrap_err();

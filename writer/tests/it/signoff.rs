@@ -241,3 +241,50 @@ async fn publication_moves_the_watermark_and_editing_does_not() {
     harness.alice.patch(SOURCE, json!({"status": "to-resign"})).await.expect(200);
     assert!(watermark().await > after);
 }
+
+#[tokio::test]
+async fn a_refused_list_deletion_deletes_nothing() {
+    let resources = "/buckets/work/collections/a -> /buckets/work/collections/a-preview \
+                     -> /buckets/work/collections/a-signed";
+    let harness = Harness::with(&[("signer.resources", resources)]).await;
+    harness.alice.put("/buckets/work", json!({})).await.expect(201);
+    for id in ["a", "z1", "z2"] {
+        harness.alice.put(&format!("/buckets/work/collections/{id}"), json!({})).await.expect(201);
+    }
+
+    harness.alice.delete("/buckets/work/collections").await.expect(403);
+
+    for id in ["a", "a-preview", "a-signed", "z1", "z2"] {
+        harness.alice.get(&format!("/buckets/work/collections/{id}")).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_source_made_again_in_one_batch_is_still_edited() {
+    let harness = Harness::start().await;
+    harness.alice.put("/buckets/work", json!({})).await.expect(201);
+    let step = |method: &str, path: &str| json!({"method": method, "path": path});
+    let batch = json!({"requests": [
+        step("PUT", SOURCE),
+        step("PUT", &format!("{SOURCE}/records/r1")),
+        step("DELETE", SOURCE),
+        step("PUT", SOURCE),
+        step("PUT", &format!("{SOURCE}/records/r2")),
+    ]});
+
+    harness.alice.send("POST", "/batch", batch).await.expect(200);
+
+    assert_eq!(harness.status().await, "work-in-progress");
+}
+
+#[tokio::test]
+async fn what_is_signed_moves_the_watermark_whatever_the_writer_lists() {
+    let harness = Harness::with(&[("changes.resources", "")]).await;
+    harness.alice.put("/buckets/work", json!({})).await.expect(201);
+    let owner = harness.database.owner().await;
+    let before = shared::store::published::watermark(&owner).await.unwrap();
+
+    harness.alice.put(SOURCE, json!({})).await.expect(201);
+
+    assert!(shared::store::published::watermark(&owner).await.unwrap() > before);
+}
