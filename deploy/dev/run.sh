@@ -107,6 +107,10 @@ log.format = "json"
 changes.resources = ["/buckets/main", "/buckets/main-preview"]
 signature.verify = "enforce"
 signature.public_keys = [$(toml_string "$RUN/keys/public-key.pem")]
+
+[watermark]
+# A change behind the publication's back shows within seconds.
+recheck_interval_seconds = 2
 TOML
 }
 
@@ -205,8 +209,29 @@ Edit a record, ask for review, approve as somebody else, and see it published an
   curl -s -u reviewer:reviewer -X PATCH $json \\
     -d '{"data": {"status": "to-sign"}}' $collection
   curl -s '$r/buckets/main/collections/regions/changeset?_expected=0'
+
+Check every signature, as a client would:
+
+  $(shell_words "$BIN/countersign-reader") verify $r \\
+    --public-key $(shell_words "$RUN/keys/public-key.pem")
+
+Tamper with a published record, behind the writer's back: within seconds the reader refuses the
+collection, names it, and serves its last good state still:
+
+  $(shell_words "$PG_BIN/psql") -h $PG_SOCKETS -U $PG_ROLE countersign -c "
+    update record set data = jsonb_set(data, '{title}', '\"tampered\"')
+    where bucket_id = 'main' and collection_id = 'regions' and id = 'world'"
+  sleep 3; curl -s $r/__heartbeat__
+
+Undo it (a reader that starts meanwhile has no good state to serve):
+
+  $(shell_words "$PG_BIN/psql") -h $PG_SOCKETS -U $PG_ROLE countersign -c "
+    update record set data = data - 'title'
+    where bucket_id = 'main' and collection_id = 'regions' and id = 'world'"
 HINTS
 }
+
+shell_words() { printf '%q' "$1"; }
 
 # Returns only when a child ended by itself, which is a failure.
 watch_children() {

@@ -14,7 +14,8 @@ use shared::{
     error::ApiError,
     model::Timestamp,
     store::{
-        self, Tx, migrate,
+        self, Tx,
+        migrate::{self, SchemaError},
         published::{self, Version},
     },
 };
@@ -75,6 +76,8 @@ fn jittered(pause: Duration) -> Duration {
 struct Follower {
     app: App,
     is_schema_checked: bool,
+    /// What was logged about a schema that is not ours.
+    schema_told: String,
     loaded_at: Option<Instant>,
     all_loaded_at: Option<Instant>,
     /// Refusals and doubts that were logged already.
@@ -98,8 +101,14 @@ enum Work {
 
 impl Follower {
     fn new(app: App) -> Self {
-        let told = HashSet::new();
-        Self { app, is_schema_checked: false, loaded_at: None, all_loaded_at: None, told }
+        Self {
+            app,
+            is_schema_checked: false,
+            schema_told: String::new(),
+            loaded_at: None,
+            all_loaded_at: None,
+            told: HashSet::new(),
+        }
     }
 
     fn failed(&mut self, error: &ApiError) {
@@ -107,8 +116,20 @@ impl Follower {
         let causes: Vec<String> =
             successors(error.source(), |&cause| cause.source()).map(ToString::to_string).collect();
         let source = causes.join(": ");
-        if self.app.board.lost() || self.loaded_at.is_none() {
-            tracing::warn!(%error, source, "the database cannot be read; serving what is loaded");
+        let is_news = self.app.board.lost() || self.loaded_at.is_none();
+        let is_loaded = self.app.board.published().is_some();
+        let serving = if is_loaded { "serving what is loaded" } else { "nothing to serve yet" };
+        if is_foreign_schema(error) {
+            // Only an operator can end this: said once, not at every look.
+            if self.schema_told != source {
+                tracing::error!(
+                    problem = source,
+                    "the schema is not this binary's: migrate, or use the release that fits; {serving}"
+                );
+                self.schema_told = source;
+            }
+        } else if is_news {
+            tracing::warn!(%error, source, "the database cannot be read; {serving}");
         }
     }
 
@@ -143,6 +164,7 @@ impl Follower {
         if !self.is_schema_checked {
             migrate::check(client).await.map_err(|error| ApiError::Backend(error.into()))?;
             self.is_schema_checked = true;
+            self.schema_told.clear();
         }
         let watermark = published::watermark(&**client).await?;
         if self.app.board.saw(watermark) && self.loaded_at.is_some() {
@@ -299,6 +321,13 @@ fn is_same(good: &Collection, version: &Version) -> bool {
     (good.timestamp, good.metadata_timestamp) == (version.timestamp, version.metadata_timestamp)
 }
 
+/// Whether the database answers, and is of another version than ours.
+fn is_foreign_schema(error: &ApiError) -> bool {
+    successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source()).any(|cause| {
+        matches!(cause.downcast_ref(), Some(SchemaError::Version { .. } | SchemaError::Changed(_)))
+    })
+}
+
 /// Whether a row arrived, and is not what it should be.
 fn is_content(error: &ApiError) -> bool {
     successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source())
@@ -312,6 +341,14 @@ fn late() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_schema_is_told_from_a_database_that_is_away() {
+        let schema = SchemaError::Version { found: 9, hint: "use a newer binary" };
+        assert!(is_foreign_schema(&ApiError::Backend(schema.into())));
+        assert!(is_foreign_schema(&ApiError::Backend(SchemaError::Changed(1).into())));
+        assert!(!is_foreign_schema(&late()));
+    }
 
     #[test]
     fn a_pause_varies_by_a_quarter() {

@@ -4,16 +4,17 @@ mod check;
 mod client;
 mod report;
 
-use std::{io::IsTerminal as _, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io::IsTerminal as _, path::PathBuf, sync::Arc};
 
 use clap::Args;
+use http::Uri;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     chain::RootHash,
     model::{Id, Timestamp},
     signature::PublicKey,
 };
-use tokio::task::JoinSet;
+use tokio::task::{Id as TaskId, JoinError, JoinSet};
 
 use self::{
     check::{Trust, check},
@@ -33,7 +34,6 @@ const IN_FLIGHT: usize = 6;
 
 /// What to verify, and against what.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 A collection is verified when one of its signatures is good: by a --public-key if any is given,
 otherwise by the certificate chain that the signature names (x5u), which must end in a pinned root.
@@ -58,18 +58,32 @@ pub struct Options {
         default_value = "remote-settings.content-signature.mozilla.org"
     )]
     host: String,
-    /// Accept a signature that agrees with the key beside it, when there is nothing else.
-    #[arg(long)]
-    allow_unpinned: bool,
-    /// Accept collections without any signature.
-    #[arg(long)]
-    allow_unsigned: bool,
+    #[command(flatten)]
+    allow: Allow,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
     /// Print failures only.
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// What is a failure unless it is allowed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+struct Allow {
+    /// Accept a signature that agrees with the key beside it, when there is nothing else.
+    #[arg(long = "allow-unpinned")]
+    unpinned: bool,
+    /// Accept collections without any signature.
+    #[arg(long = "allow-unsigned")]
+    unsigned: bool,
+    /// Accept collections that are listed, and cannot be read without credentials.
+    #[arg(long = "allow-private")]
+    private: bool,
+    /// Accept a server that lists no collection at all.
+    #[arg(long = "allow-empty")]
+    empty: bool,
 }
 
 fn parse_root(text: &str) -> Result<RootHash, &'static str> {
@@ -91,6 +105,10 @@ struct Monitor {
 
 /// Verifies, prints, and returns the exit code.
 pub async fn run(options: &Options) -> u8 {
+    if !is_api_root(&options.url) {
+        eprintln!("'{}' is not a URL like https://rs.example.net/v1", options.url);
+        return 2;
+    }
     let trust = match trust(options) {
         Ok(trust) => Arc::new(trust),
         Err(problem) => {
@@ -110,23 +128,48 @@ pub async fn run(options: &Options) -> u8 {
     let bar = progress(options, entries.len());
     let mut lines = Vec::with_capacity(entries.len());
     let mut tasks = JoinSet::new();
+    let mut running = HashMap::new();
     for entry in entries {
         if tasks.len() >= IN_FLIGHT
-            && let Some(Ok(line)) = tasks.join_next().await
+            && let Some(done) = tasks.join_next_with_id().await
         {
-            lines.push(line);
+            lines.extend(ended(done, &mut running));
             bar.inc(1);
         }
-        tasks.spawn(one(client.clone(), root.clone(), entry, trust.clone()));
+        let task = one(client.clone(), root.clone(), entry.clone(), trust.clone());
+        running.insert(tasks.spawn(task).id(), entry);
     }
-    while let Some(done) = tasks.join_next().await {
-        lines.extend(done.ok());
+    while let Some(done) = tasks.join_next_with_id().await {
+        lines.extend(ended(done, &mut running));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let report = Report::new(root, lines, options.allow_unpinned, options.allow_unsigned);
+    let report = Report::new(root, lines, options.allow);
     report.print(options.json, options.quiet);
     if report.is_good() { cli::OK } else { cli::FAILED }
+}
+
+fn is_api_root(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+/// A task's line; one that panicked verified nothing.
+fn ended(
+    done: Result<(TaskId, Line), JoinError>,
+    running: &mut HashMap<TaskId, Entry>,
+) -> Option<Line> {
+    match done {
+        Ok((id, line)) => {
+            running.remove(&id);
+            Some(line)
+        }
+        Err(error) => running
+            .remove(&error.id())
+            .map(|entry| Line::new(&entry).with(Verdict::Failed(format!("not checked: {error}")))),
+    }
 }
 
 fn trust(options: &Options) -> Result<Trust, String> {
@@ -184,4 +227,37 @@ async fn one(client: Client, root: String, entry: Entry, trust: Arc<Trust>) -> L
         },
     };
     line.with(verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_root_is_http_with_a_host() {
+        assert!(is_api_root("http://127.0.0.1:8889/v1"));
+        assert!(is_api_root("https://rs.example.net/v1/"));
+        for url in ["notaurl", "", "/v1", "rs.example.net/v1", "ftp://rs.example.net/v1", "http://"]
+        {
+            assert!(!is_api_root(url), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_a_failure() {
+        let entry = Entry {
+            bucket: "main".to_owned(),
+            collection: "cfr".to_owned(),
+            last_modified: Timestamp::from_millis(7),
+        };
+        let mut tasks = JoinSet::<Line>::new();
+        let id = tasks.spawn(async { std::panic::resume_unwind(Box::new(())) }).id();
+        let mut running = HashMap::from([(id, entry)]);
+
+        let line = ended(tasks.join_next_with_id().await.unwrap(), &mut running);
+
+        let everything = Allow { unpinned: true, unsigned: true, private: true, empty: true };
+        let report = Report::new(String::new(), line.into_iter().collect(), everything);
+        assert!(!report.is_good());
+    }
 }

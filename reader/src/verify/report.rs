@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::model::Timestamp;
 
-use super::Entry;
+use super::{Allow, Entry};
 
 /// What was found out about a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,32 +71,35 @@ impl Line {
 pub(super) struct Report {
     url: String,
     lines: Vec<Line>,
-    allow_unpinned: bool,
-    allow_unsigned: bool,
+    allow: Allow,
 }
 
 impl Report {
     /// Sorts the lines.
-    pub(super) fn new(
-        url: String,
-        mut lines: Vec<Line>,
-        allow_unpinned: bool,
-        allow_unsigned: bool,
-    ) -> Self {
+    pub(super) fn new(url: String, mut lines: Vec<Line>, allow: Allow) -> Self {
         lines.sort_by(|a, b| (&a.bucket, &a.collection).cmp(&(&b.bucket, &b.collection)));
-        Self { url, lines, allow_unpinned, allow_unsigned }
+        Self { url, lines, allow }
     }
 
-    /// Whether nothing failed.
+    /// Whether nothing failed, and there was something that could.
     pub(super) fn is_good(&self) -> bool {
-        !self.lines.iter().any(|line| self.is_failure(line))
+        !self.is_empty_failure() && self.failures() == 0
+    }
+
+    const fn is_empty_failure(&self) -> bool {
+        self.lines.is_empty() && !self.allow.empty
+    }
+
+    fn failures(&self) -> usize {
+        self.lines.iter().filter(|line| self.is_failure(line)).count()
     }
 
     fn is_failure(&self, line: &Line) -> bool {
         match line.verdict {
-            Verdict::Verified(_) | Verdict::Private => false,
-            Verdict::SelfConsistent => !self.allow_unpinned,
-            Verdict::Unsigned => !self.allow_unsigned,
+            Verdict::Verified(_) => false,
+            Verdict::SelfConsistent => !self.allow.unpinned,
+            Verdict::Unsigned => !self.allow.unsigned,
+            Verdict::Private => !self.allow.private,
             Verdict::Failed(_) => true,
         }
     }
@@ -117,16 +120,29 @@ impl Report {
             }
         }
         if !quiet {
-            println!(
-                "{} collections: {} verified, {} self-consistent, {} unsigned, {} private, {} failed",
-                self.lines.len(),
-                self.count("verified"),
-                self.count("self-consistent"),
-                self.count("unsigned"),
-                self.count("private"),
-                self.count("failed"),
-            );
+            println!("{}", self.summary());
         }
+        if self.is_empty_failure() {
+            println!("FAILED nothing was verified: the server lists no collection (--allow-empty)");
+        }
+    }
+
+    fn summary(&self) -> String {
+        let unpinned = self.count("self-consistent");
+        let self_consistent = if unpinned == 0 || self.allow.unpinned {
+            "self-consistent"
+        } else {
+            "not accepted (no trusted key: give --public-key or --root-hash)"
+        };
+        format!(
+            "{} collections: {} verified, {unpinned} {self_consistent}, {} unsigned, {} private, \
+             {} failed",
+            self.lines.len(),
+            self.count("verified"),
+            self.count("unsigned"),
+            self.count("private"),
+            self.failures(),
+        )
     }
 
     fn text(&self, line: &Line) -> String {
@@ -135,7 +151,7 @@ impl Report {
         let mark = if self.is_failure(line) { "FAILED " } else { "" };
         match &line.verdict {
             Verdict::Verified(by) => format!("{name}: verified by {by}, {facts}"),
-            Verdict::Private => format!("{name}: private, not checked"),
+            Verdict::Private => format!("{name}: {mark}private, not checked"),
             Verdict::Unsigned => format!("{name}: {mark}unsigned, {facts}"),
             Verdict::SelfConsistent => {
                 format!("{name}: {mark}self-consistent, by a key that nothing vouches for, {facts}")
@@ -166,5 +182,43 @@ impl Report {
             })
             .collect();
         json!({"url": self.url, "ok": self.is_good(), "collections": collections})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdicts: &[Verdict], allow: Allow) -> Report {
+        let entry = Entry {
+            bucket: "main".to_owned(),
+            collection: "cfr".to_owned(),
+            last_modified: Timestamp::from_millis(7),
+        };
+        let lines = verdicts.iter().map(|verdict| Line::new(&entry).with(verdict.clone()));
+        Report::new(String::new(), lines.collect(), allow)
+    }
+
+    #[test]
+    fn what_was_not_checked_is_good_only_when_allowed() {
+        let none = Allow::default();
+        assert!(!report(&[], none).is_good());
+        assert!(report(&[], Allow { empty: true, ..none }).is_good());
+        assert!(!report(&[Verdict::Private], none).is_good());
+        assert!(report(&[Verdict::Private], Allow { private: true, ..none }).is_good());
+    }
+
+    #[test]
+    fn the_summary_counts_what_is_not_accepted_as_failed() {
+        let verdicts = [Verdict::SelfConsistent, Verdict::Verified("chain")];
+        assert_eq!(
+            report(&verdicts, Allow::default()).summary(),
+            "2 collections: 1 verified, 1 not accepted (no trusted key: give --public-key or \
+             --root-hash), 0 unsigned, 0 private, 1 failed"
+        );
+        assert_eq!(
+            report(&verdicts, Allow { unpinned: true, ..Allow::default() }).summary(),
+            "2 collections: 1 verified, 1 self-consistent, 0 unsigned, 0 private, 0 failed"
+        );
     }
 }

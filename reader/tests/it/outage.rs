@@ -50,6 +50,23 @@ async fn a_reader_that_never_saw_its_database_says_so_and_redirects_still() {
     assert_eq!(reader.get("/v1/__lbheartbeat__").await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn a_schema_of_another_version_is_not_served() {
+    let database = Database::create().await;
+    database.collection("cfr", T, &json!({}), T).await;
+    database.publish(T).await;
+    database
+        .run("insert into schema_migration (version, name, checksum) values (99, '', '')")
+        .await;
+    let reader = Reader::start(&database.test.url("countersign_reader"), &[OFF]).await;
+
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(reader.get(HEARTBEAT).await.status, StatusCode::SERVICE_UNAVAILABLE);
+
+    database.run("delete from schema_migration where version = 99").await;
+    reader.until(HEARTBEAT, |got| got.status == StatusCode::OK).await;
+}
+
 /// Lets the reader connect, or cuts and refuses its connections.
 async fn connections(database: &Database, are_allowed: &str) {
     let url = database.test.url("countersign_owner");

@@ -34,6 +34,7 @@ async fn the_exit_code_says_whether_everything_verified() {
     assert_eq!(verify(&[&url, "--allow-unpinned"]).await, 0);
     assert_eq!(verify(&[&url, "--public-key", "/nowhere"]).await, 2);
     assert_eq!(verify(&["http://127.0.0.1:9/v1"]).await, 69);
+    assert_eq!(verify(&["notaurl"]).await, 2);
 
     // A record changes behind the signature: a reader that does not look would serve it.
     database.run(r#"update record set data = '{"title": "evil"}'"#).await;
@@ -49,4 +50,16 @@ async fn the_exit_code_says_whether_everything_verified() {
     assert_eq!(verify(&[&url, "--public-key", &ours, "--allow-unsigned"]).await, 0);
     std::fs::remove_file(ours).unwrap();
     std::fs::remove_file(theirs).unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_lists_nothing_is_not_good() {
+    let database = Database::create().await;
+    database.publish(T).await;
+    let reader = Reader::of(&database, &[("signature.verify", "off")]).await;
+    let url = format!("http://{}/v1", reader.address);
+
+    assert_eq!(verify(&[&url]).await, 1);
+    assert_eq!(verify(&[&url, "--quiet"]).await, 1);
+    assert_eq!(verify(&[&url, "--allow-empty"]).await, 0);
 }
