@@ -5,12 +5,12 @@ use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Location},
     http::Reply,
-    model::{Id, ListPath, ObjectPath, Permission, Timestamp},
+    model::{Id, ListPath, ObjectPath, Timestamp},
 };
 
 use super::{
-    Operation, Outcome, checked_id, list::selection, modified_meanwhile, no_such_object,
-    require_collection, require_readable,
+    Operation, Outcome, addressed, list::selection, modified_meanwhile, no_such_object,
+    require_collection,
 };
 use crate::{
     authz::{self, Visible},
@@ -30,24 +30,7 @@ pub(super) async fn delete(
 ) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
     require_collection(ctx, list).await?;
-    let path = match checked_id(id) {
-        Ok(id) => list.object(id),
-        Err(refusal) => {
-            let readable = match list.parent() {
-                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-                None => false,
-            };
-            return Err(if readable { refusal } else { authz::denied(ctx) });
-        }
-    };
-    let old = objects::get(ctx.tx, &path).await?;
-    match &old {
-        Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
-            return Err(authz::denied(ctx));
-        }
-        Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
-        None => require_readable(ctx, &path).await?,
-    }
+    let (path, old) = addressed(ctx, list, id).await?;
     let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {

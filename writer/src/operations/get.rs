@@ -1,11 +1,11 @@
 //! `GET` and `HEAD` of an object (`kinto-http-api.md` §2.9.1).
 
 use http::StatusCode;
-use shared::{error::ApiError, model::Permission};
+use shared::error::ApiError;
 
 use super::{
-    Operation, Outcome, checked_id, modified_meanwhile, no_such_object, not_cached, not_modified,
-    object_reply, require_collection,
+    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_cached,
+    not_modified, object_reply, require_collection,
 };
 use crate::{
     authz,
@@ -19,17 +19,7 @@ pub(super) async fn get(
     operation: &Operation,
     id: &str,
 ) -> Result<Outcome, ApiError> {
-    let path = match checked_id(id) {
-        Ok(id) => operation.list.object(id),
-        Err(refusal) => {
-            // Whoever may not look there is not told that nothing can be there.
-            let readable = match operation.list.parent() {
-                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-                None => false,
-            };
-            return Err(if readable { refusal } else { authz::denied(ctx) });
-        }
-    };
+    let path = addressed_path(ctx, &operation.list, id).await?;
     if !authz::may_read_object(ctx, &path).await? {
         return Err(authz::denied(ctx));
     }

@@ -337,6 +337,43 @@ fn merge_problems<A, B>(
     }
 }
 
+/// The object of a URL. Whoever may not look there is not told that nothing can be there.
+async fn addressed_path(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    id: &str,
+) -> Result<ObjectPath, ApiError> {
+    match checked_id(id) {
+        Ok(id) => Ok(list.object(id)),
+        Err(refusal) => {
+            let readable = match list.parent() {
+                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
+                None => false,
+            };
+            Err(if readable { refusal } else { authz::denied(ctx) })
+        }
+    }
+}
+
+/// The object that is to be changed or deleted, and the right to do so. That it is missing is
+/// told later, after what is wrong with the request (§0.4).
+async fn addressed(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    id: &str,
+) -> Result<(ObjectPath, Option<Object>), ApiError> {
+    let path = addressed_path(ctx, list, id).await?;
+    let old = objects::get(ctx.tx, &path).await?;
+    match &old {
+        Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
+            return Err(authz::denied(ctx));
+        }
+        Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
+        None => require_readable(ctx, &path).await?,
+    }
+    Ok((path, old))
+}
+
 /// A missing object is told to whoever may read its parent (§2.5.1).
 async fn require_readable(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     let readable = if let Some(parent) = path.list.parent() {

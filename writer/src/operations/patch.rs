@@ -4,17 +4,14 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use shared::{
     error::{ApiError, Location},
-    model::{Permission, Resource},
+    model::Resource,
 };
 
 use super::{
-    Operation, Outcome, Write, check_content_type, check_same_id, checked_id, merge_problems,
-    modified_meanwhile, no_such_object, require_collection, require_readable, write,
+    Operation, Outcome, Write, addressed, check_content_type, check_same_id, merge_problems,
+    modified_meanwhile, no_such_object, require_collection, write,
 };
-use crate::{
-    authz, body::ObjectBody, context::Ctx, preconditions::Preconditions, service::ApiRequest,
-    store::objects,
-};
+use crate::{body::ObjectBody, context::Ctx, preconditions::Preconditions, service::ApiRequest};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -26,24 +23,7 @@ pub(super) async fn patch(
     let (list, request) = (&operation.list, &operation.request);
     require_collection(ctx, list).await?;
     check_content_type(request, &["application/json", MERGE_PATCH])?;
-    let path = match checked_id(id) {
-        Ok(id) => list.object(id),
-        Err(refusal) => {
-            let readable = match list.parent() {
-                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-                None => false,
-            };
-            return Err(if readable { refusal } else { authz::denied(ctx) });
-        }
-    };
-    let old = objects::get(ctx.tx, &path).await?;
-    match &old {
-        Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
-            return Err(authz::denied(ctx));
-        }
-        Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
-        None => require_readable(ctx, &path).await?,
-    }
+    let (path, old) = addressed(ctx, list, id).await?;
     let (conditions, body) = merge_problems(
         Preconditions::parse(&request.headers),
         ObjectBody::parse_patch(&request.body, list.resource()),
