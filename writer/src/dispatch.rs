@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use deadpool_postgres::{ClientWrapper, Object};
-use http::{HeaderMap, Method, StatusCode, header};
-use serde_json::{Map, Value, json, value::RawValue};
+use http::{Method, StatusCode};
+use serde_json::json;
 use shared::{
-    error::{ApiError, Detail, Location},
+    error::ApiError,
     http::Reply,
-    json,
     model::{EVERYONE, Timestamp},
     store,
 };
@@ -18,8 +16,7 @@ use tokio::time::timeout;
 
 use crate::{
     app::App,
-    authn,
-    body::python,
+    authn, batch,
     context::{Ctx, User},
     locks::Plan,
     operations::{self, Operation},
@@ -47,7 +44,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             let body = app.metrics.render(&app.pool);
             Ok(Reply::text(StatusCode::OK, body))
         }
-        Route::Batch => batch(app, request).await,
+        Route::Batch => run_batch(app, request).await,
         Route::List(_) | Route::Object(..) => {
             let step = Step::new(app, route, request.clone());
             let mut replies = transaction(app, &[step]).await?;
@@ -250,8 +247,8 @@ fn is_transient(error: &ApiError) -> bool {
 }
 
 /// `POST /v1/batch` (`kinto-http-api.md` §6).
-async fn batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = parse_batch(app, request)?;
+async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
+    let requests = batch::parse(app.config.batch_max_requests, request)?;
     let mut steps = Vec::with_capacity(requests.len());
     for request in &requests {
         let step = match Route::parse(&request.path).and_then(|route| {
@@ -270,162 +267,7 @@ async fn batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let mut responses = Vec::with_capacity(replies.len());
     for (request, reply) in requests.iter().zip(replies) {
         let reply = reply.unwrap_or_else(|error| service::refuse(app, &error));
-        responses.push(entry(request, &reply)?);
+        responses.push(batch::entry(request, &reply)?);
     }
     Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
-}
-
-fn entry(request: &ApiRequest, reply: &Reply) -> Result<Value, ApiError> {
-    let headers: Map<String, Value> = reply
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((title(name.as_str()), value.to_str().ok()?.into())))
-        .collect();
-    let body = if request.method == Method::HEAD || reply.body.is_empty() {
-        json!("")
-    } else {
-        let raw: &RawValue = serde_json::from_slice(&reply.body)
-            .map_err(|error| ApiError::Internal(error.into()))?;
-        serde_json::from_str(raw.get()).map_err(|error| ApiError::Internal(error.into()))?
-    };
-    Ok(json!({
-        "status": reply.status.as_u16(),
-        "path": request.path,
-        "headers": headers,
-        "body": body,
-    }))
-}
-
-/// `last-modified` as people and Kinto write it: `Last-Modified`, and `ETag`.
-fn title(name: &str) -> String {
-    if name == "etag" {
-        return "ETag".to_owned();
-    }
-    let word = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| {
-            first.to_uppercase().collect::<String>() + letters.as_str()
-        })
-    };
-    name.split('-').map(word).collect::<Vec<_>>().join("-")
-}
-
-fn parse_batch(app: &App, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
-    let invalid = |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
-    operations::check_content_type(request, &["application/json"])?;
-    let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
-    let Value::Object(mut body) = body else {
-        return invalid("", "Should be a JSON object or an array".to_owned());
-    };
-    let defaults = match body.remove("defaults") {
-        None => Map::new(),
-        Some(Value::Object(defaults)) => defaults,
-        Some(_) => return invalid("defaults", "expected an object".to_owned()),
-    };
-    let Some(Value::Array(requests)) = body.remove("requests") else {
-        return invalid("requests", "Required".to_owned());
-    };
-    if !body.is_empty() {
-        let shown = python(&Value::Object(body));
-        return invalid("", format!("Unrecognized keys in mapping: \"{shown}\""));
-    }
-    let max = app.config.batch_max_requests;
-    if requests.len() > max {
-        return invalid("requests", format!("Number of requests is limited to {max}"));
-    }
-    let mut parsed = Vec::with_capacity(requests.len());
-    let mut problems = Vec::new();
-    for (index, value) in requests.into_iter().enumerate() {
-        match parse_step(request, &defaults, value) {
-            Ok(step) => parsed.push(step),
-            Err((name, text)) => {
-                let at = format!("requests.{index}{name}");
-                problems.push(Detail::new(Location::Body, &at, text));
-            }
-        }
-    }
-    if !problems.is_empty() {
-        return Err(ApiError::Invalid(problems));
-    }
-    if parsed.iter().any(|step| step.path.contains("/batch")) {
-        let text = "Recursive call on /batch endpoint is forbidden.";
-        return invalid("requests", text.to_owned());
-    }
-    Ok(parsed)
-}
-
-type Problem = (&'static str, String);
-
-fn parse_step(
-    parent: &ApiRequest,
-    defaults: &Map<String, Value>,
-    value: Value,
-) -> Result<ApiRequest, Problem> {
-    const METHODS: &str = "GET, HEAD, DELETE, TRACE, POST, PUT, PATCH";
-    let Value::Object(own) = value else { return Err(("", "expected an object".to_owned())) };
-    let mut merged = Value::Object(defaults.clone());
-    merge_deep(&mut merged, Value::Object(own));
-    let member = |name: &str| merged.get(name).filter(|value| !value.is_null());
-    let method = match member("method") {
-        None => Method::GET,
-        Some(Value::String(name)) if METHODS.split(", ").any(|known| known == name) => {
-            Method::from_bytes(name.as_bytes()).map_err(|error| (".method", error.to_string()))?
-        }
-        Some(other) => return Err((".method", format!("{other} is not one of {METHODS}"))),
-    };
-    let url = match member("path") {
-        Some(Value::String(path)) if path.starts_with('/') => path.clone(),
-        Some(_) => return Err((".path", "String does not match expected pattern".to_owned())),
-        None => return Err((".path", "Required".to_owned())),
-    };
-    let body = match member("body") {
-        None => Bytes::new(),
-        Some(Value::Object(body)) => Bytes::from(Value::Object(body.clone()).to_string()),
-        Some(other) => {
-            let shown = python(other);
-            let text = "is not a mapping type: Does not implement dict-like functionality.";
-            return Err((".body", format!("\"{shown}\" {text}")));
-        }
-    };
-    let headers = step_headers(parent, member("headers"), !body.is_empty())?;
-    let url = if url.starts_with("/v1") { url } else { format!("/v1{url}") };
-    let (path, query) = url.split_once('?').unwrap_or((&url, ""));
-    // A trailing slash is redirected, and a redirect followed (§6.2.3).
-    let path = crate::routes::redirect(path).filter(|_| path != "/v1/").unwrap_or(path.to_owned());
-    Ok(ApiRequest { method, path, query_text: query.to_owned(), headers, body })
-}
-
-/// All headers of the batch, but for its length; a request's own go before (§6.2.1).
-fn step_headers(
-    parent: &ApiRequest,
-    own: Option<&Value>,
-    has_body: bool,
-) -> Result<HeaderMap, Problem> {
-    let mut headers = parent.headers.clone();
-    headers.remove(header::CONTENT_LENGTH);
-    for (name, value) in own.and_then(Value::as_object).into_iter().flatten() {
-        let text = value
-            .as_str()
-            .ok_or((".headers", format!("{{'{name}': {value}}} contains non string value")))?;
-        match (name.parse::<http::HeaderName>(), text.parse()) {
-            (Ok(name), Ok(value)) => headers.insert(name, value),
-            _ => return Err((".headers", format!("\"{name}\" is not a header"))),
-        };
-    }
-    if has_body {
-        let json = http::HeaderValue::from_static("application/json; charset=utf-8");
-        headers.insert(header::CONTENT_TYPE, json);
-    }
-    Ok(headers)
-}
-
-fn merge_deep(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (name, value) in from {
-                merge_deep(into.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
 }

@@ -9,6 +9,7 @@
 pub mod app;
 pub mod authn;
 pub mod authz;
+pub mod batch;
 pub mod body;
 pub mod config;
 pub mod context;
