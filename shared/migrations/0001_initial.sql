@@ -36,7 +36,7 @@ create table record (
 );
 create unique index record_last_modified on record (bucket_id, collection_id, last_modified);
 
--- One row a list: its timestamp, and the lock that orders its writers (architecture, section 2).
+-- One row a list: its timestamp, and the lock that orders its writers (docs/adr/0001).
 create table resource_timestamp (
     bucket_id text collate "C" not null,
     collection_id text collate "C" not null,

@@ -3,7 +3,7 @@
 //! A list's row is locked before anything is read for a decision, and held until the transaction
 //! ends: writers of one list queue up, so a timestamp is never visible before a smaller one, and
 //! a client that polls cannot miss a change. What is published takes the one publication clock as
-//! its last lock as well (architecture §2, `reliability.md` §3, Rules A-C).
+//! its last lock as well (`docs/adr/0001-two-services-one-clock.md`).
 
 use std::{
     cmp::Ordering,
@@ -144,7 +144,7 @@ impl Clocks {
     /// the publication clock, too.
     ///
     /// A large count is taken backwards from now, out of the gap above the list's previous
-    /// timestamp, and runs ahead of the wall clock only for the rest (Rule C).
+    /// timestamp, and runs ahead of the wall clock only for the rest.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Races that the locks must win (architecture §2, `reliability.md` §3).
+//! Races that the locks must win (`docs/adr/0001-two-services-one-clock.md`).
 
 use std::collections::BTreeSet;
 
