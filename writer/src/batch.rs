@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
     http::Reply,
@@ -25,9 +25,7 @@ pub fn entry(request: &ApiRequest, reply: &Reply) -> Result<Value, ApiError> {
     let body = if request.method == Method::HEAD || reply.body.is_empty() {
         json!("")
     } else {
-        let raw: &RawValue = serde_json::from_slice(&reply.body)
-            .map_err(|error| ApiError::Internal(error.into()))?;
-        serde_json::from_str(raw.get()).map_err(|error| ApiError::Internal(error.into()))?
+        serde_json::from_slice(&reply.body).map_err(|error| ApiError::Internal(error.into()))?
     };
     Ok(json!({
         "status": reply.status.as_u16(),

@@ -57,12 +57,31 @@ async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let mut user = User { id: None, principals: vec![EVERYONE.to_owned()] };
     if let Some(id) = authn::user_id(&app.config, &request.headers) {
         let mut client = app.pool.get().await?;
-        let tx = store::snapshot(&mut client).await?;
+        let Ok(groups) = timeout(patience(app), groups_of(&mut client, &id)).await else {
+            return Err(give_up(client));
+        };
         user.principals.extend([id.clone(), shared::model::AUTHENTICATED.to_owned()]);
-        user.principals.extend(memberships::groups_of(&tx, &id).await?);
+        user.principals.extend(groups?);
         user.id = Some(id);
     }
     Ok(operations::hello(app, &request.headers, &user))
+}
+
+async fn groups_of(client: &mut ClientWrapper, id: &str) -> Result<Vec<String>, ApiError> {
+    let tx = store::snapshot(client).await?;
+    memberships::groups_of(&tx, id).await
+}
+
+/// How long PostgreSQL may take for one transaction: a little longer than it allows itself for
+/// one statement, so that its own timeouts are told first.
+fn patience(app: &App) -> Duration {
+    app.config.database.statement_timeout + Duration::from_secs(5)
+}
+
+/// A PostgreSQL that hangs does not see its own timeouts. Its connection is not used again.
+fn give_up(client: Object) -> ApiError {
+    drop(Object::take(client));
+    ApiError::backend("PostgreSQL does not answer")
 }
 
 /// One key a backend (§1.2.1).
@@ -169,16 +188,12 @@ async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     Err(ApiError::internal("a transaction was never run"))
 }
 
-/// A PostgreSQL that hangs, which its own timeouts do not see, is told in bounded time, and its
-/// connection is not used again.
 async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let mut client = app.pool.get().await?;
-    let limit = app.config.database.statement_timeout + Duration::from_secs(5);
-    if let Ok(result) = timeout(limit, run_once(app, &mut client, steps)).await {
-        return result;
+    match timeout(patience(app), run_once(app, &mut client, steps)).await {
+        Ok(result) => result,
+        Err(_) => Err(give_up(client)),
     }
-    drop(Object::take(client));
-    Err(ApiError::backend("PostgreSQL does not answer"))
 }
 
 async fn run_once(
@@ -196,8 +211,7 @@ async fn run_once(
                 plan.add(app, &tx, operation).await?;
             }
         }
-        let publication = plan.publication && !plan.is_read_only();
-        ctx.clocks.lock(&tx, plan.lists, publication).await?;
+        ctx.clocks.lock(&tx, plan.lists, plan.publication).await?;
         // The locks may have been waited for: what is written now is stamped now.
         ctx.now = Timestamp::now();
     }

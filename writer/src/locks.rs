@@ -30,11 +30,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether nothing is written.
-    pub fn is_read_only(&self) -> bool {
-        self.lists.is_empty()
-    }
-
     /// Adds what `operation` may write.
     ///
     /// # Errors
