@@ -91,7 +91,10 @@ pub async fn may_create(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiE
     let by_settings: &[Grant] = match resource {
         // `bucket_write_principals` is about existing buckets (§4.8).
         Resource::Bucket => &[Grant::Create],
-        Resource::Group | Resource::Collection | Resource::Record => &[Grant::Create, Grant::Write],
+        Resource::Group | Resource::Collection | Resource::Record | Resource::Account => {
+            &[Grant::Create, Grant::Write]
+        }
+        Resource::History => &[],
     };
     if settings_grant(ctx, resource, by_settings) {
         return Ok(true);
@@ -169,7 +172,7 @@ pub fn refuse_signed(ctx: &Ctx<'_>, list: &ListPath, id: Option<&str>) -> Result
     let resources = &settings.resources;
     let signed = match (list, id) {
         (ListPath::Buckets, Some(id)) => resources.is_signed_bucket(id),
-        (ListPath::Buckets, None) => false,
+        (ListPath::Buckets, None) | (ListPath::Accounts | ListPath::History(_), _) => false,
         (ListPath::Collections(bucket), Some(id)) => {
             resources.role(bucket, id) == Some(crate::signoff::Role::Signed)
         }

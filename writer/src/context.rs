@@ -200,7 +200,7 @@ pub fn is_published(app: &App, list: &ListPath, id: &str) -> bool {
     };
     match list {
         ListPath::Buckets => monitored.may_contain(id) || signed.is_signed_bucket(id),
-        ListPath::Groups(_) => false,
+        ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => false,
         ListPath::Collections(bucket) => collection(bucket, id),
         ListPath::Records(bucket, id) => collection(bucket, id),
     }

@@ -47,7 +47,13 @@ impl Plan {
         self.publication |= match (&id, list) {
             (Some(id), _) => is_published(app, list, id),
             // A list of records is published whole, or not at all.
-            (None, ListPath::Records(..) | ListPath::Groups(_)) => is_published(app, list, ""),
+            (
+                None,
+                ListPath::Records(..)
+                | ListPath::Groups(_)
+                | ListPath::Accounts
+                | ListPath::History(_),
+            ) => is_published(app, list, ""),
             (None, ListPath::Collections(bucket)) => app.config.monitored.may_contain(bucket),
             (None, ListPath::Buckets) => operation.method == Method::DELETE,
         };
@@ -68,7 +74,8 @@ impl Plan {
                     self.bucket(app, tx, &bucket).await?;
                 }
             }
-            ListPath::Buckets | ListPath::Groups(_) => {}
+            ListPath::Buckets | ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => {
+            }
         }
         Ok(())
     }

@@ -101,12 +101,16 @@ impl Route {
                 Resource::Group => "group-plural",
                 Resource::Collection => "collection-plural",
                 Resource::Record => "record-plural",
+                Resource::Account => "account-plural",
+                Resource::History => "history-plural",
             },
             Self::Object(parent, _) => match parent.holds() {
                 Resource::Bucket => "bucket-object",
                 Resource::Group => "group-object",
                 Resource::Collection => "collection-object",
                 Resource::Record => "record-object",
+                Resource::Account => "account-object",
+                Resource::History => "history-object",
             },
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Id;
 
-/// The four kinds of object.
+/// The kinds of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
     /// A bucket: the unit of isolation and of deletion.
@@ -15,6 +15,10 @@ pub enum Resource {
     Collection,
     /// A record.
     Record,
+    /// An account: a user who has a password here.
+    Account,
+    /// An entry of a bucket's history; the service writes it, clients read it.
+    History,
 }
 
 impl Resource {
@@ -25,6 +29,8 @@ impl Resource {
             Self::Group => "group",
             Self::Collection => "collection",
             Self::Record => "record",
+            Self::Account => "account",
+            Self::History => "history",
         }
     }
 }
@@ -40,6 +46,10 @@ pub enum ListPath {
     Collections(Id),
     /// `/buckets/{bucket}/collections/{collection}/records`
     Records(Id, Id),
+    /// `/accounts`
+    Accounts,
+    /// `/buckets/{bucket}/history`
+    History(Id),
 }
 
 impl ListPath {
@@ -50,15 +60,20 @@ impl ListPath {
             Self::Groups(_) => Resource::Group,
             Self::Collections(_) => Resource::Collection,
             Self::Records(..) => Resource::Record,
+            Self::Accounts => Resource::Account,
+            Self::History(_) => Resource::History,
         }
     }
 
-    /// The bucket's id, or `""` for the list of buckets: column `bucket_id` of the list's
-    /// timestamp.
+    /// The bucket's id, or `""` for the lists that no bucket holds: column `bucket_id` of the
+    /// list's timestamp.
     pub fn bucket_id(&self) -> &str {
         match self {
-            Self::Buckets => "",
-            Self::Groups(bucket) | Self::Collections(bucket) | Self::Records(bucket, _) => bucket,
+            Self::Buckets | Self::Accounts => "",
+            Self::Groups(bucket)
+            | Self::Collections(bucket)
+            | Self::Records(bucket, _)
+            | Self::History(bucket) => bucket,
         }
     }
 
@@ -66,15 +81,19 @@ impl ListPath {
     pub fn collection_id(&self) -> &str {
         match self {
             Self::Records(_, collection) => collection,
-            Self::Buckets | Self::Groups(_) | Self::Collections(_) => "",
+            Self::Buckets
+            | Self::Groups(_)
+            | Self::Collections(_)
+            | Self::Accounts
+            | Self::History(_) => "",
         }
     }
 
-    /// The object that holds the list; the list of buckets has none.
+    /// The object that holds the list; the lists of buckets and of accounts have none.
     pub fn parent(&self) -> Option<ObjectPath> {
         match self {
-            Self::Buckets => None,
-            Self::Groups(bucket) | Self::Collections(bucket) => {
+            Self::Buckets | Self::Accounts => None,
+            Self::Groups(bucket) | Self::Collections(bucket) | Self::History(bucket) => {
                 Some(ObjectPath::bucket(bucket.clone()))
             }
             Self::Records(bucket, collection) => {
@@ -97,6 +116,8 @@ impl fmt::Display for ListPath {
             Self::Groups(b) => write!(f, "/buckets/{b}/groups"),
             Self::Collections(b) => write!(f, "/buckets/{b}/collections"),
             Self::Records(b, c) => write!(f, "/buckets/{b}/collections/{c}/records"),
+            Self::Accounts => f.write_str("/accounts"),
+            Self::History(b) => write!(f, "/buckets/{b}/history"),
         }
     }
 }
@@ -135,9 +156,11 @@ impl ObjectPath {
     pub fn bucket_id(&self) -> &str {
         match self.list {
             ListPath::Buckets => &self.id,
-            ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Records(..) => {
-                self.list.bucket_id()
-            }
+            ListPath::Groups(_)
+            | ListPath::Collections(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts
+            | ListPath::History(_) => self.list.bucket_id(),
         }
     }
 

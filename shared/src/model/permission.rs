@@ -41,15 +41,18 @@ impl Permission {
             Resource::Bucket => {
                 &[Self::Read, Self::Write, Self::CreateCollection, Self::CreateGroup]
             }
-            Resource::Group | Resource::Record => &[Self::Read, Self::Write],
+            Resource::Group | Resource::Record | Resource::Account | Resource::History => {
+                &[Self::Read, Self::Write]
+            }
             Resource::Collection => &[Self::Read, Self::Write, Self::CreateRecord],
         }
     }
 
-    /// The right needed on the parent to create such an object; buckets depend on settings only.
+    /// The right needed on the parent to create such an object; buckets and accounts depend on
+    /// settings only, and no client makes history.
     pub const fn to_create(resource: Resource) -> Option<Self> {
         match resource {
-            Resource::Bucket => None,
+            Resource::Bucket | Resource::Account | Resource::History => None,
             Resource::Group => Some(Self::CreateGroup),
             Resource::Collection => Some(Self::CreateCollection),
             Resource::Record => Some(Self::CreateRecord),

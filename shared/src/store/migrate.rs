@@ -3,8 +3,10 @@
 use tokio_postgres::{Client, error::SqlState};
 
 /// The migrations, oldest first; a version is an index plus one.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("initial", include_str!("../../migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("initial", include_str!("../../migrations/0001_initial.sql")),
+    ("platform", include_str!("../../migrations/0002_platform.sql")),
+];
 
 /// The schema version that this binary knows.
 pub const VERSION: usize = MIGRATIONS.len();

@@ -74,8 +74,8 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
 fn generate_id(list: &ListPath) -> Result<Id, ApiError> {
     let uuid = Uuid::new_v4();
     let text = match list {
-        ListPath::Records(..) => uuid.hyphenated().to_string(),
-        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) => {
+        ListPath::Records(..) | ListPath::History(_) => uuid.hyphenated().to_string(),
+        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
             const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyzABCDEFGH";
             let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 31)]);
             uuid.as_bytes().iter().take(6).chain(&uuid.as_bytes()[14..]).map(letter).collect()

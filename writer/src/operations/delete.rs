@@ -82,7 +82,7 @@ async fn erase(
             let records = ListPath::Records(bucket.clone(), id);
             ctx.clocks.forget(|list| *list == records);
         }
-        ListPath::Records(..) => {}
+        ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {}
     }
     aces::erase(ctx.tx, path).await?;
     let tombstone = objects::delete(ctx.tx, path, timestamp).await?;
@@ -110,8 +110,8 @@ pub(super) async fn delete_list(
     }
     let objects = objects::list(ctx.tx, list, &selection).await?;
     let tombstones = match list {
-        ListPath::Records(..) => erase_records(ctx, list, objects).await?,
-        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) => {
+        ListPath::Records(..) | ListPath::History(_) => erase_records(ctx, list, objects).await?,
+        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
             // All is checked before anything is written: a refusal deletes nothing.
             for old in &objects {
                 authz::refuse_signed(ctx, list, Some(&old.id))?;

@@ -291,7 +291,9 @@ async fn open_lists_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), Ap
         ListPath::Collections(bucket) => {
             ctx.open_list(&ListPath::Records(bucket.clone(), path.id.clone())).await
         }
-        ListPath::Groups(_) | ListPath::Records(..) => Ok(()),
+        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
+            Ok(())
+        }
     }
 }
 

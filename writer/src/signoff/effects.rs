@@ -71,7 +71,9 @@ pub async fn after_change(ctx: &mut Ctx<'_>, change: &Change) -> Result<bool, Ap
                 (_, None) => Ok(false),
             }
         }
-        ListPath::Buckets | ListPath::Groups(_) => Ok(false),
+        ListPath::Buckets | ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => {
+            Ok(false)
+        }
     }
 }
 
@@ -328,7 +330,9 @@ pub async fn refuse_in_use(ctx: &Ctx<'_>, path: &ObjectPath) -> Result<(), ApiEr
             let of = |id: &Id| resources.sources_of(&path.id, id);
             collections.iter().flat_map(of).collect()
         }
-        ListPath::Groups(_) | ListPath::Records(..) => Vec::new(),
+        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
+            Vec::new()
+        }
     };
     for source in sources {
         if objects::get(ctx.tx, &source).await?.is_some() {
@@ -351,7 +355,9 @@ pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(),
             let ids = objects::collections_of(ctx.tx, &path.id).await?;
             ids.into_iter().map(|id| (path.id.clone(), id)).collect()
         }
-        ListPath::Groups(_) | ListPath::Records(..) => return Ok(()),
+        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
+            return Ok(());
+        }
     };
     for (bucket, id) in collections {
         let Some(triple) = ctx.app.config.signer.resources.of_source(&bucket, &id) else {

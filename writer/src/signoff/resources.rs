@@ -193,9 +193,11 @@ impl Triple {
                 ListPath::Records(bucket.clone(), collection.id.clone())
             }
             // A triple holds collections only; the list of a wrong path is empty.
-            ListPath::Buckets | ListPath::Groups(_) | ListPath::Records(..) => {
-                collection.list.clone()
-            }
+            ListPath::Buckets
+            | ListPath::Groups(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts
+            | ListPath::History(_) => collection.list.clone(),
         }
     }
 }

@@ -27,6 +27,9 @@ impl Lock {
             Resource::Collection => 1,
             Resource::Group => 2,
             Resource::Bucket => 3,
+            Resource::Account => 4,
+            // Every write may make history, so its clock comes last.
+            Resource::History => 5,
         };
         (level, self.0.bucket_id(), self.0.collection_id())
     }

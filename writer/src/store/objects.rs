@@ -8,7 +8,7 @@ use shared::{
 };
 use tokio_postgres::{Row, types::Json};
 
-/// One statement text for each of the four tables, which have the same columns.
+/// One statement text for each of the tables, which have the same columns.
 macro_rules! sql {
     ($resource:expr, $before:literal, $after:literal) => {
         match $resource {
@@ -16,6 +16,8 @@ macro_rules! sql {
             Resource::Group => concat!($before, "\"group\"", $after),
             Resource::Collection => concat!($before, "collection", $after),
             Resource::Record => concat!($before, "record", $after),
+            Resource::Account => concat!($before, "account", $after),
+            Resource::History => concat!($before, "history", $after),
         }
     };
 }
@@ -238,7 +240,8 @@ pub async fn timestamp_is_taken(
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    const BUCKET: [&str; 4] = [
+    const BUCKET: [&str; 5] = [
+        "delete from history where bucket_id = $1",
         "delete from record where bucket_id = $1",
         "delete from collection where bucket_id = $1",
         "delete from \"group\" where bucket_id = $1",
@@ -261,7 +264,7 @@ pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError>
                 tx.execute(&statement, &[&path.bucket_id(), &path.id.as_str()]).await?;
             }
         }
-        Resource::Group | Resource::Record => {}
+        Resource::Group | Resource::Record | Resource::Account | Resource::History => {}
     }
     Ok(())
 }

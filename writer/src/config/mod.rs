@@ -10,7 +10,7 @@ use shared::{
 use crate::signoff::Resources;
 
 /// The compiled-in defaults, which are the operator's reference, too.
-pub const DEFAULTS: &str = include_str!("../defaults.toml");
+pub const DEFAULTS: &str = include_str!("../../defaults.toml");
 
 /// All settings.
 #[derive(Debug, Clone)]
