@@ -14,6 +14,7 @@ pub mod body;
 pub mod config;
 pub mod context;
 pub mod dispatch;
+pub mod listing;
 pub mod locks;
 pub mod operations;
 pub mod pipeline;

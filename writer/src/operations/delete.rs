@@ -9,16 +9,21 @@ use shared::{
 };
 
 use super::{
-    Operation, Outcome, addressed, list::selection, modified_meanwhile, no_such_object,
-    require_collection,
+    Operation, Outcome, addressed,
+    list::{Listing, alert, source},
+    merge_problems, modified_meanwhile, no_such_object, require_collection,
 };
 use crate::{
-    authz::{self, Visible},
+    authz,
     context::{Change, Ctx},
+    listing::{
+        ListQuery, Params, Schema,
+        token::{self, Token},
+    },
     preconditions::{Preconditions, Verdict},
     signoff::effects,
     store::{
-        aces, memberships,
+        aces, cache, list_sql, memberships,
         objects::{self, Object},
     },
 };
@@ -98,19 +103,66 @@ pub(super) async fn delete_list(
     let visible = authz::deletable(ctx, list).await?;
     require_collection(ctx, list).await?;
     authz::refuse_signed(ctx, list, None)?;
-    let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
-    let mut selection = selection(&request.query()?)?;
-    selection.with_tombstones = false;
+    let sent = request.query()?;
+    let conditions = Preconditions::parse(&request.headers);
+    let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
     let current = ctx.clocks.hold(ctx.tx, list).await?;
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
     }
-    if let Visible::Only(ids) = visible {
-        selection.ids = Some(ids);
+    let schema = Schema::of(list.resource());
+    let source = source(list, visible, &ctx.user.principals);
+    let listing = Listing { uri: list.to_string(), source, schema, request };
+    let query = ListQuery { with_tombstones: false, ..ListQuery::new(params, schema, ctx.now)? };
+    let (objects, next) = doomed(ctx, &listing, &query).await?;
+    let tombstones = erase_list(ctx, list, objects).await?;
+    let current = ctx.clocks.hold(ctx.tx, list).await?;
+    let data: Vec<Value> = tombstones.iter().map(Object::to_value).collect();
+    let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
+    let mut reply = alert(reply, &query).version(current);
+    if let Some(token) = next {
+        reply = listing.with_next_page(ctx, reply, &sent, &query, &token);
     }
-    let objects = objects::list(ctx.tx, list, &selection).await?;
-    let tombstones = match list {
-        ListPath::Records(..) | ListPath::History(_) => erase_records(ctx, list, objects).await?,
+    Ok(Outcome::Ready(reply))
+}
+
+/// The objects of one page, which will be deleted, and the token of the next, which is valid once
+/// and for a while (§2.12.3).
+async fn doomed(
+    ctx: &Ctx<'_>,
+    listing: &Listing<'_>,
+    query: &ListQuery,
+) -> Result<(Vec<Object>, Option<Token>), ApiError> {
+    let token = listing.token(ctx, query)?;
+    if let Some(token) = &token {
+        let known = match &token.nonce {
+            Some(nonce) => cache::take(ctx.tx, nonce).await?,
+            None => None,
+        };
+        known.ok_or_else(|| token::refusal("_token was already used or has expired."))?;
+    }
+    let settings = &ctx.app.config.listing;
+    let limit = settings.page_size(query.limit);
+    let after = token.map(|token| token.after);
+    let mut objects = Vec::new();
+    let next = list_sql::read(ctx.tx, listing.select(query, after.as_ref(), limit), |object| {
+        objects.push(object);
+        Ok(())
+    })
+    .await?;
+    let Some(after) = next else { return Ok((objects, None)) };
+    let nonce = format!("pagination-token-{}", uuid::Uuid::new_v4());
+    cache::put(ctx.tx, &nonce, &Value::Null, settings.token_validity).await?;
+    Ok((objects, Some(Token { after, nonce: Some(nonce) })))
+}
+
+async fn erase_list(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    objects: Vec<Object>,
+) -> Result<Vec<Object>, ApiError> {
+    match list {
+        ListPath::Records(..) | ListPath::History(_) => erase_records(ctx, list, objects).await,
         ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
             // All is checked before anything is written: a refusal deletes nothing.
             for old in &objects {
@@ -122,13 +174,9 @@ pub(super) async fn delete_list(
                 let path = list.object(stored_id(&old.id)?);
                 tombstones.push(erase(ctx, &path, old, None).await?);
             }
-            tombstones
+            Ok(tombstones)
         }
-    };
-    let current = ctx.clocks.hold(ctx.tx, list).await?;
-    let data: Vec<Value> = tombstones.iter().map(Object::to_value).collect();
-    let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
-    Ok(Outcome::Ready(reply.version(current)))
+    }
 }
 
 /// All at once: a collection may hold many.

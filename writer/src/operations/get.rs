@@ -1,7 +1,8 @@
 //! `GET` and `HEAD` of an object (`kinto-http-api.md` §2.9.1).
 
 use http::StatusCode;
-use shared::error::ApiError;
+use serde_json::{Value, json};
+use shared::{error::ApiError, http::Reply};
 
 use super::{
     Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_cached,
@@ -10,8 +11,12 @@ use super::{
 use crate::{
     authz,
     context::Ctx,
+    listing::Selection,
     preconditions::{Preconditions, Verdict},
-    store::{aces, objects},
+    store::{
+        aces,
+        objects::{self, Object},
+    },
 };
 
 pub(super) async fn get(
@@ -33,7 +38,18 @@ pub(super) async fn get(
         Verdict::Failed => return Err(modified_meanwhile(ctx, &operation.list, Some(&object))),
         Verdict::Proceed => {}
     }
+    if let Some(selection) = Selection::of_object(&operation.request.query()?) {
+        return Ok(Outcome::Ready(selected(&object, &selection)));
+    }
     let acl = aces::get(ctx.tx, &path).await?;
     let reply = object_reply(ctx, StatusCode::OK, &object, &acl);
     Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
+}
+
+/// With `_fields`, permissions are not among what is shown (§3.7.2).
+fn selected(object: &Object, selection: &Selection) -> Reply {
+    let data = object.to_value().as_object().map(|members| selection.of(members));
+    let reply =
+        Reply::json(StatusCode::OK, &json!({"data": data.map_or(Value::Null, Value::from)}));
+    not_cached(reply).version(object.last_modified)
 }
