@@ -96,3 +96,8 @@ fn page(select: Select<'_>) -> Result<Statement, ApiError> {
     statement.sql(" limit ").bind(Parameter::number(limit));
     Ok(statement)
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod plans;
