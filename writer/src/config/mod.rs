@@ -1,9 +1,11 @@
 //! The writer's settings, typed and checked.
 
 mod listing;
+mod plugins;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use plugins::{Plugin, Plugins};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
@@ -26,6 +28,8 @@ pub struct Config {
     pub migrate_url: String,
     /// Logs.
     pub telemetry: Telemetry,
+    /// Which plug-ins of Kinto's are switched on.
+    pub plugins: Plugins,
     /// Names of the hello view.
     pub project: Project,
     /// Seconds in `Retry-After`.
@@ -116,6 +120,7 @@ impl Config {
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
+            plugins: Plugins::read(layers),
             project: project(layers),
             retry_after: layers.number("retry_after_seconds", 0, 86_400),
             backoff: layers.optional_number("backoff", 0, 86_400),
@@ -220,6 +225,5 @@ fn means_nothing_here(key: &str) -> bool {
     ];
     key.contains("record_cache_")
         || key.starts_with("changes.")
-        || key == "includes"
         || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }

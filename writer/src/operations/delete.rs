@@ -10,20 +10,21 @@ use shared::{
 
 use super::{
     Operation, Outcome, addressed,
-    list::{Listing, alert, source},
+    list::{Listing, alert},
     merge_problems, modified_meanwhile, no_such_object, require_collection,
 };
 use crate::{
     authz,
     context::{Change, Ctx},
     listing::{
-        ListQuery, Params, Schema,
-        token::{self, Token},
+        ListQuery, Params,
+        token::{self, Cursor, Token},
     },
     preconditions::{Preconditions, Verdict},
     signoff::effects,
     store::{
-        aces, cache, list_sql, memberships,
+        aces::{self, Acl},
+        cache, list_sql, memberships,
         objects::{self, Object},
     },
 };
@@ -75,24 +76,50 @@ async fn erase(
     ctx.clocks.advance(&path.list, timestamp);
     // What sign-off does about a deleted source needs its records, so it comes first.
     effects::before_deletion(ctx, path).await?;
-    objects::erase_below(ctx.tx, path).await?;
+    erase_below(ctx, path).await?;
+    let tombstone = ctx.delete(path, timestamp).await?;
+    ctx.changed(deletion(ctx, path.clone(), old, timestamp));
+    Ok(tombstone)
+}
+
+/// Erases what is below an object, and what names it.
+async fn erase_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     let id = path.id.clone();
     match &path.list {
         ListPath::Buckets => {
-            memberships::erase_bucket(ctx.tx, &id).await?;
+            let tx = ctx.settled().await?;
+            objects::erase_below(tx, path).await?;
+            memberships::erase_bucket(tx, &id).await?;
+            aces::erase(tx, path).await?;
             ctx.clocks.forget(|list| list.bucket_id() == id.as_str());
+            ctx.forget(|known| known.bucket_id() == id.as_str() && known != path);
         }
-        ListPath::Groups(bucket) => memberships::set(ctx.tx, bucket, &id, &[]).await?,
+        ListPath::Groups(bucket) => {
+            memberships::set(ctx.settled().await?, bucket, &id, &[]).await?;
+        }
         ListPath::Collections(bucket) => {
+            let tx = ctx.settled().await?;
+            objects::erase_below(tx, path).await?;
+            aces::erase(tx, path).await?;
             let records = ListPath::Records(bucket.clone(), id);
             ctx.clocks.forget(|list| *list == records);
+            ctx.forget(|known| known.list == records);
         }
         ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {}
     }
-    aces::erase(ctx.tx, path).await?;
-    let tombstone = objects::delete(ctx.tx, path, timestamp).await?;
-    ctx.changed(Change { path: path.clone(), old: Some(old), new: None, posted: Map::new() });
-    Ok(tombstone)
+    Ok(())
+}
+
+fn deletion(ctx: &Ctx<'_>, path: ObjectPath, old: Object, timestamp: Timestamp) -> Change {
+    Change {
+        path,
+        user_id: ctx.user.id.clone(),
+        old: Some(old),
+        new: None,
+        timestamp,
+        acl: Acl::new(),
+        posted: Map::new(),
+    }
 }
 
 pub(super) async fn delete_list(
@@ -106,54 +133,77 @@ pub(super) async fn delete_list(
     let sent = request.query()?;
     let conditions = Preconditions::parse(&request.headers);
     let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
-    let current = ctx.clocks.hold(ctx.tx, list).await?;
+    let current = ctx.hold(list).await?;
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
     }
-    let schema = Schema::of(list.resource());
-    let source = source(list, visible, &ctx.user.principals);
-    let listing = Listing { uri: list.to_string(), source, schema, request };
-    let query = ListQuery { with_tombstones: false, ..ListQuery::new(params, schema, ctx.now)? };
-    let (objects, next) = doomed(ctx, &listing, &query).await?;
+    let listing = Listing::new(ctx, list, visible, request);
+    let query = ListQuery::new(params, listing.schema, ctx.now)?;
+    let query = ListQuery { with_tombstones: false, ..query };
+    let token = listing.token(ctx, &query)?;
+    let (objects, next) = doomed(ctx, &listing, &query, token.as_ref()).await?;
+    // All is checked before anything is written: a refusal deletes nothing.
+    check_deletable(ctx, list, &objects).await?;
+    use_up(ctx, token).await?;
     let tombstones = erase_list(ctx, list, objects).await?;
-    let current = ctx.clocks.hold(ctx.tx, list).await?;
     let data: Vec<Value> = tombstones.iter().map(Object::to_value).collect();
     let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
-    let mut reply = alert(reply, &query).version(current);
-    if let Some(token) = next {
+    let mut reply = alert(reply, &query).version(ctx.hold(list).await?);
+    if let Some(after) = next {
+        let token = usable_once(ctx, after).await?;
         reply = listing.with_next_page(ctx, reply, &sent, &query, &token);
     }
     Ok(Outcome::Ready(reply))
 }
 
-/// The objects of one page, which will be deleted, and the token of the next, which is valid once
-/// and for a while (§2.12.3).
+/// The objects of one page, and where the next one begins.
 async fn doomed(
-    ctx: &Ctx<'_>,
+    ctx: &mut Ctx<'_>,
     listing: &Listing<'_>,
     query: &ListQuery,
-) -> Result<(Vec<Object>, Option<Token>), ApiError> {
-    let token = listing.token(ctx, query)?;
-    if let Some(token) = &token {
-        let known = match &token.nonce {
-            Some(nonce) => cache::take(ctx.tx, nonce).await?,
-            None => None,
-        };
-        known.ok_or_else(|| token::refusal("_token was already used or has expired."))?;
-    }
-    let settings = &ctx.app.config.listing;
-    let limit = settings.page_size(query.limit);
-    let after = token.map(|token| token.after);
+    token: Option<&Token>,
+) -> Result<(Vec<Object>, Option<Cursor>), ApiError> {
+    let limit = ctx.app.config.listing.page_size(query.limit);
+    let select = listing.select(query, token.map(|token| &token.after), limit);
     let mut objects = Vec::new();
-    let next = list_sql::read(ctx.tx, listing.select(query, after.as_ref(), limit), |object| {
+    let next = list_sql::read(ctx.settled().await?, select, |object| {
         objects.push(object);
         Ok(())
     })
     .await?;
-    let Some(after) = next else { return Ok((objects, None)) };
+    Ok((objects, next))
+}
+
+/// A token of a DELETE is valid once, and for a while (§2.12.3).
+async fn use_up(ctx: &mut Ctx<'_>, token: Option<Token>) -> Result<(), ApiError> {
+    let Some(token) = token else { return Ok(()) };
+    let known = match &token.nonce {
+        Some(nonce) => cache::take(ctx.settled().await?, nonce).await?,
+        None => None,
+    };
+    known.map(|_| ()).ok_or_else(|| token::refusal("_token was already used or has expired."))
+}
+
+async fn usable_once(ctx: &mut Ctx<'_>, after: Cursor) -> Result<Token, ApiError> {
     let nonce = format!("pagination-token-{}", uuid::Uuid::new_v4());
-    cache::put(ctx.tx, &nonce, &Value::Null, settings.token_validity).await?;
-    Ok((objects, Some(Token { after, nonce: Some(nonce) })))
+    let validity = ctx.app.config.listing.token_validity;
+    cache::put(ctx.settled().await?, &nonce, &Value::Null, validity).await?;
+    Ok(Token { after, nonce: Some(nonce) })
+}
+
+async fn check_deletable(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    objects: &[Object],
+) -> Result<(), ApiError> {
+    if matches!(list, ListPath::Records(..) | ListPath::History(_)) {
+        return Ok(());
+    }
+    for old in objects {
+        authz::refuse_signed(ctx, list, Some(&old.id))?;
+        effects::refuse_in_use(ctx, &list.object(stored_id(&old.id)?)).await?;
+    }
+    Ok(())
 }
 
 async fn erase_list(
@@ -161,22 +211,15 @@ async fn erase_list(
     list: &ListPath,
     objects: Vec<Object>,
 ) -> Result<Vec<Object>, ApiError> {
-    match list {
-        ListPath::Records(..) | ListPath::History(_) => erase_records(ctx, list, objects).await,
-        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
-            // All is checked before anything is written: a refusal deletes nothing.
-            for old in &objects {
-                authz::refuse_signed(ctx, list, Some(&old.id))?;
-                effects::refuse_in_use(ctx, &list.object(stored_id(&old.id)?)).await?;
-            }
-            let mut tombstones = Vec::new();
-            for old in objects {
-                let path = list.object(stored_id(&old.id)?);
-                tombstones.push(erase(ctx, &path, old, None).await?);
-            }
-            Ok(tombstones)
-        }
+    if matches!(list, ListPath::Records(..) | ListPath::History(_)) {
+        return erase_records(ctx, list, objects).await;
     }
+    let mut tombstones = Vec::new();
+    for old in objects {
+        let path = list.object(stored_id(&old.id)?);
+        tombstones.push(erase(ctx, &path, old, None).await?);
+    }
+    Ok(tombstones)
 }
 
 /// All at once: a collection may hold many.
@@ -188,21 +231,18 @@ async fn erase_records(
     if objects.is_empty() {
         return Ok(objects);
     }
-    let publish = ctx.is_published(list, "");
-    let first = ctx.clocks.take(ctx.tx, list, ctx.now, objects.len(), publish).await?;
+    let first = ctx.next_timestamps(list, objects.len()).await?;
     let ids: Vec<String> = objects.iter().map(|object| object.id.clone()).collect();
-    objects::delete_all(ctx.tx, list, &ids, first).await?;
+    let tx = ctx.settled().await?;
+    objects::delete_all(tx, list, &ids, first).await?;
+    aces::erase_all(tx, list, &ids).await?;
+    ctx.changed_behind(list, 0, ids.len());
     let mut tombstones = Vec::new();
     for (offset, old) in (0..).zip(objects) {
         let path = list.object(stored_id(&old.id)?);
-        aces::erase(ctx.tx, &path).await?;
-        tombstones.push(Object {
-            id: old.id.clone(),
-            last_modified: first.plus_millis(offset),
-            deleted: true,
-            data: Map::new(),
-        });
-        ctx.changed(Change { path, old: Some(old), new: None, posted: Map::new() });
+        let (id, last_modified) = (old.id.clone(), first.plus_millis(offset));
+        tombstones.push(Object { id, last_modified, deleted: true, data: Map::new() });
+        ctx.changed(deletion(ctx, path, old, last_modified));
     }
     Ok(tombstones)
 }

@@ -13,10 +13,7 @@ use crate::{
     context::Ctx,
     listing::Selection,
     preconditions::{Preconditions, Verdict},
-    store::{
-        aces,
-        objects::{self, Object},
-    },
+    store::objects::Object,
 };
 
 pub(super) async fn get(
@@ -30,7 +27,7 @@ pub(super) async fn get(
     }
     require_collection(ctx, &operation.list).await?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
-    let Some(object) = objects::get(ctx.tx, &path).await? else {
+    let Some(object) = ctx.object(&path).await? else {
         return Err(no_such_object(&path));
     };
     match conditions.for_read(object.last_modified) {
@@ -41,7 +38,7 @@ pub(super) async fn get(
     if let Some(selection) = Selection::of_object(&operation.request.query()?) {
         return Ok(Outcome::Ready(selected(&object, &selection)));
     }
-    let acl = aces::get(ctx.tx, &path).await?;
+    let acl = ctx.acl(&path).await?.clone();
     let reply = object_reply(ctx, StatusCode::OK, &object, &acl);
     Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use shared::{
     error::ApiError,
     http::{Query, Reply},
-    model::{ListPath, Timestamp},
+    model::{ListPath, Resource, Timestamp},
 };
 
 use super::{Operation, Outcome, merge_problems, not_cached, not_modified, require_collection};
@@ -29,32 +29,12 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     let list = &operation.list;
     let visible = authz::readable(ctx, list).await?;
     require_collection(ctx, list).await?;
-    let listing = Listing {
-        uri: list.to_string(),
-        source: source(list, visible, &ctx.user.principals),
-        schema: Schema::of(list.resource()),
-        request: &operation.request,
+    let listing = Listing::new(ctx, list, visible, &operation.request);
+    let current = match ctx.clocks.known(list) {
+        Some(current) => current,
+        None => clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now),
     };
-    let current = clocks::read(ctx.tx, list).await?.unwrap_or(ctx.now);
     listing.reply(ctx, current, operation.method == Method::HEAD).await
-}
-
-/// Where the objects are that the user may see.
-pub(super) fn source(list: &ListPath, visible: Visible, principals: &[String]) -> Source {
-    match (visible, list) {
-        (Visible::All, _) => Source::of(list),
-        (Visible::Only(_), ListPath::History(_)) => {
-            Source::of(list).readable_by(principals.to_vec())
-        }
-        (
-            Visible::Only(ids),
-            ListPath::Buckets
-            | ListPath::Groups(_)
-            | ListPath::Collections(_)
-            | ListPath::Records(..)
-            | ListPath::Accounts,
-        ) => Source::of(list).only(ids),
-    }
 }
 
 /// A list that a request asks for, whatever it is a list of.
@@ -65,8 +45,31 @@ pub(super) struct Listing<'a> {
     pub(super) source: Source,
     /// What its objects are.
     pub(super) schema: &'static Schema,
+    /// The list whose live objects are counted as they change, if it is one and is shown whole.
+    pub(super) whole: Option<&'a ListPath>,
     /// The request.
     pub(super) request: &'a ApiRequest,
+}
+
+impl<'a> Listing<'a> {
+    /// What of a stored list the user may see.
+    pub(super) fn new(
+        ctx: &Ctx<'_>,
+        list: &'a ListPath,
+        visible: Visible,
+        request: &'a ApiRequest,
+    ) -> Self {
+        let whole = Some(list).filter(|_| visible == Visible::All);
+        let source = match visible {
+            Visible::All => Source::of(list),
+            Visible::Only(_) if list.resource() == Resource::History => {
+                Source::of(list).readable_by(ctx.user.principals.clone())
+            }
+            Visible::Only(ids) => Source::of(list).only(ids),
+        };
+        let schema = Schema::of(list.resource());
+        Self { uri: list.to_string(), source, schema, whole, request }
+    }
 }
 
 impl Listing<'_> {
@@ -77,7 +80,7 @@ impl Listing<'_> {
     /// 400 and 412.
     pub(super) async fn reply(
         &self,
-        ctx: &Ctx<'_>,
+        ctx: &mut Ctx<'_>,
         current: Timestamp,
         is_head: bool,
     ) -> Result<Outcome, ApiError> {
@@ -94,16 +97,25 @@ impl Listing<'_> {
         let query = ListQuery::new(params, self.schema, ctx.now)?;
         let token = self.token(ctx, &query)?;
         let reply = if is_head {
-            counted(list_sql::count(ctx.tx, &self.source, &query.filters).await?)
+            counted(self.total(ctx, &query).await?)
         } else {
             self.page(ctx, &sent, &query, token).await?
         };
         Ok(Outcome::Ready(alert(not_cached(reply), &query).version(current)))
     }
 
+    /// How many live objects there are; nothing is counted where the list itself keeps count.
+    async fn total(&self, ctx: &mut Ctx<'_>, query: &ListQuery) -> Result<i64, ApiError> {
+        let tx = ctx.settled().await?;
+        match self.whole.filter(|_| query.filters.is_empty()) {
+            Some(list) => Ok(clocks::live(tx, list).await? + ctx.clocks.uncounted(list)),
+            None => list_sql::count(tx, &self.source, &query.filters).await,
+        }
+    }
+
     async fn page(
         &self,
-        ctx: &Ctx<'_>,
+        ctx: &mut Ctx<'_>,
         sent: &Query,
         query: &ListQuery,
         token: Option<Token>,
@@ -112,7 +124,7 @@ impl Listing<'_> {
         let after = token.map(|token| token.after);
         let select = self.select(query, after.as_ref(), limit);
         let mut body = Body::default();
-        let next = list_sql::read(ctx.tx, select, |object| {
+        let next = list_sql::read(ctx.settled().await?, select, |object| {
             let members = members(object, self.schema);
             match &query.selection {
                 Some(selection) => body.push(&selection.of(&members)),

@@ -1,5 +1,8 @@
 //! The four object tables.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
@@ -79,131 +82,99 @@ pub async fn get(tx: &Tx<'_>, path: &ObjectPath) -> Result<Option<Object>, ApiEr
     tx.query_opt(&statement, &key).await?.map(|row| Object::from_row(&row)).transpose()
 }
 
-/// Creates or replaces the object; a tombstone of that id is gone.
+/// The live ones of some objects, in one query a table.
 ///
 /// # Errors
 ///
-/// [`ApiError::Constraint`] when a sibling has that timestamp.
-pub async fn put(
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn get_all(
     tx: &Tx<'_>,
-    path: &ObjectPath,
-    last_modified: Timestamp,
-    data: Map<String, Value>,
-) -> Result<Object, ApiError> {
+    paths: &[&ObjectPath],
+) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
+    let mut tables: BTreeMap<Resource, Vec<&ObjectPath>> = BTreeMap::new();
+    for path in paths {
+        tables.entry(path.resource()).or_default().push(path);
+    }
+    // The queries go out together: one round trip.
+    let queries = tables.iter().map(|(resource, paths)| get_rows(tx, *resource, paths));
+    Ok(try_join_all(queries).await?.concat())
+}
+
+async fn get_rows(
+    tx: &Tx<'_>,
+    resource: Resource,
+    paths: &[&ObjectPath],
+) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
     let text = sql!(
-        path.resource(),
+        resource,
+        "select o.id, o.last_modified, o.deleted, o.data, wanted.number
+         from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+              as wanted (bucket_id, collection_id, id, number)
+         join ",
+        " as o on o.bucket_id = wanted.bucket_id and o.collection_id = wanted.collection_id
+              and o.id = wanted.id and not o.deleted"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
+    let collections: Vec<&str> = paths.iter().map(|path| path.collection_id()).collect();
+    let ids: Vec<&str> = paths.iter().map(|path| path.id.as_str()).collect();
+    let rows = tx.query(&statement, &[&buckets, &collections, &ids]).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let number = usize::try_from(row.try_get::<_, i64>("number")?).unwrap_or(0);
+        if let Some(path) = number.checked_sub(1).and_then(|index| paths.get(index)) {
+            found.push(((*path).clone(), Object::from_row(row)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes objects and tombstones of one kind over what was there, in one statement.
+///
+/// # Errors
+///
+/// [`ApiError::Constraint`] when a sibling has an object's timestamp.
+pub async fn put_all(
+    tx: &Tx<'_>,
+    resource: Resource,
+    rows: &[(ObjectPath, Object)],
+) -> Result<(), ApiError> {
+    let text = sql!(
+        resource,
         "insert into ",
         " (bucket_id, collection_id, id, last_modified, deleted, data)
-         values ($1, $2, $3, $4, false, $5)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bool[],
+                              $6::jsonb[])
          on conflict (bucket_id, collection_id, id) do update
-            set last_modified = excluded.last_modified, deleted = false, data = excluded.data"
+            set last_modified = excluded.last_modified, deleted = excluded.deleted,
+                data = excluded.data"
     );
     let statement = tx.prepare_cached(text).await?;
-    tx.execute(
-        &statement,
-        &[
-            &path.bucket_id(),
-            &path.collection_id(),
-            &path.id.as_str(),
-            &last_modified.as_millis(),
-            &Json(&data),
-        ],
-    )
-    .await?;
-    Ok(Object { id: path.id.to_string(), last_modified, deleted: false, data })
+    let buckets: Vec<&str> = rows.iter().map(|(path, _)| path.bucket_id()).collect();
+    let collections: Vec<&str> = rows.iter().map(|(path, _)| path.collection_id()).collect();
+    let ids: Vec<&str> = rows.iter().map(|(path, _)| path.id.as_str()).collect();
+    let times: Vec<i64> = rows.iter().map(|(_, object)| object.last_modified.as_millis()).collect();
+    let deleted: Vec<bool> = rows.iter().map(|(_, object)| object.deleted).collect();
+    let data: Vec<Json<&Map<String, Value>>> =
+        rows.iter().map(|(_, object)| Json(&object.data)).collect();
+    tx.execute(&statement, &[&buckets, &collections, &ids, &times, &deleted, &data]).await?;
+    Ok(())
 }
 
-/// Replaces the object by a tombstone.
+/// All live records of a collection, newest first.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn delete(
-    tx: &Tx<'_>,
-    path: &ObjectPath,
-    last_modified: Timestamp,
-) -> Result<Object, ApiError> {
-    let text = sql!(
-        path.resource(),
-        "update ",
-        " set deleted = true, last_modified = $4, data = '{}'
-         where bucket_id = $1 and collection_id = $2 and id = $3"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let millis = last_modified.as_millis();
-    tx.execute(&statement, &[&path.bucket_id(), &path.collection_id(), &path.id.as_str(), &millis])
-        .await?;
-    Ok(Object { id: path.id.to_string(), last_modified, deleted: true, data: Map::new() })
-}
+pub async fn records(tx: &Tx<'_>, list: &ListPath) -> Result<Vec<Object>, ApiError> {
+    const SQL: &str = "
+        select id, last_modified, deleted, data from record
+        where bucket_id = $1 and collection_id = $2 and not deleted
+        order by last_modified desc";
 
-/// What of a list is wanted.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// Strictly after.
-    pub after: Option<Timestamp>,
-    /// Strictly before.
-    pub before: Option<Timestamp>,
-    /// Tombstones too.
-    pub with_tombstones: bool,
-    /// Only these ids.
-    pub ids: Option<Vec<String>>,
-    /// At most so many.
-    pub limit: Option<i64>,
-}
-
-/// The objects of a list, newest first.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn list(
-    tx: &Tx<'_>,
-    list: &ListPath,
-    selection: &Selection,
-) -> Result<Vec<Object>, ApiError> {
-    let text = sql!(
-        list.resource(),
-        "select id, last_modified, deleted, data from ",
-        " where (bucket_id = $1 or $1 = '') and collection_id = $2
-            and (not deleted or $3)
-            and last_modified > $4 and ($5::bigint is null or last_modified < $5::bigint)
-            and ($6::text[] is null or id = any ($6::text[]))
-          order by last_modified desc
-          limit $7::bigint"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let rows = tx
-        .query(
-            &statement,
-            &[
-                &list.bucket_id(),
-                &list.collection_id(),
-                &selection.with_tombstones,
-                &selection.after.map_or(-1, Timestamp::as_millis),
-                &selection.before.map(Timestamp::as_millis),
-                &selection.ids,
-                &selection.limit,
-            ],
-        )
-        .await?;
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&list.bucket_id(), &list.collection_id()]).await?;
     rows.iter().map(Object::from_row).collect()
-}
-
-/// How many live objects a list has.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn count(tx: &Tx<'_>, list: &ListPath, ids: Option<&[String]>) -> Result<i64, ApiError> {
-    let text = sql!(
-        list.resource(),
-        "select count(*) from ",
-        " where (bucket_id = $1 or $1 = '') and collection_id = $2 and not deleted
-            and ($3::text[] is null or id = any ($3::text[]))"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let row = tx.query_one(&statement, &[&list.bucket_id(), &list.collection_id(), &ids]).await?;
-    Ok(row.try_get(0)?)
 }
 
 /// Whether a sibling, live or not, has that timestamp already.

@@ -13,3 +13,4 @@ mod permissions;
 mod schema;
 mod service;
 mod signoff;
+mod threats;

@@ -75,11 +75,6 @@ impl Source {
         Self { readers: Some(principals), ..self }
     }
 
-    /// Whether it is narrowed to what one user may see.
-    pub fn is_narrowed(&self) -> bool {
-        self.only.is_some() || self.readers.is_some()
-    }
-
     pub(super) fn from(&self) -> &'static str {
         self.from
     }
