@@ -200,6 +200,25 @@ async fn a_list_is_deleted_page_by_page_and_each_token_works_once() {
     assert_eq!(last.header("etag"), etag);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_use_one_token_at_once_one_succeeds() {
+    let harness = Harness::with_collection().await;
+    fill(&harness.alice, 8).await;
+    let first = harness.alice.delete(&format!("{RECORDS}?_limit=1")).await.expect(200);
+    let path = next(&first).unwrap();
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (alice, path) = (harness.alice.clone(), path.clone());
+        tasks.spawn(async move { alice.delete(&path).await.status });
+    }
+    let mut statuses = tasks.join_all().await;
+
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200].as_slice(), &[400; 7]].concat());
+    assert_eq!(ids(&get(&harness.alice, "").await.json).len(), 6);
+}
+
 #[tokio::test]
 async fn a_token_of_get_deletes_nothing() {
     let harness = Harness::with_collection().await;

@@ -101,3 +101,5 @@ fn page(select: Select<'_>) -> Result<Statement, ApiError> {
 mod model;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod sources;
