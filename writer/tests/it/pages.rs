@@ -283,3 +283,29 @@ async fn deleting_obeys_filters_and_never_touches_tombstones() {
         .max();
     assert_eq!(odd.header("etag"), format!("\"{}\"", newest.unwrap()));
 }
+
+#[tokio::test]
+async fn in_a_batch_lists_show_and_count_what_came_before() {
+    let harness = Harness::with_collection().await;
+    let alice = &harness.alice;
+    fill(alice, 2).await;
+    let request = |method: &str, path: &str| json!({"method": method, "path": path});
+    let requests = [
+        request("PUT", &format!("/v1{RECORDS}/new")),
+        request("DELETE", &format!("/v1{RECORDS}/r0")),
+        request("PUT", &format!("/v1{RECORDS}/newer")),
+        request("HEAD", RECORDS),
+        request("GET", &format!("{RECORDS}?_limit=1")),
+    ];
+
+    let batch = alice.send("POST", "/batch", json!({"requests": requests})).await.expect(200);
+
+    let responses = batch.json["responses"].as_array().unwrap();
+    assert_eq!(responses[3]["headers"]["Total-Objects"], "3", "{responses:?}");
+    let page = &responses[4];
+    assert_eq!(ids(&page["body"]), ["newer"]);
+    assert_eq!(page["headers"]["ETag"], responses[2]["headers"]["ETag"]);
+    let url = page["headers"]["Next-Page"].as_str().unwrap();
+    let path = url.split_once("/v1").unwrap().1;
+    assert_eq!(walk(alice, path).await.concat(), ["new", "r1"]);
+}
