@@ -10,7 +10,7 @@ use shared::{
     model::{ListPath, Resource},
 };
 
-use crate::{context::Ctx, store::objects};
+use crate::context::Ctx;
 
 /// Lifetimes in seconds, by the settings that give them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,7 +79,8 @@ async fn lifetime(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<Option<u32>, Api
         return Ok(lifetimes.of(list.resource()));
     };
     let parent = ListPath::Collections(bucket.clone()).object(collection.clone());
-    let attribute = objects::get(ctx.tx, &parent)
+    let attribute = ctx
+        .object(&parent)
         .await?
         .and_then(|parent| parent.data.get("cache_expires")?.as_u64())
         .and_then(|seconds| u32::try_from(seconds).ok());

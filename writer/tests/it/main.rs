@@ -11,3 +11,4 @@ mod permissions;
 mod schema;
 mod service;
 mod signoff;
+mod threats;
