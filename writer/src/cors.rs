@@ -72,7 +72,8 @@ impl Cors {
     ) -> Result<Reply, ApiError> {
         let origin = headers.contains_key(header::ORIGIN);
         let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
-        let mut problems: Vec<Detail> = self.check(headers).err().into_iter().collect();
+        self.check(headers).map_err(|detail| ApiError::Invalid(vec![detail]))?;
+        let mut problems = Vec::new();
         let mut refuse = |header: &str, text: &str| {
             problems.push(Detail::new(Location::Header, header, text));
         };
@@ -93,7 +94,7 @@ impl Cors {
         let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
         let mut reply = Reply::json_bytes(StatusCode::OK, "null")
             .header_text(header::ACCESS_CONTROL_ALLOW_METHODS, &methods.join(","))
-            .header_text(header::ACCESS_CONTROL_ALLOW_HEADERS, &allowed(endpoint, headers));
+            .header_text(header::ACCESS_CONTROL_ALLOW_HEADERS, &allowed(config, endpoint, headers));
         if let Some(seconds) = self.max_age {
             reply = reply.header(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(seconds));
         }
@@ -198,12 +199,12 @@ fn exposed(does: Does) -> Vec<&'static str> {
 }
 
 /// All that the endpoint exposes, and all that the browser asks for.
-fn allowed(endpoint: &Endpoint, headers: &HeaderMap) -> String {
+fn allowed(config: &Config, endpoint: &Endpoint, headers: &HeaderMap) -> String {
     let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let asked = asked.and_then(|names| names.to_str().ok()).unwrap_or_default();
     let asked = asked.split(',').map(str::trim).filter(|name| !name.is_empty());
     let mut names: Vec<&str> =
-        endpoint.actions.iter().flat_map(|action| exposed(action.does)).chain(asked).collect();
+        endpoint.enabled(config).flat_map(|action| exposed(action.does)).chain(asked).collect();
     names.sort_unstable();
     names.dedup();
     names.join(",")

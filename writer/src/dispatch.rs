@@ -294,6 +294,7 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
 }
 
 fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {
+    request.query()?;
     let route = Route::find(&app.config, &request.path)?;
     route.allow(&app.config, &request.method)?;
     Ok(route)

@@ -104,7 +104,8 @@ async fn respond(app: &App, request: &ApiRequest) -> (&'static str, Reply) {
         let refusal = ApiError::MethodNotAllowed { allow: Vec::new() };
         return ("readonly", complete(app, None, request, refuse(app, &refusal)));
     }
-    match Route::find(&app.config, &request.path) {
+    let readable = request.query().map(drop);
+    match readable.and_then(|()| Route::find(&app.config, &request.path)) {
         Ok(route) => {
             let endpoint = route.endpoint();
             let result = run(app, route, request).await;
@@ -210,5 +211,7 @@ pub fn origin(app: &App, headers: &HeaderMap) -> String {
     let project = &app.config.service.project;
     let sent = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = project.host.as_deref().or(sent).unwrap_or("localhost");
-    format!("{}://{host}", project.scheme.as_deref().unwrap_or("http"))
+    let scheme = project.scheme.as_deref().unwrap_or("http");
+    let usual_port = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{}", host.strip_suffix(usual_port).unwrap_or(host))
 }
