@@ -5,10 +5,13 @@
 mod bad_input;
 mod batch;
 mod concurrency;
+mod cors;
 mod harness;
 mod objects;
+mod openapi;
 mod permissions;
 mod schema;
 mod service;
+mod settings;
 mod signoff;
 mod threats;
