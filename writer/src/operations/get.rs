@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use shared::{error::ApiError, http::Reply};
 
 use super::{
-    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_cached,
-    not_modified, object_reply, require_collection,
+    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_modified,
+    object_reply, require_collection,
 };
 use crate::{
-    authz,
+    authz, caching,
     context::Ctx,
     listing::Selection,
     preconditions::{Preconditions, Verdict},
@@ -35,18 +35,18 @@ pub(super) async fn get(
         Verdict::Failed => return Err(modified_meanwhile(ctx, &operation.list, Some(&object))),
         Verdict::Proceed => {}
     }
-    if let Some(selection) = Selection::of_object(&operation.request.query()?) {
-        return Ok(Outcome::Ready(selected(&object, &selection)));
-    }
-    let acl = ctx.acl(&path).await?.clone();
-    let reply = object_reply(ctx, StatusCode::OK, &object, &acl);
-    Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
+    let reply = if let Some(selection) = Selection::of_object(&operation.request.query()?) {
+        selected(&object, &selection)
+    } else {
+        let acl = ctx.acl(&path).await?.clone();
+        object_reply(ctx, StatusCode::OK, &object, &acl)
+    };
+    let reply = caching::apply(ctx, &operation.list, reply).await?;
+    Ok(Outcome::Ready(reply.version(object.last_modified)))
 }
 
 /// With `_fields`, permissions are not among what is shown (§3.7.2).
 fn selected(object: &Object, selection: &Selection) -> Reply {
     let data = object.to_value().as_object().map(|members| selection.of(members));
-    let reply =
-        Reply::json(StatusCode::OK, &json!({"data": data.map_or(Value::Null, Value::from)}));
-    not_cached(reply).version(object.last_modified)
+    Reply::json(StatusCode::OK, &json!({"data": data.map_or(Value::Null, Value::from)}))
 }

@@ -8,9 +8,10 @@ use shared::{
     model::{ListPath, Resource, Timestamp},
 };
 
-use super::{Operation, Outcome, merge_problems, not_cached, not_modified, require_collection};
+use super::{Operation, Outcome, merge_problems, not_modified, require_collection};
 use crate::{
     authz::{self, Visible},
+    caching,
     context::Ctx,
     listing::{
         Body, ListQuery, Params, Schema, next_page,
@@ -34,7 +35,12 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
         Some(current) => current,
         None => clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now),
     };
-    listing.reply(ctx, current, operation.method == Method::HEAD).await
+    match listing.reply(ctx, current, operation.method == Method::HEAD).await? {
+        Outcome::Ready(reply) if reply.status == StatusCode::OK => {
+            Ok(Outcome::Ready(caching::apply(ctx, list, reply).await?))
+        }
+        other @ (Outcome::Ready(_) | Outcome::Written { .. }) => Ok(other),
+    }
 }
 
 /// A list that a request asks for, whatever it is a list of.
@@ -101,7 +107,7 @@ impl Listing<'_> {
         } else {
             self.page(ctx, &sent, &query, token).await?
         };
-        Ok(Outcome::Ready(alert(not_cached(reply), &query).version(current)))
+        Ok(Outcome::Ready(alert(reply, &query).version(current)))
     }
 
     /// How many live objects there are; nothing is counted where the list itself keeps count.

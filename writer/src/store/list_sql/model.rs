@@ -224,7 +224,8 @@ fn filters_orders_and_pages_are_those_of_the_specification() {
             [Sort { field, descending }, Sort { field: Field::LastModified, descending: true }];
         let found = runtime.block_on(async {
             let mut client = pool.get().await.unwrap();
-            let tx = client.transaction().await.unwrap();
+            let tx = Tx::writing(&mut client);
+            tx.begin().await.unwrap();
             fill(&tx, &members).await;
             walk(&tx, &filters, &sort, limit).await
         });

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::{
     model::{Id, ListPath, Timestamp},
-    store,
+    store::Tx,
     testing::TestDatabase,
 };
 
@@ -20,7 +20,8 @@ const MANY: &str = "
 /// The plan of a query string's statement, as PostgreSQL tells it.
 async fn plan(database: &TestDatabase, query: &str, after: Option<i64>) -> String {
     let mut client = database.pool("countersign_writer").get().await.unwrap();
-    let tx = store::snapshot(&mut client).await.unwrap();
+    let tx = Tx::reading(&mut client);
+    tx.begin().await.unwrap();
     let list = ListPath::Records(Id::new("b").unwrap(), Id::new("c1").unwrap());
     let source = Source::of(&list);
     let params = Params::parse(&shared::http::Query::parse(query).unwrap()).unwrap();
