@@ -263,6 +263,11 @@ impl Layers {
         self.problems.add(problem);
     }
 
+    /// Adds a warning: something was given that means nothing here.
+    pub fn warning(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
     /// Ends the reading: unknown settings are a problem, in a Kinto file a warning.
     ///
     /// # Errors

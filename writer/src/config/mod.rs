@@ -1,7 +1,10 @@
 //! The writer's settings, typed and checked.
 
+mod plugins;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use plugins::{Plugin, Plugins};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
@@ -23,6 +26,8 @@ pub struct Config {
     pub migrate_url: String,
     /// Logs.
     pub telemetry: Telemetry,
+    /// Which plug-ins of Kinto's are switched on.
+    pub plugins: Plugins,
     /// Names of the hello view.
     pub project: Project,
     /// Seconds in `Retry-After`.
@@ -111,6 +116,7 @@ impl Config {
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
+            plugins: Plugins::read(layers),
             project: project(layers),
             retry_after: layers.number("retry_after_seconds", 0, 86_400),
             backoff: layers.optional_number("backoff", 0, 86_400),
@@ -214,6 +220,5 @@ fn means_nothing_here(key: &str) -> bool {
     ];
     key.contains("record_cache_")
         || key.starts_with("changes.")
-        || key == "includes"
         || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
