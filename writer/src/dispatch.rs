@@ -1,7 +1,7 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use deadpool_postgres::{ClientWrapper, Object};
 use http::{Method, StatusCode};
@@ -10,7 +10,7 @@ use shared::{
     error::ApiError,
     http::Reply,
     model::{EVERYONE, Timestamp},
-    store,
+    store::{self, Tx},
 };
 use tokio::time::timeout;
 
@@ -204,17 +204,7 @@ async fn run_once(
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
     let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    if writes {
-        let mut plan = Plan::default();
-        for operation in steps.iter().filter_map(|step| step.operation.as_ref().ok()) {
-            if operation.is_write() {
-                plan.add(app, &tx, operation).await?;
-            }
-        }
-        ctx.clocks.lock(&tx, plan.lists, plan.publication).await?;
-        // The locks may have been waited for: what is written now is stamped now.
-        ctx.now = Timestamp::now();
-    }
+    prepare(&mut ctx, &tx, steps).await?;
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::before_commit(&mut ctx).await?;
@@ -224,6 +214,24 @@ async fn run_once(
         app.metrics.publications.inc_by(publications);
     }
     Ok(replies)
+}
+
+/// Locks what may be written, and reads what every step will look at.
+async fn prepare(ctx: &mut Ctx<'_>, tx: &Tx<'_>, steps: &[Step]) -> Result<(), ApiError> {
+    let mut plan = Plan::default();
+    let (mut users, mut objects) = (HashSet::new(), HashSet::new());
+    for step in steps {
+        let Ok(operation) = &step.operation else { continue };
+        users.insert(step.user_id.clone());
+        objects.extend(operation.objects());
+        if operation.is_write() {
+            plan.add(ctx.app, tx, operation).await?;
+        }
+    }
+    ctx.prepare(plan, &users, &objects).await?;
+    // The locks may have been waited for: what is written now is stamped now.
+    ctx.now = Timestamp::now();
+    Ok(())
 }
 
 async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiError> {

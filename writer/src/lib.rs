@@ -23,5 +23,6 @@ pub mod service;
 pub mod signer;
 pub mod signoff;
 pub mod store;
+pub mod work;
 
 pub use service::Writer;

@@ -12,13 +12,7 @@ use super::{
     Operation, Outcome, Write, check_content_type, checked_id, merge_problems, modified_meanwhile,
     object_reply, require_bucket, require_collection, write,
 };
-use crate::{
-    authz,
-    body::ObjectBody,
-    context::Ctx,
-    preconditions::Preconditions,
-    store::{aces, objects},
-};
+use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
 
 pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
@@ -26,7 +20,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     check_content_type(request, &["application/json"])?;
     let creates = authz::may_create(ctx, list).await?;
     let old = match operation.id_hint().as_deref().map(Id::new) {
-        Some(Ok(id)) => objects::get(ctx.tx, &list.object(id)).await?,
+        Some(Ok(id)) => ctx.object(&list.object(id)).await?,
         _ => None,
     };
     let allowed = match &old {
@@ -65,7 +59,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
-    let acl = aces::get(ctx.tx, &path).await?;
+    let acl = ctx.acl(&path).await?.clone();
     let reply = object_reply(ctx, StatusCode::OK, &old, &acl);
     Ok(Outcome::Ready(reply.version(old.last_modified)))
 }

@@ -25,7 +25,7 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     require_collection(ctx, list).await?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let mut selection = selection(&operation.request.query()?)?;
-    let current = clocks::read(ctx.tx, list).await?.unwrap_or(ctx.now);
+    let current = clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now);
     match conditions.for_read(current) {
         Verdict::NotModified => return Ok(not_modified(current)),
         Verdict::Failed => {
@@ -37,10 +37,10 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
         selection.ids = Some(ids);
     }
     if operation.method == Method::HEAD {
-        let count = objects::count(ctx.tx, list, selection.ids.as_deref()).await?;
+        let count = objects::count(ctx.settled().await?, list, selection.ids.as_deref()).await?;
         return Ok(Outcome::Ready(counted(count).version(current)));
     }
-    let objects = objects::list(ctx.tx, list, &selection).await?;
+    let objects = objects::list(ctx.settled().await?, list, &selection).await?;
     let data: Vec<Value> = objects.iter().map(Object::to_value).collect();
     let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
     Ok(Outcome::Ready(not_cached(reply).version(current)))

@@ -10,11 +10,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use futures_util::future::try_join_all;
 use shared::{
     error::ApiError,
     model::{ListPath, Resource, Timestamp},
     store::Tx,
 };
+use tokio::try_join;
 
 /// A list as a lock: ordered from the inside out, so that crossing requests cannot deadlock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +53,13 @@ impl PartialOrd for Lock {
 struct Clock {
     stored: Timestamp,
     current: Timestamp,
+    /// How many more live objects the list has than is stored.
+    more: i64,
 }
 
 impl Clock {
     const fn new(stored: Timestamp) -> Self {
-        Self { stored, current: stored }
+        Self { stored, current: stored, more: 0 }
     }
 }
 
@@ -67,7 +71,9 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Locks lists in their order, then the publication clock where something is published.
+    /// Locks lists in their order, then the publication clock where something is published, in
+    /// one round trip. Whether all had a row: the rows that were missing were made, and locked,
+    /// after the others.
     ///
     /// # Errors
     ///
@@ -77,14 +83,23 @@ impl Clocks {
         tx: &Tx<'_>,
         lists: BTreeSet<Lock>,
         publication: bool,
-    ) -> Result<(), ApiError> {
-        for lock in lists {
-            self.hold(tx, &lock.0).await?;
+    ) -> Result<bool, ApiError> {
+        let found =
+            try_join!(try_join_all(lists.iter().map(|lock| lock_row(tx, &lock.0))), async {
+                if publication { lock_publication(tx).await.map(Some) } else { Ok(None) }
+            },);
+        let (found, published) = found?;
+        self.publication = self.publication.or(published.map(Clock::new));
+        let mut complete = true;
+        for (lock, stored) in lists.into_iter().zip(found) {
+            if let Some(stored) = stored {
+                self.lists.entry(lock).or_insert(Clock::new(stored));
+            } else {
+                complete = false;
+                self.hold(tx, &lock.0).await?;
+            }
         }
-        if publication {
-            self.hold_publication(tx).await?;
-        }
-        Ok(())
+        Ok(complete)
     }
 
     /// The list's timestamp, locked.
@@ -93,33 +108,14 @@ impl Clocks {
     ///
     /// [`ApiError::Backend`] when the lock is not granted in time.
     pub async fn hold(&mut self, tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
-        const LOCK: &str = "
-            select last_modified from resource_timestamp
-            where bucket_id = $1 and collection_id = $2 and resource_name = $3
-            for update";
-        const CREATE: &str = "
-            insert into resource_timestamp as t
-                   (bucket_id, collection_id, resource_name, last_modified)
-            values ($1, $2, $3, 0)
-            on conflict (bucket_id, collection_id, resource_name) do update
-               set last_modified = t.last_modified
-            returning last_modified";
-
         let key = Lock(list.clone());
         if let Some(clock) = self.lists.get(&key) {
             return Ok(clock.current);
         }
-        let name = list.resource().name();
-        let (bucket, collection) = (list.bucket_id(), list.collection_id());
-        let statement = tx.prepare_cached(LOCK).await?;
-        let found = tx.query_opt(&statement, &[&bucket, &collection, &name]).await?;
-        let row = if let Some(row) = found {
-            row
-        } else {
-            let statement = tx.prepare_cached(CREATE).await?;
-            tx.query_one(&statement, &[&bucket, &collection, &name]).await?
+        let stored = match lock_row(tx, list).await? {
+            Some(stored) => stored,
+            None => create_row(tx, list).await?,
         };
-        let stored = Timestamp::from_millis(row.try_get(0)?);
         self.lists.insert(key, Clock::new(stored));
         Ok(stored)
     }
@@ -130,14 +126,10 @@ impl Clocks {
     }
 
     async fn hold_publication(&mut self, tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
-        const SQL: &str = "select last_modified from publication_clock for update";
-
         if let Some(clock) = self.publication {
             return Ok(clock.current);
         }
-        let statement = tx.prepare_cached(SQL).await?;
-        let row = tx.query_one(&statement, &[]).await?;
-        let stored = Timestamp::from_millis(row.try_get(0)?);
+        let stored = lock_publication(tx).await?;
         self.publication = Some(Clock::new(stored));
         Ok(stored)
     }
@@ -180,6 +172,13 @@ impl Clocks {
         }
     }
 
+    /// Notes that a list has so many more live objects, or fewer.
+    pub fn count(&mut self, list: &ListPath, more: i64) {
+        if let Some(clock) = self.lists.get_mut(&Lock(list.clone())) {
+            clock.more += more;
+        }
+    }
+
     /// Forgets lists that were deleted with their parent, so that they are not stored again.
     pub fn forget(&mut self, gone: impl Fn(&ListPath) -> bool) {
         self.lists.retain(|lock, _| !gone(&lock.0));
@@ -206,28 +205,87 @@ impl Clocks {
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away.
     pub async fn store(&self, tx: &Tx<'_>) -> Result<(), ApiError> {
-        const LIST: &str = "
-            update resource_timestamp set last_modified = $4
-            where bucket_id = $1 and collection_id = $2 and resource_name = $3";
         const PUBLICATION: &str = "update publication_clock set last_modified = $1";
 
-        for (Lock(list), clock) in &self.lists {
-            if clock.current == clock.stored {
-                continue;
+        let lists = self
+            .lists
+            .iter()
+            .filter(|(_, clock)| clock.current != clock.stored || clock.more != 0)
+            .map(|(Lock(list), clock)| store_row(tx, list, *clock));
+        let publication = async {
+            if let Some(clock) = self.publication.filter(|clock| clock.current != clock.stored) {
+                let statement = tx.prepare_cached(PUBLICATION).await?;
+                tx.execute(&statement, &[&clock.current.as_millis()]).await?;
             }
-            let statement = tx.prepare_cached(LIST).await?;
-            let (name, millis) = (list.resource().name(), clock.current.as_millis());
-            let (bucket, collection) = (list.bucket_id(), list.collection_id());
-            tx.execute(&statement, &[&bucket, &collection, &name, &millis]).await?;
-        }
-        if let Some(clock) = self.publication
-            && clock.current != clock.stored
-        {
-            let statement = tx.prepare_cached(PUBLICATION).await?;
-            tx.execute(&statement, &[&clock.current.as_millis()]).await?;
-        }
+            Ok(())
+        };
+        try_join!(try_join_all(lists), publication)?;
         Ok(())
     }
+}
+
+async fn lock_row(tx: &Tx<'_>, list: &ListPath) -> Result<Option<Timestamp>, ApiError> {
+    const SQL: &str = "
+        select last_modified from resource_timestamp
+        where bucket_id = $1 and collection_id = $2 and resource_name = $3
+        for update";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let row = tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    row.map(|row| Ok(Timestamp::from_millis(row.try_get(0)?))).transpose()
+}
+
+async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
+    const SQL: &str = "
+        insert into resource_timestamp as t
+               (bucket_id, collection_id, resource_name, last_modified)
+        values ($1, $2, $3, 0)
+        on conflict (bucket_id, collection_id, resource_name) do update
+           set last_modified = t.last_modified
+        returning last_modified";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let row = tx.query_one(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    Ok(Timestamp::from_millis(row.try_get(0)?))
+}
+
+async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
+    const SQL: &str = "select last_modified from publication_clock for update";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let row = tx.query_one(&statement, &[]).await?;
+    Ok(Timestamp::from_millis(row.try_get(0)?))
+}
+
+async fn store_row(tx: &Tx<'_>, list: &ListPath, clock: Clock) -> Result<(), ApiError> {
+    const SQL: &str = "
+        update resource_timestamp set last_modified = $4, live = live + $5
+        where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let name = list.resource().name();
+    let millis = clock.current.as_millis();
+    tx.execute(&statement, &[&bucket, &collection, &name, &millis, &clock.more]).await?;
+    Ok(())
+}
+
+/// How many live objects a list has.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn live(tx: &Tx<'_>, list: &ListPath) -> Result<i64, ApiError> {
+    const SQL: &str = "
+        select live from resource_timestamp
+        where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let row = tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    row.map_or(Ok(0), |row| Ok(row.try_get(0)?))
 }
 
 /// A list's timestamp without a lock, for reads.

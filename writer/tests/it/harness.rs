@@ -108,6 +108,30 @@ impl Harness {
         harness
     }
 
+    /// Checks that each list's number of live objects, which is kept, is the one that is counted.
+    pub(crate) async fn check_live_counts(&self) {
+        const SQL: &str = "
+            with counted as (
+                select '' as b, '' as c, 'bucket' as r, count(*) as n from bucket where not deleted
+                union all
+                select bucket_id, '', 'group', count(*) from \"group\" where not deleted group by 1
+                union all
+                select bucket_id, '', 'collection', count(*) from collection
+                where not deleted group by 1
+                union all
+                select bucket_id, collection_id, 'record', count(*) from record
+                where not deleted group by 1, 2)
+            select t.resource_name, t.bucket_id, t.collection_id, t.live, coalesce(n, 0)
+            from resource_timestamp t
+            left join counted
+              on (b, c, r) = (t.bucket_id, t.collection_id, t.resource_name)
+            where resource_name in ('bucket', 'group', 'collection', 'record')
+              and live <> coalesce(n, 0)";
+
+        let wrong = self.database.owner().await.query(SQL, &[]).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
     /// The source collection's status.
     pub(crate) async fn status(&self) -> Value {
         self.alice.get(SOURCE).await.expect(200).json["data"]["status"].clone()
