@@ -167,6 +167,13 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
+    /// Gives the user of the next operation the rights of `principal`, too.
+    pub fn act_for(&mut self, principal: &str) {
+        let (id, mut principals) = (self.user.id.clone(), self.user.principals.clone());
+        principals.push(principal.to_owned());
+        self.user = Arc::new(User { id, principals });
+    }
+
     /// Forgets who is in which group: it may have changed.
     pub fn forget_groups(&mut self) {
         self.users.clear();

@@ -1,15 +1,20 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
-use deadpool_postgres::{ClientWrapper, Object};
+use deadpool_postgres::ClientWrapper;
+use futures_util::FutureExt as _;
 use http::{Method, StatusCode};
 use serde_json::json;
 use shared::{
     error::ApiError,
     http::Reply,
-    model::{EVERYONE, Timestamp},
+    model::{ObjectPath, Timestamp},
     store::{self, Tx},
 };
 use tokio::time::timeout;
@@ -19,11 +24,13 @@ use crate::{
     authn, batch,
     context::{Ctx, User},
     locks::Plan,
-    operations::{self, Operation},
+    operations::{self, Operation, user_data},
     pipeline,
+    plugins::default_bucket::{self, Resolved},
     routes::{Parent, Route},
     service::{self, ApiRequest},
-    store::memberships,
+    store::{memberships, permissions},
+    transaction::{self, give_up, patience},
 };
 
 /// A transaction is run this often before a deadlock is told.
@@ -45,43 +52,44 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             Ok(Reply::text(StatusCode::OK, body))
         }
         Route::Batch => run_batch(app, request).await,
+        Route::Permissions => {
+            let about = (app, request, asker(app, request).await?);
+            transaction::snapshot(app, &about, |tx, (app, request, user)| {
+                operations::permissions(app, tx, request, user).boxed()
+            })
+            .await
+        }
+        Route::Counters => {
+            transaction::snapshot(app, &(), |tx, ()| operations::counters(tx).boxed()).await
+        }
+        Route::Flush => transaction::commit(app, &(), |tx, ()| operations::flush(tx).boxed()).await,
+        Route::UserData(principal) => {
+            erase_user_data(app, request, &principal.unwrap_or_default()).await
+        }
         Route::List(_) | Route::Object(..) => {
             let step = Step::new(app, route, request.clone());
-            let mut replies = transaction(app, &[step]).await?;
+            let mut replies = run_together(app, &[step]).await?;
             replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
         }
     }
 }
 
 async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let mut user = User { id: None, principals: vec![EVERYONE.to_owned()] };
-    if let Some(id) = authn::user_id(&app.config, &request.headers) {
-        let mut client = app.pool.get().await?;
-        let Ok(groups) = timeout(patience(app), groups_of(&mut client, &id)).await else {
-            return Err(give_up(client));
-        };
-        user.principals.extend([id.clone(), shared::model::AUTHENTICATED.to_owned()]);
-        user.principals.extend(groups?);
-        user.id = Some(id);
-    }
+    let user = asker(app, request).await?;
     Ok(operations::hello(app, &request.headers, &user))
 }
 
-async fn groups_of(client: &mut ClientWrapper, id: &str) -> Result<Vec<String>, ApiError> {
-    let tx = store::snapshot(client).await?;
-    memberships::groups_of(&tx, id).await
-}
-
-/// How long PostgreSQL may take for one transaction: a little longer than it allows itself for
-/// one statement, so that its own timeouts are told first.
-fn patience(app: &App) -> Duration {
-    app.config.database.statement_timeout + Duration::from_secs(5)
-}
-
-/// A PostgreSQL that hangs does not see its own timeouts. Its connection is not used again.
-fn give_up(client: Object) -> ApiError {
-    drop(Object::take(client));
-    ApiError::backend("PostgreSQL does not answer")
+/// Who sent the request, for what is not a step of a transaction.
+async fn asker(app: &App, request: &ApiRequest) -> Result<User, ApiError> {
+    let id = authn::user_id(&app.config, &request.headers);
+    app.metrics.authenticated(id.as_deref());
+    let groups = match &id {
+        Some(id) => {
+            transaction::snapshot(app, id, |tx, id| memberships::groups_of(tx, id).boxed()).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(User::new(id, groups))
 }
 
 /// One key a backend (§1.2.1).
@@ -111,6 +119,12 @@ fn version(app: &App) -> Reply {
 struct Step {
     user_id: Option<String>,
     operation: Result<Operation, ApiErrorSource>,
+    /// What the default bucket makes first, where it is missing.
+    implied: Vec<ObjectPath>,
+    /// Whose rights the user has, too.
+    acts_for: Option<String>,
+    /// How long it took, in milliseconds.
+    elapsed: AtomicU64,
 }
 
 /// Refusals known from the URL alone; made anew for each attempt.
@@ -121,6 +135,8 @@ enum ApiErrorSource {
     Denied,
     /// The URL of a batch's request is wrong.
     Url(String, Method),
+    /// It is below the default bucket, and cannot be.
+    DefaultBucket(default_bucket::Refusal),
 }
 
 impl ApiErrorSource {
@@ -136,46 +152,97 @@ impl ApiErrorSource {
                 .err()
                 .unwrap_or(ApiError::NoSuchEndpoint),
             Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+            Self::DefaultBucket(refusal) => refusal.error(),
         }
     }
 }
 
 impl Step {
+    fn new(app: &App, route: Route, request: ApiRequest) -> Self {
+        let user_id = authn::user_id(&app.config, &request.headers);
+        app.metrics.authenticated(user_id.as_deref());
+        match default_bucket::resolve(app, user_id.as_deref(), &request) {
+            Ok(None) => Self::with(user_id, Self::operation(route, request)),
+            Ok(Some(Resolved { request, implied })) => {
+                let operation = match Route::parse(&request.path) {
+                    Ok(route) => Self::operation(route, request),
+                    Err(_) => Err(ApiErrorSource::Url(request.path, request.method)),
+                };
+                Self { implied, ..Self::with(user_id, operation) }
+            }
+            Err(refusal) => Self::with(user_id, Err(ApiErrorSource::DefaultBucket(refusal))),
+        }
+    }
+
+    fn with(user_id: Option<String>, operation: Result<Operation, ApiErrorSource>) -> Self {
+        let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
+        Self { user_id, operation, implied, acts_for, elapsed }
+    }
+
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "only lists and objects are steps of a transaction"
     )]
-    fn new(app: &App, route: Route, request: ApiRequest) -> Self {
-        let user_id = authn::user_id(&app.config, &request.headers);
+    fn operation(route: Route, request: ApiRequest) -> Result<Operation, ApiErrorSource> {
         let (parent, id) = match route {
             Route::List(parent) => (parent, None),
             Route::Object(parent, id) => (parent, Some(id)),
-            _ => {
-                let source = ApiErrorSource::Url(request.path, request.method);
-                return Self { user_id, operation: Err(source) };
-            }
+            _ => return Err(ApiErrorSource::Url(request.path, request.method)),
         };
         let tells_everybody = match request.method {
             Method::POST | Method::PUT | Method::PATCH => true,
             Method::DELETE => id.is_some(),
             _ => false,
         };
-        let operation = match parent {
+        match parent {
             Parent::Known(list) => {
                 Ok(Operation { method: request.method.clone(), list, id, request })
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
-        };
-        Self { user_id, operation }
+        }
     }
+}
+
+/// `DELETE /v1/__user_data__/{principal}` (§7.8): ordinary deletions with the principal's rights,
+/// some at a time; then nothing names the principal any more.
+async fn erase_user_data(
+    app: &App,
+    request: &ApiRequest,
+    principal: &str,
+) -> Result<Reply, ApiError> {
+    let user = asker(app, request).await?;
+    user_data::authorize(app, &user)?;
+    let mut about = (principal.to_owned(), String::new());
+    loop {
+        let owned = transaction::snapshot(app, &about, |tx, (principal, after)| {
+            permissions::owned(tx, principal, after, user_data::BATCH).boxed()
+        })
+        .await?;
+        let Some(last) = owned.last() else { break };
+        about.1.clone_from(&last.uri);
+        let deletions = user_data::deletions(request, &owned).into_iter();
+        let steps: Vec<Step> = deletions
+            .map(|operation| Step {
+                acts_for: Some(principal.to_owned()),
+                ..Step::with(user.id.clone(), Ok(operation))
+            })
+            .collect();
+        run_together(app, &steps).await?;
+    }
+    let about = (principal.to_owned(), Timestamp::now());
+    transaction::commit(app, &about, |tx, (principal, now)| {
+        user_data::forget(tx, principal, *now).boxed()
+    })
+    .await?;
+    Ok(user_data::reply(principal))
 }
 
 type Replies = Vec<Result<Reply, ApiError>>;
 
 /// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
 /// refusal of the workflow, ends the whole.
-async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     for attempt in 1.. {
         match attempt_once(app, steps).await {
             Err(error) if is_transient(&error) && attempt < ATTEMPTS => {
@@ -189,9 +256,13 @@ async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
 }
 
 async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+    let started = Instant::now();
     let mut client = app.pool.get().await?;
     match timeout(patience(app), run_once(app, &mut client, steps)).await {
-        Ok(result) => result,
+        Ok(result) => {
+            app.metrics.transaction(started.elapsed());
+            result
+        }
         Err(_) => Err(give_up(client)),
     }
 }
@@ -201,7 +272,8 @@ async fn run_once(
     wrapper: &mut ClientWrapper,
     steps: &[Step],
 ) -> Result<Replies, ApiError> {
-    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
+    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
+        || is_implied_missing(wrapper, steps).await?;
     let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     prepare(&mut ctx, &tx, steps).await?;
@@ -216,6 +288,16 @@ async fn run_once(
     Ok(replies)
 }
 
+/// Whether a read is about to make a default bucket, or a collection in it.
+async fn is_implied_missing(wrapper: &mut ClientWrapper, steps: &[Step]) -> Result<bool, ApiError> {
+    let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
+    if implied.is_empty() {
+        return Ok(false);
+    }
+    let tx = store::snapshot(wrapper).await?;
+    Ok(!default_bucket::missing(&tx, &implied).await?.is_empty())
+}
+
 /// Locks what may be written, and reads what every step will look at.
 async fn prepare(ctx: &mut Ctx<'_>, tx: &Tx<'_>, steps: &[Step]) -> Result<(), ApiError> {
     let mut plan = Plan::default();
@@ -228,6 +310,11 @@ async fn prepare(ctx: &mut Ctx<'_>, tx: &Tx<'_>, steps: &[Step]) -> Result<(), A
             plan.add(ctx.app, tx, operation).await?;
         }
     }
+    let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
+    for path in default_bucket::missing(tx, &implied).await? {
+        plan.creation(ctx.app, path);
+    }
+    objects.extend(implied.into_iter().cloned());
     ctx.prepare(plan, &users, &objects).await?;
     // The locks may have been waited for: what is written now is stamped now.
     ctx.now = Timestamp::now();
@@ -244,9 +331,17 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
                 continue;
             }
         };
+        let started = Instant::now();
         ctx.become_user(step.user_id.clone()).await?;
+        if let Some(principal) = &step.acts_for {
+            ctx.act_for(principal);
+        }
+        default_bucket::make_missing(ctx, &step.implied).await?;
         let first = ctx.changes.len();
-        match operation.run(ctx).await {
+        let result = operation.run(ctx).await;
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        step.elapsed.store(millis, Ordering::Relaxed);
+        match result {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
                 replies.push(Ok(outcome.into_reply(ctx)));
@@ -273,22 +368,25 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let requests = batch::parse(app.config.batch_max_requests, request)?;
     let mut steps = Vec::with_capacity(requests.len());
     for request in &requests {
-        let step = match Route::parse(&request.path).and_then(|route| {
+        let route = Route::parse(&request.path).and_then(|route| {
             route.allow(&request.method)?;
             Ok(route)
-        }) {
-            Ok(route) => Step::new(app, route, request.clone()),
-            Err(_) => Step {
-                user_id: None,
-                operation: Err(ApiErrorSource::Url(request.path.clone(), request.method.clone())),
-            },
+        });
+        let step = if let Ok(route) = route {
+            Step::new(app, route, request.clone())
+        } else {
+            let source = ApiErrorSource::Url(request.path.clone(), request.method.clone());
+            Step::with(None, Err(source))
         };
         steps.push(step);
     }
-    let replies = transaction(app, &steps).await?;
+    let replies = run_together(app, &steps).await?;
     let mut responses = Vec::with_capacity(replies.len());
-    for (request, reply) in requests.iter().zip(replies) {
+    for ((request, step), reply) in requests.iter().zip(&steps).zip(replies) {
         let reply = reply.unwrap_or_else(|error| service::refuse(app, &error));
+        let route = Route::parse(&request.path).map_or("unknown", |route| route.name());
+        let elapsed = Duration::from_millis(step.elapsed.load(Ordering::Relaxed));
+        service::count(app, request, route, &reply, elapsed);
         responses.push(batch::entry(request, &reply)?);
     }
     Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))

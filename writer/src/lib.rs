@@ -15,14 +15,17 @@ pub mod config;
 pub mod context;
 pub mod dispatch;
 pub mod locks;
+pub mod metrics;
 pub mod operations;
 pub mod pipeline;
+pub mod plugins;
 pub mod preconditions;
 pub mod routes;
 pub mod service;
 pub mod signer;
 pub mod signoff;
 pub mod store;
+pub mod transaction;
 pub mod work;
 
 pub use service::Writer;

@@ -7,6 +7,8 @@ use shared::{
     model::{Id, ListPath, Resource},
 };
 
+use crate::config::{Config, Plugin};
+
 /// What a URL addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -22,6 +24,14 @@ pub enum Route {
     Metrics,
     /// `/v1/batch`
     Batch,
+    /// `/v1/permissions`
+    Permissions,
+    /// `/v1/__flush__`
+    Flush,
+    /// `/v1/__counters__`
+    Counters,
+    /// `/v1/__user_data__`, which has no method, or what is below: a principal.
+    UserData(Option<String>),
     /// A list of objects.
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
@@ -45,7 +55,9 @@ pub enum Parent {
 }
 
 const SERVICE: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
-const BATCH: &[Method] = &[Method::POST, Method::OPTIONS];
+const POST: &[Method] = &[Method::POST, Method::OPTIONS];
+const DELETE: &[Method] = &[Method::DELETE, Method::OPTIONS];
+const NOTHING: &[Method] = &[Method::OPTIONS];
 const LIST: &[Method] = &[Method::HEAD, Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
 const OBJECT: &[Method] =
     &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
@@ -66,6 +78,11 @@ impl Route {
             ["__version__"] | ["v1", "__version__"] => Self::Version,
             ["__metrics__"] | ["v1", "__metrics__"] => Self::Metrics,
             ["v1", "batch"] => Self::Batch,
+            ["v1", "permissions"] => Self::Permissions,
+            ["v1", "__flush__"] => Self::Flush,
+            ["v1", "__counters__"] => Self::Counters,
+            ["v1", "__user_data__"] => Self::UserData(None),
+            ["v1", "__user_data__", p] if !p.is_empty() => Self::UserData(Some(p.to_owned())),
             ["v1", "buckets"] => Self::List(Parent::Known(ListPath::Buckets)),
             ["v1", "buckets", b] if !b.is_empty() => {
                 Self::Object(Parent::Known(ListPath::Buckets), b.to_owned())
@@ -96,6 +113,11 @@ impl Route {
             Self::Version => "version",
             Self::Metrics => "metrics",
             Self::Batch => "batch",
+            Self::Permissions => "permissions-plural",
+            Self::Flush => "flush",
+            Self::Counters => "counters",
+            Self::UserData(None) => "user-data-plural",
+            Self::UserData(Some(_)) => "user-data-object",
             Self::List(parent) => match parent.holds() {
                 Resource::Bucket => "bucket-plural",
                 Resource::Group => "group-plural",
@@ -115,6 +137,17 @@ impl Route {
         }
     }
 
+    /// Whether the settings switch the URL on; it is unknown otherwise.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are always there")]
+    pub fn is_served(&self, config: &Config) -> bool {
+        match self {
+            Self::Permissions => config.extras.permissions_endpoint,
+            Self::Flush => config.plugins.has(Plugin::Flush),
+            Self::Counters => config.plugins.has(Plugin::Counters),
+            _ => true,
+        }
+    }
+
     /// Refuses a method that the URL does not have.
     ///
     /// # Errors
@@ -122,13 +155,17 @@ impl Route {
     /// 405 with the methods that it has.
     pub fn allow(&self, method: &Method) -> Result<(), ApiError> {
         let allow = match self {
-            Self::Batch => BATCH,
+            Self::Batch | Self::Flush => POST,
+            Self::UserData(None) => NOTHING,
+            Self::UserData(Some(_)) => DELETE,
             Self::List(_) => LIST,
             Self::Object(..) => OBJECT,
             Self::Hello
             | Self::Heartbeat
             | Self::LoadBalancerHeartbeat
             | Self::Version
+            | Self::Permissions
+            | Self::Counters
             | Self::Metrics => SERVICE,
         };
         if allow.contains(method) { Ok(()) } else { Err(ApiError::MethodNotAllowed { allow }) }

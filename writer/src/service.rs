@@ -1,6 +1,9 @@
 //! From the socket's request to an answer, whatever happens in between.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -14,6 +17,7 @@ use tracing::Instrument as _;
 use crate::{
     app::App,
     dispatch,
+    metrics::Answered,
     routes::{self, Route},
 };
 
@@ -71,6 +75,7 @@ impl Service for Writer {
 }
 
 async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
+    let started = Instant::now();
     let request = ApiRequest {
         method: head.method,
         path: head.uri.path().to_owned(),
@@ -80,7 +85,22 @@ async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
     };
     let (route, result) = route_and_run(app, &request).await;
     let reply = result.unwrap_or_else(|error| refuse(app, &error));
+    count(app, &request, route, &reply, started.elapsed());
     Answer::new(route, common_headers(app, &request, reply))
+}
+
+/// Counts a request, or one of a batch, among Kinto's metrics.
+pub fn count(
+    app: &App,
+    request: &ApiRequest,
+    route: &'static str,
+    reply: &Reply,
+    elapsed: Duration,
+) {
+    let Some(kinto) = &app.metrics.kinto else { return };
+    let (method, path, status, bytes) =
+        (&request.method, &request.path, reply.status, reply.body.len());
+    kinto.answered(&Answered { method, path, route, status, bytes, elapsed });
 }
 
 async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result<Reply, ApiError>) {
@@ -92,6 +112,9 @@ async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result
         }
     };
     let name = route.name();
+    if !route.is_served(&app.config) {
+        return ("unknown", Err(ApiError::NoSuchEndpoint));
+    }
     if request.method == Method::OPTIONS {
         return (name, Ok(preflight()));
     }

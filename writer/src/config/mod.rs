@@ -1,9 +1,11 @@
 //! The writer's settings, typed and checked.
 
+mod extras;
 mod plugins;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use extras::{Extras, Prometheus};
 pub use plugins::{Plugin, Plugins};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
@@ -44,6 +46,8 @@ pub struct Config {
     pub userid_hmac_secret: Secret,
     /// `{resource}_{create,read,write}_principals`.
     pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
+    /// The permissions endpoint, the default bucket, and other small parts.
+    pub extras: Extras,
     /// What is published.
     pub monitored: Monitored,
     /// What is signed, and how.
@@ -71,6 +75,17 @@ pub enum Grant {
     Read,
     /// Writing, which implies the others on existing objects.
     Write,
+}
+
+impl Grant {
+    /// Its name in settings, and the right's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 /// Names and addresses shown to clients.
@@ -111,12 +126,14 @@ impl Config {
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
         let database = Database::read(layers);
         let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
+        let plugins = Plugins::read(layers);
         let config = Self {
             listen: Listen::read(layers),
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
-            plugins: Plugins::read(layers),
+            extras: Extras::read(layers, &plugins),
+            plugins,
             project: project(layers),
             retry_after: layers.number("retry_after_seconds", 0, 86_400),
             backoff: layers.optional_number("backoff", 0, 86_400),
@@ -160,10 +177,9 @@ fn basicauth(layers: &mut Layers) -> bool {
 fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
     let mut principals = BTreeMap::new();
     for resource in RESOURCES {
-        for (grant, name) in
-            [(Grant::Create, "create"), (Grant::Read, "read"), (Grant::Write, "write")]
-        {
-            let words = layers.words(&format!("{}_{name}_principals", resource.name()));
+        for grant in [Grant::Create, Grant::Read, Grant::Write] {
+            let key = format!("{}_{}_principals", resource.name(), grant.name());
+            let words = layers.words(&key);
             principals.insert((resource, grant), words);
         }
     }

@@ -4,7 +4,13 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use shared::http::Reply;
 
-use crate::{app::App, context::User, service};
+use crate::{
+    app::App,
+    config::Plugin,
+    context::User,
+    plugins::{self, default_bucket},
+    service,
+};
 
 /// The hello view: what this server is and can, and who the client is to it.
 pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
@@ -15,6 +21,9 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
             "description": "Very basic authentication sessions. Not for production use.",
             "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
         });
+    }
+    for (name, value) in plugins::capabilities(config) {
+        capabilities[name] = value;
     }
     let signer = &config.signer.resources;
     if !signer.is_empty() {
@@ -47,6 +56,10 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
     });
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
+        if config.plugins.has(Plugin::DefaultBucket) {
+            let secret = &config.extras.default_bucket_secret;
+            body["user"]["bucket"] = default_bucket::bucket_id(secret, id).into();
+        }
     }
     Reply::json(StatusCode::OK, &body)
 }

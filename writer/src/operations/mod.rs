@@ -1,16 +1,23 @@
 //! What one request asks for: an operation is a value, so that it can be planned, put in a batch,
 //! and run again.
 
+mod counters;
 mod create;
 mod delete;
+mod flush;
 mod get;
 mod hello;
 mod list;
 mod patch;
+mod permissions;
 mod put;
+pub mod user_data;
 
+pub use counters::counters;
+pub use flush::flush;
 pub use hello::hello;
 use http::{HeaderValue, Method, StatusCode, header};
+pub use permissions::permissions;
 use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
@@ -227,6 +234,16 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
         posted,
     });
     Ok(Outcome::Written { status, path, object: new, acl })
+}
+
+/// Makes an object that a request takes for granted: empty, and the user's.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn make(ctx: &mut Ctx<'_>, path: ObjectPath) -> Result<Outcome, ApiError> {
+    let (posted, acl) = (Map::new(), Acl::new());
+    write(ctx, Write { path, old: None, data: None, posted, acl, replace_all: false }).await
 }
 
 /// Rule of §2.8.4. A published object always takes the clock's next timestamp: one that a client

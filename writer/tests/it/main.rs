@@ -5,6 +5,7 @@
 mod bad_input;
 mod batch;
 mod concurrency;
+mod default_bucket;
 mod golden_matrix;
 mod harness;
 mod objects;
