@@ -9,7 +9,7 @@ use std::{
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::FutureExt as _;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 use shared::{
     error::ApiError,
@@ -24,6 +24,7 @@ use crate::{
     authn, batch,
     context::{Ctx, User},
     locks::Plan,
+    metrics,
     operations::{self, Operation, user_data},
     pipeline,
     plugins::default_bucket::{self, Resolved},
@@ -48,8 +49,9 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::LoadBalancerHeartbeat => Ok(Reply::json(StatusCode::OK, &json!({}))),
         Route::Version => Ok(version(app)),
         Route::Metrics => {
-            let body = app.metrics.render(&app.pool);
-            Ok(Reply::text(StatusCode::OK, body))
+            let format = HeaderValue::from_static(metrics::FORMAT);
+            let reply = Reply::text(StatusCode::OK, app.metrics.render(&app.pool));
+            Ok(reply.header(header::CONTENT_TYPE, format))
         }
         Route::Batch => run_batch(app, request).await,
         Route::Permissions => {

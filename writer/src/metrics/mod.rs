@@ -12,6 +12,9 @@ use shared::telemetry::{self, HttpMetrics};
 pub use self::kinto::{Answered, KintoMetrics};
 use crate::config::Prometheus;
 
+/// The format of the metrics, as Kinto names it; what is written is valid in the older one, too.
+pub const FORMAT: &str = "text/plain; version=1.0.0; charset=utf-8";
+
 /// The writer's metrics.
 #[derive(Debug)]
 pub struct Metrics {

@@ -370,13 +370,8 @@ async fn addressed_path(
 ) -> Result<ObjectPath, ApiError> {
     match checked_id(id) {
         Ok(id) => Ok(list.object(id)),
-        Err(refusal) => {
-            let readable = match list.parent() {
-                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-                None => false,
-            };
-            Err(if readable { refusal } else { authz::denied(ctx) })
-        }
+        Err(_) if !authz::may_miss(ctx, list).await? => Err(authz::denied(ctx)),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -394,18 +389,8 @@ async fn addressed(
             return Err(authz::denied(ctx));
         }
         Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
-        None => require_readable(ctx, &path).await?,
+        None if !authz::may_miss(ctx, list).await? => return Err(authz::denied(ctx)),
+        None => {}
     }
     Ok((path, old))
-}
-
-/// A missing object is told to whoever may read its parent (§2.5.1).
-async fn require_readable(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    let readable = if let Some(parent) = path.list.parent() {
-        authz::may(ctx, Permission::Read, &parent).await?
-    } else {
-        let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
-        authz::settings_grant(ctx, Resource::Bucket, &grants)
-    };
-    if readable { Ok(()) } else { Err(authz::denied(ctx)) }
 }

@@ -35,6 +35,40 @@ PATCH R                   | 403    | 200P   | 403    | 403    | 403    | 200P   
 PATCH C/records/none      | 404    | 404    | 403    | 403    | 404    | 404    | 403    | 403    | 403    | 403    | 403    | 403
 DELETE C/records          | 403    | 200[1] | 403    | 403    | 403    | 200[1] | 200[0] | 403    | 403    | 403    | 200[1] | 403";
 
+/// A user who holds nothing but the setting of the column: `B:c` is `bucket_create_principals`. A
+/// point is a 403.
+const BY_SETTING: &str = "
+Request                   | none | B:c    | B:r    | B:w    | G:c    | G:r    | G:w    | C:c    | C:r    | C:w    | R:c    | R:r    | R:w
+GET /                     | .    | 200[0] | 200[1] | .      | .      | .      | .      | .      | .      | .      | .      | .      | .
+POST /                    | .    | 201P   | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | .
+PUT /buckets/new          | .    | 201P   | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | .
+DELETE /                  | .    | 200[0] | .      | 200[1] | .      | .      | .      | .      | .      | .      | .      | .      | .
+GET B                     | .    | .      | 200-   | 200-   | .      | .      | .      | .      | .      | .      | .      | .      | .
+GET /buckets/none         | .    | .      | 404    | 404    | .      | .      | .      | .      | .      | .      | .      | .      | .
+PATCH B                   | .    | .      | .      | 200P   | .      | .      | .      | .      | .      | .      | .      | .      | .
+PATCH /buckets/none       | .    | .      | .      | 404    | .      | .      | .      | .      | .      | .      | .      | .      | .
+DELETE B                  | .    | .      | .      | 200    | .      | .      | .      | .      | .      | .      | .      | .      | .
+GET B/collections         | .    | .      | .      | .      | .      | .      | .      | 200[0] | 200[1] | 200[1] | .      | .      | .
+POST B/collections        | .    | .      | .      | .      | .      | .      | .      | 201P   | .      | 201P   | .      | .      | .
+GET C                     | .    | .      | .      | .      | .      | .      | .      | .      | 200-   | 200-   | .      | .      | .
+GET B/collections/none    | .    | .      | .      | .      | .      | .      | .      | .      | 404    | 404    | .      | .      | .
+PATCH C                   | .    | .      | .      | .      | .      | .      | .      | .      | .      | 200P   | .      | .      | .
+DELETE B/collections/none | .    | .      | .      | .      | .      | .      | .      | .      | 404    | 404    | .      | .      | .
+DELETE B/collections      | .    | .      | .      | .      | .      | .      | .      | 200[0] | .      | 200[1] | .      | .      | .
+GET B/groups              | .    | .      | .      | .      | 200[0] | 200[1] | 200[1] | .      | .      | .      | .      | .      | .
+POST B/groups             | .    | .      | .      | .      | 201P   | .      | 201P   | .      | .      | .      | .      | .      | .
+GET G                     | .    | .      | .      | .      | .      | 200-   | 200-   | .      | .      | .      | .      | .      | .
+PATCH G                   | .    | .      | .      | .      | .      | .      | 200P   | .      | .      | .      | .      | .      | .
+DELETE B/groups           | .    | .      | .      | .      | 200[0] | .      | 200[1] | .      | .      | .      | .      | .      | .
+GET C/records             | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | 200[0] | 200[1] | 200[1]
+POST C/records            | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | 201P   | .      | 201P
+POST C/records+           | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | 200-   | 200-
+GET R                     | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | 200-   | 200-
+GET C/records/none        | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | 404    | 404
+PATCH R                   | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | 200P
+PATCH C/records/none      | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | .      | 404    | 404
+DELETE C/records          | .    | .      | .      | .      | .      | .      | .      | .      | .      | .      | 200[0] | .      | 200[1]";
+
 /// Rows of a table: their first cell, and the others.
 fn rows(table: &str) -> Vec<(&str, Vec<&str>)> {
     let lines = table.trim().lines().map(|line| line.split('|').map(str::trim));
@@ -46,7 +80,7 @@ fn path(bucket: &str, short: &str) -> String {
     let root = format!("/buckets/{bucket}");
     let (object, below) = short.split_at(short.find('/').unwrap_or(short.len()));
     match object {
-        "" => "/buckets".to_owned(),
+        "" if below == "/" => "/buckets".to_owned(),
         "B" => format!("{root}{below}"),
         "G" => format!("{root}/groups/g{below}"),
         "C" => format!("{root}/collections/c{below}"),
@@ -127,4 +161,61 @@ async fn one_entry_gives_exactly_the_rights_of_the_golden_matrix() {
     }
 
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_setting_gives_rights_on_its_own_kind_of_object_only() {
+    let table = rows(BY_SETTING);
+    let (_, settings) = &table[0];
+    let mut wrong = Vec::new();
+
+    for (column, setting) in settings.iter().enumerate() {
+        let alice = "basicauth:2381f1d3ad5dc94b906b5bbcdb1fba17c37cd7f3947bf9451be8cd3f071bf0b7";
+        let bob = "basicauth:f029ff2ac40b1c5bf0df525be86cc3bc06d026e7913a423b15591fb1e0c95ae1";
+        let name = name_of(setting);
+        let both = format!("{alice} {bob}");
+        let given = if name == "bucket_create_principals" { &both } else { bob };
+        let harness = Harness::with(&[
+            ("includes", "kinto.plugins.flush"),
+            ("bucket_create_principals", alice),
+            (&name, given),
+        ])
+        .await;
+        let mut is_touched = true;
+        for (request, cells) in &table[1..] {
+            assert_eq!(cells.len(), settings.len(), "{request}");
+            if is_touched {
+                harness.anonymous.send("POST", "/__flush__", json!({})).await.expect(202);
+                world(&harness.alice, "b", "", "").await;
+            }
+            let reply = ask(&harness.bob, "b", request).await;
+            is_touched = reply.status < 300 && !request.starts_with("GET");
+            let got = shown(&reply);
+            let expected = cells[column].replace('.', "403");
+            if got != expected {
+                wrong.push(format!("{request} with {name}: {got}, not {expected}"));
+            }
+        }
+    }
+
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A column's setting; one that grants nothing here for `none`.
+fn name_of(column: &str) -> String {
+    let Some((resource, right)) = column.split_once(':') else {
+        return "permissions_read_principals".to_owned();
+    };
+    let resource = match resource {
+        "B" => "bucket",
+        "G" => "group",
+        "C" => "collection",
+        _ => "record",
+    };
+    let right = match right {
+        "c" => "create",
+        "r" => "read",
+        _ => "write",
+    };
+    format!("{resource}_{right}_principals")
 }

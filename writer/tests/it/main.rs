@@ -6,6 +6,7 @@ mod bad_input;
 mod batch;
 mod concurrency;
 mod default_bucket;
+mod extras;
 mod golden_matrix;
 mod harness;
 mod objects;
