@@ -19,7 +19,12 @@ use crate::{
     app::App,
     locks::Plan,
     signoff::Role,
-    store::{aces::Acl, clocks::Clocks, memberships, objects::Object},
+    store::{
+        aces::Acl,
+        clocks::{self, Clocks},
+        memberships,
+        objects::Object,
+    },
     work::Work,
 };
 
@@ -126,6 +131,9 @@ impl<'a> Ctx<'a> {
         objects: &HashSet<ObjectPath>,
     ) -> Result<(), ApiError> {
         let tx = self.tx;
+        if !plan.lists.is_empty() {
+            clocks::prepare(tx).await?;
+        }
         let listed: HashSet<ObjectPath> =
             objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
         let groups = users.iter().map(|id| async move {

@@ -224,13 +224,27 @@ impl Clocks {
     }
 }
 
-async fn lock_row(tx: &Tx<'_>, list: &ListPath) -> Result<Option<Timestamp>, ApiError> {
-    const SQL: &str = "
-        select last_modified from resource_timestamp
-        where bucket_id = $1 and collection_id = $2 and resource_name = $3
-        for update";
+const LOCK_LIST: &str = "
+    select last_modified from resource_timestamp
+    where bucket_id = $1 and collection_id = $2 and resource_name = $3
+    for update";
+const LOCK_PUBLICATION: &str = "select last_modified from publication_clock for update";
 
-    let statement = tx.prepare_cached(SQL).await?;
+/// Prepares the statements that lock. Whoever sends others along with [`Clocks::lock`] does this
+/// first: a statement that is prepared only then goes out a round trip later, after reads that
+/// must come after the locks.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn prepare(tx: &Tx<'_>) -> Result<(), ApiError> {
+    tx.prepare_cached(LOCK_LIST).await?;
+    tx.prepare_cached(LOCK_PUBLICATION).await?;
+    Ok(())
+}
+
+async fn lock_row(tx: &Tx<'_>, list: &ListPath) -> Result<Option<Timestamp>, ApiError> {
+    let statement = tx.prepare_cached(LOCK_LIST).await?;
     let (bucket, collection) = (list.bucket_id(), list.collection_id());
     let row = tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
     row.map(|row| Ok(Timestamp::from_millis(row.try_get(0)?))).transpose()
@@ -252,9 +266,7 @@ async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError>
 }
 
 async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
-    const SQL: &str = "select last_modified from publication_clock for update";
-
-    let statement = tx.prepare_cached(SQL).await?;
+    let statement = tx.prepare_cached(LOCK_PUBLICATION).await?;
     let row = tx.query_one(&statement, &[]).await?;
     Ok(Timestamp::from_millis(row.try_get(0)?))
 }
