@@ -14,3 +14,4 @@ mod permissions;
 mod schema;
 mod service;
 mod signoff;
+mod threats;
