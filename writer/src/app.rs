@@ -1,7 +1,10 @@
 //! What all requests share.
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
-use shared::{config::Problems, error::ApiError, store};
+use shared::{config::Problems, error::ApiError, model::ListPath, store};
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     config::Config,
@@ -21,7 +24,12 @@ pub struct App {
     pub signer: Signer,
     /// What is counted.
     pub metrics: Metrics,
+    /// When the signer last worked, or did not: signing costs more than a heartbeat should.
+    signer_health: Mutex<Option<(Instant, bool)>>,
 }
+
+/// How long the signer's health is remembered.
+const SIGNER_HEALTH: Duration = Duration::from_secs(10);
 
 impl App {
     /// Prepares everything; connects to nothing yet.
@@ -39,7 +47,7 @@ impl App {
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
         match (pool, metrics) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
-                Ok(Self { config, pool, signer, metrics })
+                Ok(Self { config, pool, signer, metrics, signer_health: Mutex::default() })
             }
             (pool, metrics) => {
                 if let Err(error) = pool {
@@ -53,17 +61,43 @@ impl App {
         }
     }
 
-    /// Whether PostgreSQL takes a write, which is rolled back.
+    /// Whether PostgreSQL takes a write, which is rolled back; in read-only mode, whether it
+    /// answers.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when it does not.
     pub async fn probe_storage(&self) -> Result<(), ApiError> {
         let mut client = self.pool.get().await?;
+        if self.config.service.readonly {
+            let tx = store::snapshot(&mut client).await?;
+            clocks::read(&tx, &ListPath::Buckets).await?;
+            return Ok(());
+        }
         let tx = client.transaction().await?;
         clocks::probe(&tx).await?;
         tx.rollback().await?;
         Ok(())
+    }
+
+    /// Whether the signer signs, if anything is signed here. The answer may be ten seconds old.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when it does not.
+    pub async fn probe_signer(&self) -> Result<(), ApiError> {
+        if self.config.signer.resources.is_empty() {
+            return Ok(());
+        }
+        let mut health = self.signer_health.lock().await;
+        let known = health.filter(|(at, _)| at.elapsed() < SIGNER_HEALTH);
+        let (_, works) = known.unwrap_or_else(|| {
+            (Instant::now(), self.signer.sign(b"This is a heartbeat test.").is_ok())
+        });
+        if known.is_none() {
+            *health = Some((Instant::now(), works));
+        }
+        if works { Ok(()) } else { Err(ApiError::backend("the signer does not sign")) }
     }
 }
 

@@ -2,7 +2,7 @@
 //! deadlock.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 use shared::{
-    error::ApiError,
+    error::{ApiError, Detail},
     http::Reply,
     model::{ObjectPath, Timestamp},
     store::{self, Tx},
@@ -23,8 +23,9 @@ use crate::{
     app::App,
     authn, batch,
     context::{Ctx, User},
+    cors,
     locks::Plan,
-    metrics,
+    metrics, openapi,
     operations::{self, Operation, user_data},
     pipeline,
     plugins::default_bucket::{self, Resolved},
@@ -43,11 +44,17 @@ const ATTEMPTS: usize = 4;
 ///
 /// [`ApiError`]; nothing was written then.
 pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
+    if !matches!(route, Route::List(_) | Route::Object(..)) {
+        let checked = app.config.service.cors.check(&request.headers);
+        checked.map_err(|detail| ApiError::Invalid(vec![detail]))?;
+    }
     match route {
         Route::Hello => hello(app, request).await,
-        Route::Heartbeat => Ok(heartbeat(app).await),
+        Route::Heartbeat => Ok(operations::heartbeat(app).await),
         Route::LoadBalancerHeartbeat => Ok(Reply::json(StatusCode::OK, &json!({}))),
-        Route::Version => Ok(version(app)),
+        Route::Version => Ok(operations::version(app)),
+        Route::Contribute => Ok(operations::contribute(app)),
+        Route::OpenApi => Ok(openapi::document(app, &request.headers)),
         Route::Metrics => {
             let format = HeaderValue::from_static(metrics::FORMAT);
             let reply = Reply::text(StatusCode::OK, app.metrics.render(&app.pool));
@@ -94,32 +101,11 @@ async fn asker(app: &App, request: &ApiRequest) -> Result<User, ApiError> {
     Ok(User::new(id, groups))
 }
 
-/// One key a backend (§1.2.1).
-async fn heartbeat(app: &App) -> Reply {
-    let probe = timeout(Duration::from_secs(10), app.probe_storage());
-    let storage = matches!(probe.await, Ok(Ok(())));
-    let resources = &app.config.signer.resources;
-    let signer = resources.is_empty() || app.signer.sign(b"This is a heartbeat test.").is_ok();
-    let status = if storage && signer { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({"storage": storage, "permission": storage, "cache": true, "signer": signer});
-    Reply::json(status, &body)
-}
-
-fn version(app: &App) -> Reply {
-    Reply::json(
-        StatusCode::OK,
-        &json!({
-            "name": app.config.project.name,
-            "version": env!("CARGO_PKG_VERSION"),
-            "source": env!("CARGO_PKG_REPOSITORY"),
-            "commit": option_env!("COUNTERSIGN_COMMIT").unwrap_or_default(),
-        }),
-    )
-}
-
 /// One request of a transaction: an operation, or what it was refused with beforehand.
 struct Step {
     user_id: Option<String>,
+    /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
+    refused_origin: Option<Detail>,
     operation: Result<Operation, ApiErrorSource>,
     /// What the default bucket makes first, where it is missing.
     implied: Vec<ObjectPath>,
@@ -135,8 +121,8 @@ enum ApiErrorSource {
     Parent(Parent),
     /// The parent is malformed, and only the authorized are told: nobody is (§2.4).
     Denied,
-    /// The URL of a batch's request is wrong.
-    Url(String, Method),
+    /// The URL is not that of a list or an object.
+    NoOperation,
     /// It is below the default bucket, and cannot be.
     DefaultBucket(default_bucket::Refusal),
 }
@@ -149,11 +135,7 @@ impl ApiErrorSource {
             }
             Self::Denied if user_id.is_some() => ApiError::Forbidden,
             Self::Denied => ApiError::MissingAuth,
-            Self::Url(path, method) => Route::parse(path)
-                .and_then(|route| route.allow(method))
-                .err()
-                .unwrap_or(ApiError::NoSuchEndpoint),
-            Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+            Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
             Self::DefaultBucket(refusal) => refusal.error(),
         }
     }
@@ -163,22 +145,28 @@ impl Step {
     fn new(app: &App, route: Route, request: ApiRequest) -> Self {
         let user_id = authn::user_id(&app.config, &request.headers);
         app.metrics.authenticated(user_id.as_deref());
-        match default_bucket::resolve(app, user_id.as_deref(), &request) {
+        let refused_origin = app.config.service.cors.check(&request.headers).err();
+        let step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
             Ok(None) => Self::with(user_id, Self::operation(route, request)),
             Ok(Some(Resolved { request, implied })) => {
-                let operation = match Route::parse(&request.path) {
+                let operation = match Route::find(&app.config, &request.path) {
                     Ok(route) => Self::operation(route, request),
-                    Err(_) => Err(ApiErrorSource::Url(request.path, request.method)),
+                    Err(_) => Err(ApiErrorSource::NoOperation),
                 };
                 Self { implied, ..Self::with(user_id, operation) }
             }
             Err(refusal) => Self::with(user_id, Err(ApiErrorSource::DefaultBucket(refusal))),
-        }
+        };
+        Self { refused_origin, ..step }
     }
 
     fn with(user_id: Option<String>, operation: Result<Operation, ApiErrorSource>) -> Self {
         let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
-        Self { user_id, operation, implied, acts_for, elapsed }
+        Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
     }
 
     #[expect(
@@ -189,7 +177,7 @@ impl Step {
         let (parent, id) = match route {
             Route::List(parent) => (parent, None),
             Route::Object(parent, id) => (parent, Some(id)),
-            _ => return Err(ApiErrorSource::Url(request.path, request.method)),
+            _ => return Err(ApiErrorSource::NoOperation),
         };
         let tells_everybody = match request.method {
             Method::POST | Method::PUT | Method::PATCH => true,
@@ -343,7 +331,7 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         let result = operation.run(ctx).await;
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         step.elapsed.store(millis, Ordering::Relaxed);
-        match result {
+        match cors::judge(step.refused_origin.as_ref(), result) {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
                 replies.push(Ok(outcome.into_reply(ctx)));
@@ -365,31 +353,50 @@ fn is_transient(error: &ApiError) -> bool {
     code.is_some_and(|code| matches!(code.code(), "40P01" | "40001"))
 }
 
-/// `POST /v1/batch` (`kinto-http-api.md` §6).
+/// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
+/// apart from the transaction.
 async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = batch::parse(app.config.batch_max_requests, request)?;
+    let requests = batch::parse(&app.config, request)?;
     let mut steps = Vec::with_capacity(requests.len());
-    for request in &requests {
-        let route = Route::parse(&request.path).and_then(|route| {
-            route.allow(&request.method)?;
-            Ok(route)
-        });
-        let step = if let Ok(route) = route {
-            Step::new(app, route, request.clone())
-        } else {
-            let source = ApiErrorSource::Url(request.path.clone(), request.method.clone());
-            Step::with(None, Err(source))
-        };
-        steps.push(step);
+    let mut answered = HashMap::new();
+    for (index, request) in requests.iter().enumerate() {
+        match route_of(app, request) {
+            Ok(route @ (Route::List(_) | Route::Object(..))) => {
+                steps.push(Step::new(app, route, request.clone()));
+            }
+            Ok(route) => {
+                let started = Instant::now();
+                let reply = service::unless_ours(app, Box::pin(run(app, route, request)).await)?;
+                answered.insert(index, (reply, started.elapsed()));
+            }
+            Err(error) => {
+                answered.insert(index, (service::refuse(app, &error), Duration::ZERO));
+            }
+        }
     }
-    let replies = run_together(app, &steps).await?;
-    let mut responses = Vec::with_capacity(replies.len());
-    for ((request, step), reply) in requests.iter().zip(&steps).zip(replies) {
-        let reply = reply.unwrap_or_else(|error| service::refuse(app, &error));
-        let route = Route::parse(&request.path).map_or("unknown", |route| route.name());
-        let elapsed = Duration::from_millis(step.elapsed.load(Ordering::Relaxed));
-        service::count(app, request, route, &reply, elapsed);
-        responses.push(batch::entry(request, &reply)?);
+    let replies = match steps.as_slice() {
+        [] => Vec::new(),
+        steps => run_together(app, steps).await?,
+    };
+    let mut replies = replies.into_iter().zip(&steps).map(|(reply, step)| {
+        (reply.unwrap_or_else(|error| service::refuse(app, &error)), step.elapsed())
+    });
+    let mut responses = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        let reply = answered.remove(&index).or_else(|| replies.next());
+        let (reply, elapsed) = reply.ok_or_else(|| ApiError::internal("no reply"))?;
+        let endpoint = Route::find(&app.config, &request.path).ok().map(|route| route.endpoint());
+        let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
+        service::count(app, request, name, &reply, elapsed);
+        let reply = service::complete(app, endpoint, request, reply);
+        responses.push(batch::entry(request, reply));
     }
     Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
+}
+
+fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {
+    request.query()?;
+    let route = Route::find(&app.config, &request.path)?;
+    route.allow(&app.config, &request.method)?;
+    Ok(route)
 }

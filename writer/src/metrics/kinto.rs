@@ -169,6 +169,8 @@ fn known_method(method: &Method) -> &'static str {
 fn endpoint(request: &Answered<'_>) -> &'static str {
     match request.route {
         "metrics" => "prometheus_metrics",
+        "history" => "history-plural",
+        "gone" | "readonly" => "unnamed",
         "unknown" if !request.path.starts_with("/v1") && request.status.is_redirection() => {
             "redirect_to_version"
         }

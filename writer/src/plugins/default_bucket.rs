@@ -38,6 +38,8 @@ pub struct Resolved {
 pub enum Refusal {
     /// Nobody in particular has no bucket.
     Anonymous,
+    /// Nothing can be made.
+    ReadOnly,
     /// The collection's id is malformed.
     CollectionId,
 }
@@ -47,6 +49,7 @@ impl Refusal {
     pub fn error(self) -> ApiError {
         match self {
             Self::Anonymous => ApiError::MissingAuth,
+            Self::ReadOnly => ApiError::MethodNotAllowed { allow: Vec::new() },
             Self::CollectionId => {
                 ApiError::Invalid(vec![Detail::whole(Location::Path, "Invalid collection id")])
             }
@@ -78,6 +81,10 @@ pub fn resolve(
         return Ok(None);
     }
     let user_id = user_id.ok_or(Refusal::Anonymous)?;
+    let service = &app.config.service;
+    if service.readonly {
+        return Err(Refusal::ReadOnly);
+    }
     let id = bucket_id(&app.config.extras.default_bucket_secret, user_id);
     let Ok(bucket) = Id::new(&id) else { return Ok(None) };
     let parts: Vec<&str> = request.path.split('/').collect();
@@ -88,6 +95,9 @@ pub fn resolve(
         resolved.body = with_real_id(&request.body, &id);
     }
     let implied = implied(&bucket, below, request.method == Method::PUT)?;
+    if !implied.iter().all(|path| service.generators.accept(path.resource(), &path.id)) {
+        return Err(Refusal::CollectionId);
+    }
     Ok(Some(Resolved { request: resolved, implied }))
 }
 

@@ -5,13 +5,16 @@
 mod bad_input;
 mod batch;
 mod concurrency;
+mod cors;
 mod default_bucket;
 mod extras;
 mod golden_matrix;
 mod harness;
 mod objects;
+mod openapi;
 mod permissions;
 mod schema;
 mod service;
+mod settings;
 mod signoff;
 mod threats;
