@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use shared::{config::Problems, error::ApiError, model::ListPath, store};
+use shared::{
+    config::Problems,
+    error::ApiError,
+    model::ListPath,
+    store::{self, Tx},
+};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
@@ -70,14 +75,14 @@ impl App {
     pub async fn probe_storage(&self) -> Result<(), ApiError> {
         let mut client = self.pool.get().await?;
         if self.config.service.readonly {
-            let tx = store::snapshot(&mut client).await?;
+            let tx = Tx::reading(&mut client);
+            tx.begin().await?;
             clocks::read(&tx, &ListPath::Buckets).await?;
             return Ok(());
         }
-        let tx = client.transaction().await?;
-        clocks::probe(&tx).await?;
-        tx.rollback().await?;
-        Ok(())
+        let tx = Tx::writing(&mut client);
+        tx.begin().await?;
+        clocks::probe(&tx).await
     }
 
     /// Whether the signer signs, if anything is signed here. The answer may be ten seconds old.

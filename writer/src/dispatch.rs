@@ -15,7 +15,7 @@ use shared::{
     error::{ApiError, Detail},
     http::Reply,
     model::{ObjectPath, Timestamp},
-    store::{self, Tx},
+    store::Tx,
 };
 use tokio::time::timeout;
 
@@ -262,49 +262,52 @@ async fn run_once(
     wrapper: &mut ClientWrapper,
     steps: &[Step],
 ) -> Result<Replies, ApiError> {
+    let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
-        || is_implied_missing(wrapper, steps).await?;
-    let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
+        || !missing.is_empty();
+    let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    prepare(&mut ctx, &tx, steps).await?;
+    prepare(&mut ctx, &tx, steps, missing).await?;
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
-        pipeline::before_commit(&mut ctx).await?;
+        pipeline::commit(&mut ctx).await?;
         let publications = ctx.publications;
-        drop(ctx);
-        tx.commit().await?;
         app.metrics.publications.inc_by(publications);
     }
     Ok(replies)
 }
 
-/// Whether a read is about to make a default bucket, or a collection in it.
-async fn is_implied_missing(wrapper: &mut ClientWrapper, steps: &[Step]) -> Result<bool, ApiError> {
+/// What the steps take for granted and what does not exist: even a read then has something to
+/// write.
+async fn missing_implied<'a>(
+    tx: &Tx<'_>,
+    steps: &'a [Step],
+) -> Result<Vec<&'a ObjectPath>, ApiError> {
     let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
-    if implied.is_empty() {
-        return Ok(false);
-    }
-    let tx = store::snapshot(wrapper).await?;
-    Ok(!default_bucket::missing(&tx, &implied).await?.is_empty())
+    default_bucket::missing(tx, &implied).await
 }
 
 /// Locks what may be written, and reads what every step will look at.
-async fn prepare(ctx: &mut Ctx<'_>, tx: &Tx<'_>, steps: &[Step]) -> Result<(), ApiError> {
+async fn prepare(
+    ctx: &mut Ctx<'_>,
+    tx: &Tx<'_>,
+    steps: &[Step],
+    missing: Vec<&ObjectPath>,
+) -> Result<(), ApiError> {
     let mut plan = Plan::default();
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };
         users.insert(step.user_id.clone());
         objects.extend(operation.objects());
+        objects.extend(step.implied.iter().cloned());
         if operation.is_write() {
             plan.add(ctx.app, tx, operation).await?;
         }
     }
-    let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
-    for path in default_bucket::missing(tx, &implied).await? {
+    for path in missing {
         plan.creation(ctx.app, path);
     }
-    objects.extend(implied.into_iter().cloned());
     ctx.prepare(plan, &users, &objects).await?;
     // The locks may have been waited for: what is written now is stamped now.
     ctx.now = Timestamp::now();
@@ -346,11 +349,12 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
     Ok(replies)
 }
 
-/// Deadlock and serialisation failure: nothing was done, and a second try succeeds.
+/// Deadlock, serialisation failure, or a read that has something to make after all: nothing was
+/// done, and a second try succeeds.
 fn is_transient(error: &ApiError) -> bool {
     let ApiError::Backend(source) = error else { return false };
     let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001"))
+    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006"))
 }
 
 /// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered

@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use futures_util::future::BoxFuture;
-use shared::{
-    error::ApiError,
-    store::{self, Tx},
-};
-use tokio::time::timeout;
+use shared::{error::ApiError, store::Tx};
+use tokio::{time::timeout, try_join};
 
 use crate::app::App;
 
@@ -26,8 +23,9 @@ pub type Work<A, T> =
 pub async fn snapshot<A: Sync, T>(app: &App, about: &A, read: Work<A, T>) -> Result<T, ApiError> {
     let mut client = app.pool.get().await?;
     let work = async {
-        let tx = store::snapshot(&mut client).await?;
-        read(&tx, about).await
+        let tx = Tx::reading(&mut client);
+        let ((), found) = try_join!(tx.begin(), read(&tx, about))?;
+        Ok(found)
     };
     match timeout(patience(app), work).await {
         Ok(result) => result,
@@ -43,9 +41,10 @@ pub async fn snapshot<A: Sync, T>(app: &App, about: &A, read: Work<A, T>) -> Res
 pub async fn commit<A: Sync, T>(app: &App, about: &A, write: Work<A, T>) -> Result<T, ApiError> {
     let mut client = app.pool.get().await?;
     let work = async {
-        let tx = client.transaction().await?;
+        let tx = Tx::writing(&mut client);
+        tx.begin().await?;
         let done = write(&tx, about).await?;
-        tx.commit().await?;
+        tx.commit(Vec::new()).await?;
         Ok(done)
     };
     match timeout(patience(app), work).await {

@@ -38,7 +38,13 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         ObjectBody::parse(&request.body, list.resource()),
     )?;
     let id = match body.data.as_ref().and_then(|data| data.get("id")) {
-        None => generate_id(ctx, list)?,
+        None => {
+            let id = generate_id(ctx, list)?;
+            if let ListPath::Records(..) = list {
+                ctx.is_new(&list.object(id.clone()));
+            }
+            id
+        }
         Some(Value::String(id)) => id_for(ctx, list, id)?,
         Some(_) => checked_id("")?,
     };

@@ -82,7 +82,7 @@ pub async fn forget(tx: &Tx<'_>, principal: &str, now: Timestamp) -> Result<(), 
     if principal == EVERYONE {
         let mut clocks = Clocks::default();
         clocks.touch_publication(tx, now).await?;
-        clocks.store(tx).await?;
+        tx.run(clocks.store(tx).await?).await?;
     }
     Ok(())
 }
