@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -62,9 +65,9 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         }
         Route::Batch => run_batch(app, request).await,
         Route::Permissions => {
-            let about = (app, request, asker(app, request).await?);
+            let about = (app, request, Arc::new(asker(app, request).await?));
             transaction::snapshot(app, &about, |tx, (app, request, user)| {
-                operations::permissions(app, tx, request, user).boxed()
+                operations::permissions(app, tx, request, user.clone()).boxed()
             })
             .await
         }
@@ -294,6 +297,14 @@ async fn prepare(
     steps: &[Step],
     missing: Vec<&ObjectPath>,
 ) -> Result<(), ApiError> {
+    // These locks come from the outside in, against the usual order: nobody holds the list of an
+    // object that is missing, and who finds it there does not lock the list above.
+    if !missing.is_empty() {
+        tx.begin().await?;
+    }
+    for path in missing {
+        ctx.hold(&path.list).await?;
+    }
     let mut plan = Plan::default();
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
@@ -304,9 +315,6 @@ async fn prepare(
         if operation.is_write() {
             plan.add(ctx.app, tx, operation).await?;
         }
-    }
-    for path in missing {
-        plan.creation(ctx.app, path);
     }
     ctx.prepare(plan, &users, &objects).await?;
     // The locks may have been waited for: what is written now is stamped now.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use shared::{
     error::ApiError,
-    model::{Id, ListPath, ObjectPath},
+    model::{Id, ListPath},
     store::Tx,
 };
 
@@ -78,23 +78,6 @@ impl Plan {
             }
         }
         Ok(())
-    }
-
-    /// Adds what making an object writes that no operation names.
-    pub fn creation(&mut self, app: &App, path: &ObjectPath) {
-        self.lock(&path.list);
-        self.publication |= is_published(app, &path.list, &path.id);
-        match &path.list {
-            ListPath::Buckets => {
-                self.lock(&ListPath::Collections(path.id.clone()));
-                self.lock(&ListPath::Groups(path.id.clone()));
-            }
-            ListPath::Collections(bucket) => self.collection(app, bucket, &path.id),
-            ListPath::Groups(_)
-            | ListPath::Records(..)
-            | ListPath::Accounts
-            | ListPath::History(_) => {}
-        }
     }
 
     fn lock(&mut self, list: &ListPath) {

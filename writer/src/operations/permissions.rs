@@ -1,36 +1,59 @@
 //! `GET` and `HEAD /v1/permissions` (`kinto-http-api.md` §4.9): what the user may do, object by
 //! object.
 
-use http::StatusCode;
-use serde_json::json;
-use shared::{error::ApiError, http::Reply, model::Resource, store::Tx};
+use std::sync::Arc;
 
+use http::{HeaderValue, Method, header};
+use shared::{
+    error::ApiError,
+    http::Reply,
+    model::{Resource, Timestamp},
+    store::Tx,
+};
+
+use super::list::Listing;
 use crate::{
     app::App,
+    authz,
     config::Grant,
-    context::User,
+    context::{Ctx, User},
+    listing::Schema,
     service::ApiRequest,
     store::permissions::{self, BySettings},
 };
+
+static SCHEMA: Schema = Schema::PERMISSIONS;
 
 /// One entry an object on which the user holds a right.
 ///
 /// # Errors
 ///
-/// 401 or 403 where `permissions_read_principals` leaves the user out.
+/// 401 or 403 where `permissions_read_principals` leaves the user out; 400 as lists do.
 pub async fn permissions(
     app: &App,
     tx: &Tx<'_>,
     request: &ApiRequest,
-    user: &User,
+    user: Arc<User>,
 ) -> Result<Reply, ApiError> {
+    let mut ctx = Ctx::new(app, tx, Timestamp::now());
+    ctx.user = user;
     let readers = &app.config.extras.permissions_readers;
-    if !readers.iter().any(|principal| user.is(principal)) {
-        return Err(if user.id.is_some() { ApiError::Forbidden } else { ApiError::MissingAuth });
+    if !readers.iter().any(|principal| ctx.user.is(principal)) {
+        return Err(authz::denied(&ctx));
     }
-    let _ = request;
-    let entries = permissions::held(tx, &user.principals, &by_settings(app, user)).await?;
-    Ok(Reply::json(StatusCode::OK, &json!({"data": entries})))
+    let rights = by_settings(app, &ctx.user);
+    let listing = Listing {
+        uri: "/permissions".to_owned(),
+        source: permissions::held(&ctx.user.principals, &rights),
+        schema: &SCHEMA,
+        whole: None,
+        request,
+    };
+    // Entries have no timestamp: this one never comes again, so that nobody gets a 304.
+    let now = ctx.now;
+    let outcome = listing.reply(&mut ctx, now, request.method == Method::HEAD).await?;
+    let never = HeaderValue::from_static("no-cache, no-store");
+    Ok(outcome.into_reply(&ctx).header(header::CACHE_CONTROL, never))
 }
 
 /// The rights that settings give the user on every object of a kind. What may be created below an

@@ -2,13 +2,15 @@
 
 use shared::{error::ApiError, model::Timestamp, store::Tx};
 
+use super::list_sql::{Parameter, Source};
+
 /// One row an object on which the principals `$1` hold a right, or settings give them one: its
 /// URI, and the entry that `/permissions` shows. Rights are expanded within the object: who writes
 /// reads, and who has any right but on a record or a group sees attributes.
 ///
 /// `$2`, `$3` and `$4` are the rights on every bucket, collection and group that settings give;
 /// `$5` those at the root.
-pub const HELD: &str = "
+const HELD: &str = "
     (select held.uri as id, 0::bigint as last_modified, false as deleted, jsonb_strip_nulls(jsonb_build_object(
                'uri', held.uri,
                'resource_name', held.resource_name,
@@ -87,23 +89,19 @@ pub struct BySettings {
     pub root: Vec<&'static str>,
 }
 
-/// TEMP
-///
-/// # Errors
-///
-/// x
-pub async fn held(
-    tx: &Tx<'_>,
-    principals: &[String],
-    by: &BySettings,
-) -> Result<Vec<serde_json::Value>, ApiError> {
-    let rows = tx
-        .query(
-            &format!("select data from {HELD} order by id desc"),
-            &[&principals, &by.buckets, &by.collections, &by.groups, &by.root],
-        )
-        .await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+/// The entries of `/permissions` of a user with these principals, as a source of lists.
+pub fn held(principals: &[String], by_settings: &BySettings) -> Source {
+    let texts = |rights: &[&str]| {
+        Parameter::texts(rights.iter().map(|right| (*right).to_owned()).collect())
+    };
+    let parameters = vec![
+        Parameter::texts(principals.to_vec()),
+        texts(&by_settings.buckets),
+        texts(&by_settings.collections),
+        texts(&by_settings.groups),
+        texts(&by_settings.root),
+    ];
+    Source::query(HELD, parameters)
 }
 
 /// An object, and when it was last written.

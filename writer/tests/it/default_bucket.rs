@@ -143,7 +143,7 @@ async fn a_batch_makes_it_once_and_shows_the_paths_that_were_asked_for() {
 async fn many_first_requests_make_one_bucket() {
     let harness = Harness::with(&[
         ("includes", "kinto.plugins.default_bucket kinto.plugins.history"),
-        ("storage_pool_size", "8"),
+        ("storage_connect_timeout_ms", "60000"),
     ])
     .await;
     let alice = &harness.alice;

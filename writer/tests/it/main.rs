@@ -15,6 +15,7 @@ mod objects;
 mod openapi;
 mod pages;
 mod permissions;
+mod permissions_endpoint;
 mod schema;
 mod service;
 mod settings;
