@@ -14,4 +14,5 @@ mod schema;
 mod service;
 mod settings;
 mod signoff;
+mod start;
 mod threats;
