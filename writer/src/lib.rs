@@ -18,6 +18,7 @@ pub mod cors;
 pub mod dispatch;
 pub mod endpoints;
 pub mod ids;
+pub mod listing;
 pub mod locks;
 pub mod notices;
 pub mod openapi;

@@ -1,5 +1,6 @@
 //! The writer's settings, typed and checked.
 
+mod listing;
 mod plugins;
 mod service;
 
@@ -12,6 +13,7 @@ use shared::{
     model::Resource,
 };
 
+pub use self::listing::Listing;
 use crate::signoff::Resources;
 
 /// The compiled-in defaults, which are the operator's reference, too.
@@ -38,6 +40,8 @@ pub struct Config {
     pub basicauth: bool,
     /// Key of basicauth's user ids.
     pub userid_hmac_secret: Secret,
+    /// Lists and their pages.
+    pub listing: Listing,
     /// `{resource}_{create,read,write}_principals`.
     pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
     /// What is published.
@@ -102,6 +106,7 @@ impl Config {
             explicit_permissions: layers.flag("explicit_permissions"),
             basicauth: basicauth(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
+            listing: Listing::read(layers),
             principals: principals(layers),
             monitored: Monitored::read(layers),
             signer: signer(layers),
