@@ -33,11 +33,11 @@ pub async fn after_operation(
     Ok(())
 }
 
-/// The last steps of a transaction.
+/// The last steps of a transaction, and its end.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn before_commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     ctx.finish().await
 }

@@ -5,9 +5,15 @@
 mod bad_input;
 mod batch;
 mod concurrency;
+mod cors;
 mod harness;
+mod lists;
 mod objects;
+mod openapi;
+mod pages;
 mod permissions;
 mod schema;
 mod service;
+mod settings;
 mod signoff;
+mod threats;
