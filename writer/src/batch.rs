@@ -9,7 +9,7 @@ use shared::{
     json,
 };
 
-use crate::{body::python, operations, routes::redirect, service::ApiRequest};
+use crate::{negotiation, python, routes::redirect, service::ApiRequest};
 
 /// One request's reply, as the batch shows it (§6.3).
 ///
@@ -57,7 +57,7 @@ fn title(name: &str) -> String {
 /// 400 with every request that is malformed, or 415.
 pub fn parse(max: usize, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
     let invalid = |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
-    operations::check_content_type(request, &["application/json"])?;
+    negotiation::check_content_type(&request.headers, &[negotiation::JSON])?;
     let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
     let Value::Object(mut body) = body else {
         return invalid("", "Should be a JSON object or an array".to_owned());
@@ -71,7 +71,7 @@ pub fn parse(max: usize, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiErr
         return invalid("requests", "Required".to_owned());
     };
     if !body.is_empty() {
-        let shown = python(&Value::Object(body));
+        let shown = python::text(&Value::Object(body));
         return invalid("", format!("Unrecognized keys in mapping: \"{shown}\""));
     }
     if requests.len() > max {
@@ -126,7 +126,7 @@ fn parse_step(
         None => Bytes::new(),
         Some(Value::Object(body)) => Bytes::from(Value::Object(body.clone()).to_string()),
         Some(other) => {
-            let shown = python(other);
+            let shown = python::text(other);
             let text = "is not a mapping type: Does not implement dict-like functionality.";
             return Err((".body", format!("\"{shown}\" {text}")));
         }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     authz,
+    body::check_ignored,
     context::Ctx,
     preconditions::{Preconditions, Verdict},
     store::{aces, objects},
@@ -24,6 +25,7 @@ pub(super) async fn get(
         return Err(authz::denied(ctx));
     }
     require_collection(ctx, &operation.list).await?;
+    check_ignored(&operation.request)?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let Some(object) = objects::get(ctx.tx, &path).await? else {
         return Err(no_such_object(&path));

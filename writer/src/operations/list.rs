@@ -11,6 +11,7 @@ use shared::{
 use super::{Operation, Outcome, not_cached, not_modified, require_collection};
 use crate::{
     authz::{self, Visible},
+    body::check_ignored,
     context::Ctx,
     preconditions::{Preconditions, Verdict},
     store::{
@@ -23,6 +24,7 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     let list = &operation.list;
     let visible = authz::readable(ctx, list).await?;
     require_collection(ctx, list).await?;
+    check_ignored(&operation.request)?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let mut selection = selection(&operation.request.query()?)?;
     let current = clocks::read(ctx.tx, list).await?.unwrap_or(ctx.now);
