@@ -13,6 +13,7 @@ use shared::{
 
 use crate::{
     config::Config,
+    schema::Validators,
     signer::{LocalSigner, Signer},
     store::clocks,
 };
@@ -28,6 +29,8 @@ pub struct App {
     pub signer: Signer,
     /// What is counted.
     pub metrics: Metrics,
+    /// Compiled JSON schemas.
+    pub schemas: Validators,
 }
 
 /// The writer's metrics.
@@ -58,7 +61,7 @@ impl App {
         let pool = store::pool(&config.database, "countersign-writer");
         match (pool, Metrics::new()) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
-                Ok(Self { config, pool, signer, metrics })
+                Ok(Self { config, pool, signer, metrics, schemas: Validators::default() })
             }
             (pool, metrics) => {
                 if let Err(error) = pool {

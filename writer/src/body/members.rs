@@ -4,10 +4,10 @@
 use serde_json::{Map, Value};
 use shared::{
     error::{Detail, Location},
-    model::{Resource, Timestamp},
+    model::{EVERYONE, Resource, Timestamp},
 };
 
-use super::{mapping_problem, strings};
+use super::{mapping_problem, string};
 use crate::{python, schema};
 
 /// Where a bucket keeps the schemas of what it holds.
@@ -75,13 +75,15 @@ fn check_members(data: &mut Map<String, Value>, problems: &mut Problems<'_>) {
         problems.add("members", format!("\"{}\" is not iterable", python::text(members)));
         return;
     };
-    strings(items, &format!("{}members", problems.prefix), &mut problems.details);
     for (index, member) in items.iter().enumerate() {
-        let nested = |id: &&str| id.starts_with("/buckets/") || *id == "system.Everyone";
-        if let Some(id) = member.as_str().filter(nested) {
-            let text = format!("'{id}' is not a valid user ID.");
-            problems.add(&format!("members.{index}"), text);
-        }
+        let problem = match string(member) {
+            Ok(id) if id.starts_with("/buckets/") || id == EVERYONE => {
+                format!("'{id}' is not a valid user ID.")
+            }
+            Ok(_) => continue,
+            Err(problem) => problem,
+        };
+        problems.add(&format!("members.{index}"), problem);
     }
 }
 
@@ -164,9 +166,9 @@ mod tests {
         assert_eq!(
             refused(Resource::Group, &bad),
             [
+                ("members.1", "'/buckets/z' is not a valid user ID."),
                 ("members.2", "3 is not a string: {'': ''}"),
                 ("members.3", "Required"),
-                ("members.1", "'/buckets/z' is not a valid user ID."),
             ]
             .map(|(name, text)| (name.to_owned(), text.to_owned()))
         );

@@ -107,9 +107,9 @@ pub(crate) fn unknown_problem(name: &str, unknown: Map<String, Value>) -> Detail
 }
 
 fn parse_form(bytes: &Bytes, resource: Resource) -> Result<(ObjectBody, Vec<Detail>), ApiError> {
-    let mut body = match parse_json(bytes)? {
-        Value::Object(body) => body,
-        other => return Err(ApiError::Invalid(vec![mapping_problem("", &other)])),
+    let body = parse_json(bytes)?;
+    let Value::Object(mut body) = body else {
+        return Err(ApiError::Invalid(vec![mapping_problem("", &body)]));
     };
     let (data, rights) = (body.remove("data"), body.remove("permissions"));
     if !body.is_empty() {
@@ -172,17 +172,23 @@ pub(crate) fn unknown_right(name: &str, resource: Resource) -> Detail {
 pub(crate) fn strings(items: &[Value], at: &str, problems: &mut Vec<Detail>) -> Vec<String> {
     let mut texts = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let name = format!("{at}.{index}");
-        if !python::is_truthy(item) {
-            problems.push(Detail::new(Location::Body, &name, "Required"));
-        } else if let Some(text) = item.as_str() {
-            texts.push(text.to_owned());
-        } else {
-            let text = format!("{} is not a string: {{'': ''}}", python::repr(item));
-            problems.push(Detail::new(Location::Body, &name, text));
+        match string(item) {
+            Ok(text) => texts.push(text.to_owned()),
+            Err(text) => {
+                problems.push(Detail::new(Location::Body, &format!("{at}.{index}"), text));
+            }
         }
     }
     texts
+}
+
+/// A text that is not empty.
+pub(crate) fn string(item: &Value) -> Result<&str, String> {
+    if !python::is_truthy(item) {
+        return Err("Required".to_owned());
+    }
+    let text = item.as_str();
+    text.ok_or_else(|| format!("{} is not a string: {{'': ''}}", python::repr(item)))
 }
 
 #[cfg(test)]

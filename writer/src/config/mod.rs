@@ -33,6 +33,8 @@ pub struct Config {
     pub batch_max_requests: usize,
     /// Whether whoever writes an object becomes a writer of it.
     pub explicit_permissions: bool,
+    /// Whether objects are validated with the JSON schemas of their parents.
+    pub schema_validation: bool,
     /// Whether HTTP Basic credentials make a user.
     pub basicauth: bool,
     /// Key of basicauth's user ids.
@@ -117,6 +119,7 @@ impl Config {
             batch_max_requests: usize::try_from(layers.number("batch_max_requests", 1, 100_000))
                 .unwrap_or(1),
             explicit_permissions: layers.flag("explicit_permissions"),
+            schema_validation: layers.flag("experimental_collection_schema_validation"),
             basicauth: basicauth(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
             principals: principals(layers),

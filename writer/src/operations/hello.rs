@@ -16,6 +16,12 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
             "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
         });
     }
+    if config.schema_validation {
+        capabilities["schema"] = json!({
+            "description": "Validates collection records with JSON schemas.",
+            "url": "https://docs.kinto-storage.org/en/stable/api/1.x/collections.html#collection-json-schema",
+        });
+    }
     let signer = &config.signer.resources;
     if !signer.is_empty() {
         capabilities["signer"] = json!({

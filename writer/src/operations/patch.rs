@@ -23,7 +23,7 @@ pub(super) async fn patch(
     let (list, request) = (&operation.list, &operation.request);
     let resource = list.resource();
     let (path, old) = addressed(ctx, list, id).await?;
-    let ((conditions, behavior), patch) =
+    let ((conditions, behavior), changes) =
         merge_problems(headers(request), Patch::parse(request, resource))?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
@@ -31,10 +31,11 @@ pub(super) async fn patch(
     }
     let acl = aces::get(ctx.tx, &path).await?;
     let max_bytes = ctx.app.config.listen.limits.max_body_bytes;
-    let mut patched = patch.apply(&old, &acl, resource, max_bytes)?;
-    let problems = members::check(&mut patched.data, resource, "");
-    if !problems.is_empty() {
-        return Err(ApiError::Invalid(problems));
+    let mut patched = changes.apply(&old, &acl, resource, max_bytes)?;
+    // Of what is wrong with the result, the first is told.
+    let problem = members::check(&mut patched.data, resource, "").into_iter().next();
+    if let Some(problem) = problem {
+        return Err(ApiError::Invalid(vec![problem]));
     }
     check_same_id(Some(&patched.data), id)?;
     let shown = Shown::new(behavior, patched.sent, &old);

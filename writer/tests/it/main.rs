@@ -4,9 +4,13 @@
 
 mod bad_input;
 mod batch;
+mod bodies;
 mod concurrency;
+mod fuzz;
 mod harness;
+mod json_schemas;
 mod objects;
+mod patches;
 mod permissions;
 mod schema;
 mod service;

@@ -1,6 +1,9 @@
 //! RFC 6902: a list of operations on `{"data": {…}, "permissions": {"read": {"a": "a"}, …}}`, in
 //! which permissions are sets: objects whose members are principals (`kinto-http-api.md` §2.11.5).
 
+mod budget;
+
+use budget::Budget;
 use bytes::Bytes;
 use json_patch::{PatchErrorKind, PatchOperation, patch_unsafe};
 use serde_json::{Map, Value, json};
@@ -17,9 +20,6 @@ use crate::{
     store::{aces::Acl, objects::Object},
 };
 
-/// How much more work than the size of one body a patch may ask for.
-const WORK_FACTOR: usize = 10;
-
 /// Checked operations.
 #[derive(Debug, PartialEq)]
 pub struct Operations(Vec<Map<String, Value>>);
@@ -31,21 +31,18 @@ impl Operations {
     ///
     /// 400 with everything that is wrong with any of the operations.
     pub(super) fn parse(bytes: &Bytes, resource: Resource) -> Result<Self, ApiError> {
-        let items = match body::parse_json(bytes)? {
-            Value::Array(items) => items,
-            other => {
-                let text = format!("\"{}\" is not iterable", python::text(&other));
-                return Err(ApiError::invalid(Location::Body, "", text));
-            }
+        let body = body::parse_json(bytes)?;
+        let Value::Array(items) = body else {
+            let text = format!("\"{}\" is not iterable", python::text(&body));
+            return Err(ApiError::invalid(Location::Body, "", text));
         };
         let mut problems = Vec::new();
         let mut operations = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            match item {
-                Value::Object(members) => {
-                    operations.push(checked(members, index, resource, &mut problems));
-                }
-                other => problems.push(mapping_problem(&index.to_string(), &other)),
+            if let Value::Object(members) = item {
+                operations.push(checked(members, index, resource, &mut problems));
+            } else {
+                problems.push(mapping_problem(&index.to_string(), &item));
             }
         }
         if problems.is_empty() { Ok(Self(operations)) } else { Err(ApiError::Invalid(problems)) }
@@ -60,7 +57,7 @@ impl Operations {
         max_bytes: usize,
     ) -> Result<Patched, ApiError> {
         let mut document = json!({"data": old.to_value(), "permissions": sets(acl, resource)});
-        let mut budget = Budget { copied: max_bytes, work: max_bytes.saturating_mul(WORK_FACTOR) };
+        let mut budget = Budget::new(max_bytes);
         let mut touched = Vec::new();
         for operation in &self.0 {
             let operation = typed(operation).map_err(failed)?;
@@ -158,17 +155,25 @@ fn typed(members: &Map<String, Value>) -> Result<PatchOperation, String> {
     if !members.contains_key(needed) {
         return Err(format!("The operation does not contain a '{needed}' member"));
     }
+    for name in ["path", "from"] {
+        let pointer = members.get(name).and_then(Value::as_str).unwrap_or_default();
+        let wrong = pointer.split('~').skip(1).find(|rest| !rest.starts_with(['0', '1']));
+        if let Some(rest) = wrong {
+            let escape = rest.get(..rest.chars().next().map_or(0, char::len_utf8));
+            return Err(format!("Found invalid escape ~{}", escape.unwrap_or_default()));
+        }
+    }
     serde_json::from_value(Value::Object(members.clone())).map_err(|error| error.to_string())
 }
 
 fn apply_one(document: &mut Value, operation: &PatchOperation) -> Result<(), String> {
     if let PatchOperation::Test(test) = operation {
         let path = test.path.as_str();
-        let value = document.pointer(path).ok_or_else(|| missing(path))?;
+        let value = document.pointer(path).ok_or_else(|| missing(document, path))?;
         return if equal(value, &test.value) { Ok(()) } else { Err(unequal(value, &test.value)) };
     }
     patch_unsafe(document, std::slice::from_ref(operation))
-        .map_err(|error| reason(operation, &error.kind))
+        .map_err(|error| reason(document, operation, &error.kind))
 }
 
 /// Numbers are equal by value (RFC 6902, section 4.6).
@@ -190,35 +195,61 @@ fn unequal(value: &Value, tested: &Value) -> String {
     format!("{} is not equal to tested value {}", shown(value), shown(tested))
 }
 
+/// The last segment of a pointer, unescaped.
 fn last_token(path: &str) -> String {
     path.rsplit('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~")
 }
 
-fn missing(path: &str) -> String {
-    format!("member {} not found", python::repr_text(&last_token(path)))
+fn holder<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
+    path.rsplit_once('/').and_then(|(holder, _)| document.pointer(holder))
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons may grow")]
-fn reason(operation: &PatchOperation, kind: &PatchErrorKind) -> String {
+/// Why nothing is at a path, or nothing can be put there.
+fn missing(document: &Value, path: &str) -> String {
+    let token = python::repr_text(&last_token(path));
+    match holder(document, path) {
+        Some(Value::Array(_)) if is_index(path) => format!("index {token} is out of bounds"),
+        Some(Value::Array(_)) => format!("{token} is not a valid sequence index"),
+        Some(Value::Object(_)) => format!("member {token} not found"),
+        Some(scalar) => {
+            let kind = python::type_name(scalar);
+            format!("Document '<class '{kind}'>' does not support indexing")
+        }
+        None => {
+            let (holder, _) = path.rsplit_once('/').unwrap_or_default();
+            format!("member {} not found", python::repr_text(&last_token(holder)))
+        }
+    }
+}
+
+fn is_index(path: &str) -> bool {
+    let token = last_token(path);
+    token == "0" || (!token.starts_with('0') && token.parse::<usize>().is_ok())
+}
+
+fn reason(document: &Value, operation: &PatchOperation, kind: &PatchErrorKind) -> String {
     let path = operation.path().as_str();
-    let object = || python::repr_text(&last_token(path));
+    let token = || python::repr_text(&last_token(path));
+    let in_list = is_index(path) && holder(document, path).is_some_and(Value::is_array);
     match (kind, operation) {
         (PatchErrorKind::CannotMoveInsideItself, _) => {
             "Cannot move values into their own children".to_owned()
         }
         (PatchErrorKind::InvalidFromPointer, PatchOperation::Move(operation)) => {
-            missing(operation.from.as_str())
+            python::repr_text(&last_token(operation.from.as_str()))
         }
         (PatchErrorKind::InvalidFromPointer, PatchOperation::Copy(operation)) => {
-            missing(operation.from.as_str())
+            python::repr_text(&last_token(operation.from.as_str()))
         }
         (_, PatchOperation::Remove(_)) => {
-            format!("can't remove a non-existent object {}", object())
+            format!("can't remove a non-existent object {}", token())
         }
+        (_, PatchOperation::Replace(_)) if in_list => "can't replace outside of list".to_owned(),
         (_, PatchOperation::Replace(_)) => {
-            format!("can't replace a non-existent object {}", object())
+            format!("can't replace a non-existent object {}", token())
         }
-        _ => format!("nothing can be added at {}", python::repr_text(path)),
+        _ if in_list => "can't insert outside of list".to_owned(),
+        _ => missing(document, path),
     }
 }
 
@@ -229,78 +260,6 @@ fn touched_member(operation: &PatchOperation) -> Option<String> {
     }
     let mut tokens = operation.path().as_str().split('/').skip(1);
     (tokens.next()? == "data").then(|| last_token(tokens.next().unwrap_or_default()))
-}
-
-/// Bounds time, memory and nesting, whatever the operations copy into one another.
-struct Budget {
-    copied: usize,
-    work: usize,
-}
-
-impl Budget {
-    fn charge(&mut self, document: &Value, operation: &PatchOperation) -> Result<(), String> {
-        let path = operation.path().as_str();
-        let mut size = Size::default();
-        match operation {
-            PatchOperation::Add(add) => size.add(&add.value, 0),
-            PatchOperation::Replace(replace) => size.add(&replace.value, 0),
-            PatchOperation::Move(moved) => size.add_at(document, moved.from.as_str()),
-            PatchOperation::Copy(copy) => {
-                size.add_at(document, copy.from.as_str());
-                self.copied = spend(self.copied, size.bytes)?;
-            }
-            PatchOperation::Remove(_) | PatchOperation::Test(_) => {}
-        }
-        if size.depth + path.matches('/').count() > json::MAX_DEPTH {
-            return Err(json::JsonError::TooDeep.to_string());
-        }
-        // An array moves its items when one is put into it or taken out.
-        let items = |path: &str| {
-            let list = path.rsplit_once('/').and_then(|(list, _)| document.pointer(list));
-            list.and_then(Value::as_array).map_or(0, Vec::len)
-        };
-        let from = match operation {
-            PatchOperation::Move(moved) => items(moved.from.as_str()),
-            _ => 0,
-        };
-        self.work = spend(self.work, 1 + size.bytes + items(path) + from)?;
-        Ok(())
-    }
-}
-
-fn spend(budget: usize, bytes: usize) -> Result<usize, String> {
-    budget.checked_sub(bytes).ok_or_else(|| "the result would be too large".to_owned())
-}
-
-/// About how many bytes a value takes, and how deep it is.
-#[derive(Default)]
-struct Size {
-    bytes: usize,
-    depth: usize,
-}
-
-impl Size {
-    fn add_at(&mut self, document: &Value, path: &str) {
-        if let Some(value) = document.pointer(path) {
-            self.add(value, 0);
-        }
-    }
-
-    fn add(&mut self, value: &Value, depth: usize) {
-        self.depth = self.depth.max(depth);
-        self.bytes += 4;
-        match value {
-            Value::String(text) => self.bytes += text.len(),
-            Value::Array(items) => items.iter().for_each(|item| self.add(item, depth + 1)),
-            Value::Object(members) => {
-                for (name, member) in members {
-                    self.bytes += name.len();
-                    self.add(member, depth + 1);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
 }
 
 /// Every right of the resource as a set, so that a principal can be added to any.
@@ -326,14 +285,14 @@ fn rights(sets: Value, resource: Resource) -> Result<Acl, ApiError> {
             continue;
         };
         let at = format!("permissions.{name}");
-        let items: Vec<Value> = match set {
-            Value::Object(members) => members.into_iter().map(|(id, _)| id.into()).collect(),
-            Value::Array(items) => items,
-            other => {
-                let text = format!("\"{}\" is not iterable", python::text(&other));
-                problems.push(Detail::new(Location::Body, &at, text));
-                continue;
-            }
+        let items: Vec<Value> = if let Value::Object(members) = set {
+            members.into_iter().map(|(id, _)| id.into()).collect()
+        } else if let Value::Array(items) = set {
+            items
+        } else {
+            let text = format!("\"{}\" is not iterable", python::text(&set));
+            problems.push(Detail::new(Location::Body, &at, text));
+            continue;
         };
         acl.insert(right.name(), body::strings(&items, &at, &mut problems));
     }

@@ -74,6 +74,7 @@ fn permissions_are_sets_of_principals() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_is_refused_with_the_reference_s_texts() {
     let failed = |reason: &str| format!("body: JSON Patch operation failed: {reason}");
     let mapping = "is not a mapping type: Does not implement dict-like functionality.";
@@ -123,6 +124,28 @@ fn what_cannot_be_is_refused_with_the_reference_s_texts() {
             json!([{"op": "move", "from": "/data/o", "path": "/data/o/x"}]),
             failed("Cannot move values into their own children"),
         ),
+        (
+            json!([{"op": "add", "path": "/data/a~2b", "value": 1}]),
+            failed("Found invalid escape ~2"),
+        ),
+        (
+            json!([{"op": "add", "path": "/data/a/4", "value": 1}]),
+            failed("can't insert outside of list"),
+        ),
+        (
+            json!([{"op": "add", "path": "/data/a/01", "value": 1}]),
+            failed("'01' is not a valid sequence index"),
+        ),
+        (
+            json!([{"op": "replace", "path": "/data/a/3", "value": 1}]),
+            failed("can't replace outside of list"),
+        ),
+        (
+            json!([{"op": "test", "path": "/data/a/9", "value": 1}]),
+            failed("index '9' is out of bounds"),
+        ),
+        (json!([{"op": "add", "path": "/data/zz/x", "value": 1}]), failed("member 'zz' not found")),
+        (json!([{"op": "move", "from": "/data/zz", "path": "/data/y"}]), failed("'zz'")),
         (json!([{"op": "remove", "path": "/data"}]), failed("'data' must stay an object")),
         (json!([{"op": "add", "path": "/data", "value": 3}]), failed("'data' must stay an object")),
         (
