@@ -12,7 +12,6 @@ use crate::{
     patches::{Behavior, Patch, Shown},
     preconditions::Preconditions,
     service::ApiRequest,
-    store::aces,
 };
 
 pub(super) async fn patch(
@@ -29,7 +28,7 @@ pub(super) async fn patch(
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
-    let acl = aces::get(ctx.tx, &path).await?;
+    let acl = ctx.acl(&path).await?.clone();
     let max_bytes = ctx.app.config.listen.limits.max_body_bytes;
     let mut patched = changes.apply(&old, &acl, resource, max_bytes)?;
     // Of what is wrong with the result, the first is told.

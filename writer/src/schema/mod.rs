@@ -21,7 +21,7 @@ use shared::{
     model::{ListPath, ObjectPath, Resource},
 };
 
-use crate::{context::Ctx, store::objects};
+use crate::context::Ctx;
 
 /// How much the compiled schemas may weigh together, in bytes, estimated.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -116,7 +116,7 @@ fn key(schema: &Value) -> Result<[u8; 32], ApiError> {
 ///
 /// 400 with the first thing that is wrong.
 pub(crate) async fn enforce(
-    ctx: &Ctx<'_>,
+    ctx: &mut Ctx<'_>,
     path: &ObjectPath,
     data: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
@@ -128,7 +128,7 @@ pub(crate) async fn enforce(
     let bucket = match &path.list {
         ListPath::Records(bucket, collection) => {
             let collection = ObjectPath::collection(bucket.clone(), collection.clone());
-            let collection = objects::get(ctx.tx, &collection).await?;
+            let collection = ctx.object(&collection).await?;
             let schema = collection.as_ref().and_then(|collection| {
                 Some((collection.data.get("schema")?, collection.last_modified))
             });
@@ -141,7 +141,7 @@ pub(crate) async fn enforce(
         ListPath::Groups(bucket) | ListPath::Collections(bucket) => bucket,
         ListPath::Buckets | ListPath::Accounts | ListPath::History(_) => return Ok(()),
     };
-    let bucket = objects::get(ctx.tx, &ListPath::Buckets.object(bucket.clone())).await?;
+    let bucket = ctx.object(&ListPath::Buckets.object(bucket.clone())).await?;
     match bucket.as_ref().and_then(|bucket| bucket.data.get(&member)) {
         Some(schema) => validators.validate(schema, data, &path.id, resource).await,
         None => Ok(()),
