@@ -4,7 +4,7 @@
 //!
 //! `kinto-http-api.md` §0.2, `remote-settings.md` §0.2.
 
-use std::{borrow::Cow, error::Error as StdError};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -74,13 +74,32 @@ impl Location {
     }
 }
 
+/// What a [`Detail`] is about: the name of a member, or the place of an item in its list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Name {
+    /// A header, a parameter, or a member of an object.
+    Member(String),
+    /// An item, counted from 0.
+    Item(usize),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(name) => f.write_str(name),
+            Self::Item(index) => write!(f, "{index}"),
+        }
+    }
+}
+
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Detail {
     /// Where.
     pub location: Location,
     /// Which header, parameter or member; `null` for the part as a whole.
-    pub name: Option<String>,
+    pub name: Option<Name>,
     /// What is wrong, and what would be right.
     pub description: String,
 }
@@ -88,7 +107,8 @@ pub struct Detail {
 impl Detail {
     /// A detail about the member `name`.
     pub fn new(location: Location, name: &str, description: impl Into<String>) -> Self {
-        Self { location, name: Some(name.to_owned()), description: description.into() }
+        let name = Some(Name::Member(name.to_owned()));
+        Self { location, name, description: description.into() }
     }
 
     /// A detail about the whole of `location`.
@@ -101,7 +121,7 @@ impl Detail {
         let (place, text) = (self.location.name(), &self.description);
         match &self.name {
             None => format!("{place}: {text}"),
-            Some(name) if text.contains(name.as_str()) => text.clone(),
+            Some(name) if text.contains(&name.to_string()) => text.clone(),
             Some(name) => format!("{name} in {place}: {text}"),
         }
     }
@@ -319,7 +339,9 @@ impl ApiError {
 /// By name, as text; a missing name sorts as `None`, as in the reference.
 fn sorted(details: &[Detail]) -> Vec<&Detail> {
     let mut sorted: Vec<&Detail> = details.iter().collect();
-    sorted.sort_by_key(|detail| detail.name.as_deref().unwrap_or("None"));
+    sorted.sort_by_cached_key(|detail| {
+        detail.name.as_ref().map_or_else(|| "None".to_owned(), Name::to_string)
+    });
     sorted
 }
 

@@ -41,8 +41,17 @@ pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
         }
         JsonError::Syntax { offset: offset(text, &error), reason: reason(&error) }
     })?;
-    check(&value, 0)?;
+    check_storable(&value)?;
     Ok(value)
+}
+
+/// Checks a value that did not come from one text: it may be stored as if it had.
+///
+/// # Errors
+///
+/// [`JsonError`] when it is too deep or unstorable.
+pub fn check_storable(value: &Value) -> Result<(), JsonError> {
+    check(value, 0)
 }
 
 fn check(value: &Value, depth: usize) -> Result<(), JsonError> {

@@ -14,6 +14,7 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::{
     config::Config,
     metrics::Metrics,
+    schema::Validators,
     signer::{LocalSigner, Signer},
     store::clocks,
 };
@@ -29,6 +30,8 @@ pub struct App {
     pub signer: Signer,
     /// What is counted.
     pub metrics: Metrics,
+    /// Compiled JSON schemas.
+    pub schemas: Validators,
     /// When the signer last worked, or did not: signing costs more than a heartbeat should.
     signer_health: Mutex<Option<(Instant, bool)>>,
 }
@@ -51,9 +54,14 @@ impl App {
         let pool = store::pool(&config.database, "countersign-writer");
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
         match (pool, metrics) {
-            (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
-                Ok(Self { config, pool, signer, metrics, signer_health: Mutex::default() })
-            }
+            (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => Ok(Self {
+                config,
+                pool,
+                signer,
+                metrics,
+                schemas: Validators::default(),
+                signer_health: Mutex::default(),
+            }),
             (pool, metrics) => {
                 if let Err(error) = pool {
                     problems.add(format!("storage_url: {error}"));

@@ -11,9 +11,8 @@ use shared::{
 };
 
 use crate::{
-    body::python,
     config::Config,
-    operations,
+    negotiation, python,
     routes::{Route, redirect},
     service::ApiRequest,
 };
@@ -68,7 +67,7 @@ fn title(name: &str) -> String {
 /// 400 with every request that is malformed, or 415.
 pub fn parse(config: &Config, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
     let invalid = |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
-    operations::check_content_type(request, &["application/json"])?;
+    negotiation::check_content_type(&request.headers, &[negotiation::JSON])?;
     let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
     let Value::Object(mut body) = body else {
         return invalid("", "Should be a JSON object or an array".to_owned());
@@ -82,7 +81,7 @@ pub fn parse(config: &Config, request: &ApiRequest) -> Result<Vec<ApiRequest>, A
         return invalid("requests", "Required".to_owned());
     };
     if !body.is_empty() {
-        let shown = python(&Value::Object(body));
+        let shown = python::text(&Value::Object(body));
         return invalid("", format!("Unrecognized keys in mapping: \"{shown}\""));
     }
     let max = config.service.batch_max_requests;
@@ -141,7 +140,7 @@ fn parse_step(
         None => Bytes::new(),
         Some(Value::Object(body)) => Bytes::from(Value::Object(body.clone()).to_string()),
         Some(other) => {
-            let shown = python(other);
+            let shown = python::text(other);
             let text = "is not a mapping type: Does not implement dict-like functionality.";
             return Err((".body", format!("\"{shown}\" {text}")));
         }

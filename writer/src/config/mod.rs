@@ -38,6 +38,8 @@ pub struct Config {
     pub service: Service,
     /// Whether whoever writes an object becomes a writer of it.
     pub explicit_permissions: bool,
+    /// Whether objects are validated with the JSON schemas of their parents.
+    pub schema_validation: bool,
     /// Whether HTTP Basic credentials make a user.
     pub basicauth: bool,
     /// Key of basicauth's user ids.
@@ -121,6 +123,7 @@ impl Config {
             plugins,
             service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
+            schema_validation: layers.flag("experimental_collection_schema_validation"),
             basicauth: basicauth(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
             listing: Listing::read(layers),

@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::json::{is_truthy, native, whole};
-use crate::body::python;
+use crate::python;
 
 /// Largest whole number that the reference lets through here; what is too late is told later.
 const MAX: i128 = 9_223_372_036_854_775_808;
@@ -153,7 +153,8 @@ fn integer(form: &Form, values: &[&str]) -> Result<Option<u64>, String> {
         return Err(format!("\"{}\" is not a number", values.concat()));
     };
     let refuse = || {
-        let shown = if let Value::Bool(truth) = value { truth.to_string() } else { python(value) };
+        let shown =
+            if let Value::Bool(truth) = value { truth.to_string() } else { python::text(value) };
         format!("\"{shown}\" is not a number")
     };
     let number = match value {
@@ -185,7 +186,9 @@ fn text<'a>(name: &str, form: &'a Form) -> Result<Option<&'a Form>, String> {
             Ok(Some(form).filter(|_| *form != Form::Value(Value::String(String::new()))))
         }
         Form::Value(value) if !is_truthy(value) => Ok(None),
-        Form::Value(value) => Err(format!("{} is not a string: {{'{name}': ''}}", python(value))),
+        Form::Value(value) => {
+            Err(format!("{} is not a string: {{'{name}': ''}}", python::text(value)))
+        }
         Form::Unusable(_) => Err(format!("Invalid value for {name}")),
     }
 }

@@ -8,15 +8,13 @@ use shared::{
 };
 
 use super::{
-    Operation, Outcome, Write, check_content_type, checked_id, id_for, merge_problems,
-    modified_meanwhile, object_reply, require_bucket, require_collection, write,
+    Operation, Outcome, Write, checked_id, id_for, merge_problems, modified_meanwhile,
+    object_reply, require_bucket, write,
 };
-use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
+use crate::{authz, body::ObjectBody, context::Ctx, patches::Shown, preconditions::Preconditions};
 
 pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
-    require_collection(ctx, list).await?;
-    check_content_type(request, &["application/json"])?;
     let creates = authz::may_create(ctx, list).await?;
     let old = match operation.id_hint().as_deref().map(Id::new) {
         Some(Ok(id)) => ctx.object(&list.object(id)).await?,
@@ -58,7 +56,8 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         let posted = body.data.clone().unwrap_or_default();
         let acl = body.permissions;
         let data = body.data;
-        let new = Write { path, old: None, data, posted, acl, replace_all: true };
+        let shown = Shown::default();
+        let new = Write { path, old: None, data, posted, acl, replace_all: true, shown };
         return write(ctx, new).await;
     };
     if !conditions.allow_write(Some(old.last_modified)) {

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     authz,
+    body::check_ignored,
     context::{Change, Ctx},
     listing::{
         ListQuery, Params,
@@ -35,8 +36,8 @@ pub(super) async fn delete(
     id: &str,
 ) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
-    require_collection(ctx, list).await?;
     let (path, old) = addressed(ctx, list, id).await?;
+    check_ignored(request)?;
     let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
@@ -130,6 +131,7 @@ pub(super) async fn delete_list(
     let visible = authz::deletable(ctx, list).await?;
     require_collection(ctx, list).await?;
     authz::refuse_signed(ctx, list, None)?;
+    check_ignored(request)?;
     let sent = request.query()?;
     let conditions = Preconditions::parse(&request.headers);
     let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;

@@ -9,7 +9,9 @@ use super::{
     object_reply, require_collection,
 };
 use crate::{
-    authz, caching,
+    authz,
+    body::check_ignored,
+    caching,
     context::Ctx,
     listing::Selection,
     preconditions::{Preconditions, Verdict},
@@ -26,6 +28,7 @@ pub(super) async fn get(
         return Err(authz::denied(ctx));
     }
     require_collection(ctx, &operation.list).await?;
+    check_ignored(&operation.request)?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let Some(object) = ctx.object(&path).await? else {
         return Err(no_such_object(&path));

@@ -57,6 +57,11 @@ fn capabilities(config: &Config) -> Value {
         let text = "Very basic authentication sessions. Not for production use.";
         all.insert("basicauth".to_owned(), capability(text, "api/1.x/authentication.html"));
     }
+    if config.schema_validation {
+        let text = "Validates collection records with JSON schemas.";
+        let page = "api/1.x/collections.html#collection-json-schema";
+        all.insert("schema".to_owned(), capability(text, page));
+    }
     for (plugin, name, text, page) in PLUGINS {
         if config.plugins.has(plugin) {
             all.insert(name.to_owned(), capability(text, page));

@@ -11,6 +11,7 @@ use shared::{
 use super::{Operation, Outcome, merge_problems, not_modified, require_collection};
 use crate::{
     authz::{self, Visible},
+    body::check_ignored,
     caching,
     context::Ctx,
     listing::{
@@ -30,6 +31,7 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     let list = &operation.list;
     let visible = authz::readable(ctx, list).await?;
     require_collection(ctx, list).await?;
+    check_ignored(&operation.request)?;
     let listing = Listing::new(ctx, list, visible, &operation.request);
     let current = match ctx.clocks.known(list) {
         Some(current) => current,

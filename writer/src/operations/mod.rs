@@ -18,7 +18,7 @@ pub use counters::counters;
 pub use flush::flush;
 pub use heartbeat::heartbeat;
 pub use hello::{API_VERSION, contribute, hello, version};
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 pub use permissions::permissions;
 use serde_json::{Map, Value, json};
 use shared::{
@@ -30,6 +30,9 @@ use shared::{
 use crate::{
     authz,
     context::{Change, Ctx},
+    negotiation,
+    patches::Shown,
+    schema,
     service::ApiRequest,
     store::{
         aces::Acl,
@@ -66,6 +69,8 @@ pub enum Outcome {
         object: Object,
         /// Its access control list.
         acl: Acl,
+        /// What of it the client wants to see.
+        shown: Shown,
     },
 }
 
@@ -85,6 +90,11 @@ impl Operation {
         body["data"]["id"].as_str().map(str::to_owned)
     }
 
+    /// Whether everybody is told that the parent does not exist, before all else (§2.4).
+    fn tells_missing_parent(&self) -> bool {
+        self.is_write() && (self.method != Method::DELETE || self.id.is_some())
+    }
+
     /// The objects that it will look at, as far as they can be known beforehand.
     pub fn objects(&self) -> impl Iterator<Item = ObjectPath> {
         let addressed = self.id_hint().and_then(|id| Id::new(&id).ok());
@@ -97,6 +107,10 @@ impl Operation {
     ///
     /// [`ApiError`]: a refusal, or a failure that ends the whole request.
     pub async fn run(&self, ctx: &mut Ctx<'_>) -> Result<Outcome, ApiError> {
+        if self.tells_missing_parent() {
+            require_collection(ctx, &self.list).await?;
+        }
+        negotiation::check(&self.request)?;
         match (&self.method, &self.id) {
             (&Method::GET | &Method::HEAD, None) => list::list(ctx, self).await,
             (&Method::GET | &Method::HEAD, Some(id)) => get::get(ctx, self, id).await,
@@ -115,8 +129,12 @@ impl Outcome {
     pub fn into_reply(self, ctx: &Ctx<'_>) -> Reply {
         match self {
             Self::Ready(reply) => reply,
-            Self::Written { status, object, acl, .. } => {
-                object_reply(ctx, status, &object, &acl).version(object.last_modified)
+            Self::Written { status, object, acl, shown, .. } => {
+                let reply = match shown.members(&object) {
+                    None => object_reply(ctx, status, &object, &acl),
+                    Some(members) => Reply::json(status, &json!({"data": members})),
+                };
+                reply.version(object.last_modified)
             }
         }
     }
@@ -166,7 +184,7 @@ fn id_for(ctx: &Ctx<'_>, list: &ListPath, text: &str) -> Result<Id, ApiError> {
     checked_id(if accepted { text } else { "" })
 }
 
-/// Records need their collection: told to everybody, before authorization (§2.4).
+/// Records need their collection (§2.4).
 async fn require_collection(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<(), ApiError> {
     if let (ListPath::Records(_, id), Some(parent)) = (list, list.parent())
         && ctx.object(&parent).await?.is_none()
@@ -204,14 +222,17 @@ struct Write {
     acl: Acl,
     /// Whether rights that were not sent are emptied (PUT) or kept (PATCH).
     replace_all: bool,
+    /// What the client wants to see of it.
+    shown: Shown,
 }
 
 /// Writes an object with its permissions, its groups' members, and a new timestamp.
 async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
-    let Write { path, old, data, posted, acl, replace_all } = write;
+    let Write { path, old, data, posted, acl, replace_all, shown } = write;
     let mut data = data.or_else(|| old.as_ref().map(|old| old.data.clone())).unwrap_or_default();
     data.remove("id");
     let wanted = data.remove("last_modified").and_then(|value| value.as_i64());
+    schema::enforce(ctx, &path, &mut data).await?;
     let timestamp = assign_timestamp(ctx, &path, old.as_ref(), wanted).await?;
     if let ListPath::Groups(bucket) = &path.list {
         let members = data.get("members").and_then(Value::as_array);
@@ -237,7 +258,7 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
         acl: acl.clone(),
         posted,
     });
-    Ok(Outcome::Written { status, path, object: new, acl })
+    Ok(Outcome::Written { status, path, object: new, acl, shown })
 }
 
 /// Makes an object that a request takes for granted: empty, and the user's.
@@ -246,8 +267,9 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn make(ctx: &mut Ctx<'_>, path: ObjectPath) -> Result<Outcome, ApiError> {
-    let (posted, acl) = (Map::new(), Acl::new());
-    write(ctx, Write { path, old: None, data: None, posted, acl, replace_all: false }).await
+    let (posted, acl, shown) = (Map::new(), Acl::new(), Shown::default());
+    let new = Write { path, old: None, data: None, posted, acl, replace_all: false, shown };
+    write(ctx, new).await
 }
 
 /// Rule of §2.8.4. A published object always takes the clock's next timestamp: one that a client
@@ -333,22 +355,6 @@ fn check_same_id(data: Option<&Map<String, Value>>, id: &str) -> Result<(), ApiE
         }
         _ => Ok(()),
     }
-}
-
-/// The body's kind must be one that the method reads (§1.12.2); none at all is fine.
-///
-/// # Errors
-///
-/// 415.
-pub fn check_content_type(request: &ApiRequest, accepted: &[&str]) -> Result<(), ApiError> {
-    let Some(sent) = request.headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let kind = sent.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
-    if kind.is_empty() || accepted.contains(&kind.to_ascii_lowercase().as_str()) {
-        return Ok(());
-    }
-    let list: Vec<String> = accepted.iter().map(|kind| format!("'{kind}'")).collect();
-    let text = format!("Content-Type header should be one of [{}]", list.join(", "));
-    Err(ApiError::UnsupportedMediaType(Detail::new(Location::Header, "Content-Type", text)))
 }
 
 /// Both header problems and body problems are told together (§0.4).

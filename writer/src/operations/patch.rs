@@ -1,19 +1,18 @@
-//! `PATCH` of an object: shallow merge, or RFC 7396 (`kinto-http-api.md` §2.11).
+//! `PATCH` of an object (`kinto-http-api.md` §2.11).
 
-use http::header::CONTENT_TYPE;
-use serde_json::{Map, Value};
-use shared::{
-    error::{ApiError, Location},
-    model::Resource,
-};
+use shared::error::{ApiError, Detail};
 
 use super::{
-    Operation, Outcome, Write, addressed, check_content_type, check_same_id, merge_problems,
-    modified_meanwhile, no_such_object, require_collection, write,
+    Operation, Outcome, Write, addressed, check_same_id, merge_problems, modified_meanwhile,
+    no_such_object, write,
 };
-use crate::{body::ObjectBody, context::Ctx, preconditions::Preconditions, service::ApiRequest};
-
-const MERGE_PATCH: &str = "application/merge-patch+json";
+use crate::{
+    body::members,
+    context::Ctx,
+    patches::{Behavior, Patch, Shown},
+    preconditions::Preconditions,
+    service::ApiRequest,
+};
 
 pub(super) async fn patch(
     ctx: &mut Ctx<'_>,
@@ -21,86 +20,42 @@ pub(super) async fn patch(
     id: &str,
 ) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
-    require_collection(ctx, list).await?;
-    check_content_type(request, &["application/json", MERGE_PATCH])?;
+    let resource = list.resource();
     let (path, old) = addressed(ctx, list, id).await?;
-    let (conditions, body) = merge_problems(
-        Preconditions::parse(&request.headers),
-        ObjectBody::parse_patch(&request.body, list.resource()),
-    )?;
+    let ((conditions, behavior), changes) =
+        merge_problems(headers(request), Patch::parse(request, resource))?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
-    if body.data.is_none() && !body.has_permissions {
-        let text = "Provide at least one of data or permissions";
-        return Err(ApiError::invalid(Location::Body, "data", text));
+    let acl = ctx.acl(&path).await?.clone();
+    let max_bytes = ctx.app.config.listen.limits.max_body_bytes;
+    let mut patched = changes.apply(&old, &acl, resource, max_bytes)?;
+    // Of what is wrong with the result, the first is told.
+    let problem = members::check(&mut patched.data, resource, "").into_iter().next();
+    if let Some(problem) = problem {
+        return Err(ApiError::Invalid(vec![problem]));
     }
-    check_same_id(body.data.as_ref(), id)?;
-    let posted = body.data.unwrap_or_default();
-    let mut data = merge(&old.data, &posted, is_merge_patch(request));
-    if list.resource() == Resource::Group {
-        data.entry("members").or_insert_with(|| Value::Array(Vec::new()));
-    }
-    let data = Some(data);
-    let acl = body.permissions;
-    write(ctx, Write { path, old: Some(old), data, posted, acl, replace_all: false }).await
+    check_same_id(Some(&patched.data), id)?;
+    let shown = Shown::new(behavior, patched.sent, &old);
+    let write_patched = Write {
+        path,
+        old: Some(old),
+        data: Some(patched.data),
+        posted: patched.posted,
+        acl: patched.acl,
+        replace_all: false,
+        shown,
+    };
+    write(ctx, write_patched).await
 }
 
-fn is_merge_patch(request: &ApiRequest) -> bool {
-    let kind = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(MERGE_PATCH))
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other value replaces the old one")]
-fn merge(old: &Map<String, Value>, patch: &Map<String, Value>, deep: bool) -> Map<String, Value> {
-    let mut merged = old.clone();
-    for (name, value) in patch {
-        match value {
-            Value::Null if deep => {
-                merged.remove(name);
-            }
-            Value::Object(inner) if deep => {
-                // Patched over a scalar, an object replaces it (RFC 7396; the reference fails).
-                let empty = Map::new();
-                let below = merged.get(name).and_then(Value::as_object).unwrap_or(&empty);
-                let value = Value::Object(merge(below, inner, true));
-                merged.insert(name.clone(), value);
-            }
-            _ => {
-                merged.insert(name.clone(), value.clone());
-            }
+/// What the headers say; all that is wrong with them is told together.
+fn headers(request: &ApiRequest) -> Result<(Preconditions, Behavior), Vec<Detail>> {
+    match (Preconditions::parse(&request.headers), Behavior::parse(&request.headers)) {
+        (Ok(conditions), Ok(behavior)) => Ok((conditions, behavior)),
+        (conditions, behavior) => {
+            Err([conditions.err(), behavior.err()].into_iter().flatten().flatten().collect())
         }
-    }
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn merged(old: &Value, patch: &Value, deep: bool) -> Value {
-        let (old, patch) = (old.as_object().unwrap(), patch.as_object().unwrap());
-        Value::Object(merge(old, patch, deep))
-    }
-
-    #[test]
-    fn a_plain_patch_is_shallow_and_keeps_nulls() {
-        let old = json!({"a": {"x": 1}, "b": 2});
-
-        let new = merged(&old, &json!({"a": {"y": 2}, "c": null}), false);
-
-        assert_eq!(new, json!({"a": {"y": 2}, "b": 2, "c": null}));
-    }
-
-    #[test]
-    fn a_merge_patch_is_deep_and_removes_nulls() {
-        let old = json!({"a": {"x": 1, "z": 3}, "b": 2, "kept": null});
-
-        let new = merged(&old, &json!({"a": {"x": null, "y": 2}, "b": {"n": null}}), true);
-
-        assert_eq!(new, json!({"a": {"y": 2, "z": 3}, "b": {}, "kept": null}));
     }
 }

@@ -3,10 +3,10 @@
 use shared::{error::ApiError, model::Permission};
 
 use super::{
-    Operation, Outcome, Write, check_content_type, check_same_id, id_for, merge_problems,
-    modified_meanwhile, require_bucket, require_collection, write,
+    Operation, Outcome, Write, check_same_id, id_for, merge_problems, modified_meanwhile,
+    require_bucket, write,
 };
-use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
+use crate::{authz, body::ObjectBody, context::Ctx, patches::Shown, preconditions::Preconditions};
 
 pub(super) async fn put(
     ctx: &mut Ctx<'_>,
@@ -14,8 +14,6 @@ pub(super) async fn put(
     id: &str,
 ) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
-    require_collection(ctx, list).await?;
-    check_content_type(request, &["application/json"])?;
     let conditions = Preconditions::parse(&request.headers);
     let path = id_for(ctx, list, id).map(|id| list.object(id));
     let old = match &path {
@@ -43,6 +41,6 @@ pub(super) async fn put(
     }
     check_same_id(body.data.as_ref(), id)?;
     let posted = body.data.clone().unwrap_or_default();
-    let acl = body.permissions;
-    write(ctx, Write { path, old, data: body.data, posted, acl, replace_all: true }).await
+    let (acl, shown) = (body.permissions, Shown::default());
+    write(ctx, Write { path, old, data: body.data, posted, acl, replace_all: true, shown }).await
 }

@@ -116,7 +116,7 @@ fn posted_command(old: Option<&Value>, new: Option<&Value>) -> Result<Option<Com
         None | Some(Value::Null) => Err(refused("Cannot remove status")),
         Some(Value::String(text)) => Command::parse(text).map(Some).map_err(refused),
         Some(other) => {
-            let shown = crate::body::python(other);
+            let shown = crate::python::text(other);
             Err(refused(format!("Invalid status '{shown}'")))
         }
     }

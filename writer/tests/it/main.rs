@@ -4,16 +4,20 @@
 
 mod bad_input;
 mod batch;
+mod bodies;
 mod concurrency;
 mod cors;
 mod default_bucket;
 mod extras;
+mod fuzz;
 mod golden_matrix;
 mod harness;
+mod json_schemas;
 mod lists;
 mod objects;
 mod openapi;
 mod pages;
+mod patches;
 mod permissions;
 mod permissions_endpoint;
 mod schema;

@@ -226,7 +226,7 @@ async fn totals_are_kept_in_step_with_what_is_there() {
     harness.publish().await;
     harness.check_live_counts().await;
 
-    alice.send("DELETE", &records, json!(null)).await.expect(200);
+    alice.delete(&records).await.expect(200);
     alice.patch(SOURCE, json!({"status": "to-rollback"})).await.expect(200);
     harness.check_live_counts().await;
 

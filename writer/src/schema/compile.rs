@@ -1,0 +1,188 @@
+//! From a document to a validator that is safe to run.
+
+use jsonschema::{
+    Draft, Keyword, PatternOptions, Retrieve, Uri, ValidationError, Validator,
+    error::ValidationErrorKind, paths::Location,
+};
+use serde_json::{Map, Value};
+
+use super::{
+    Failure,
+    budget::{self, Cost},
+    describe,
+    document::{self, Outline, UNRESOLVABLE},
+};
+use crate::python;
+
+/// Largest compiled pattern.
+const PATTERN_BYTES: usize = 256 << 10;
+
+/// About how many bytes of memory a validator takes for each of its document, and for a pattern.
+const WEIGHT: usize = 20;
+const PATTERN_WEIGHT: usize = 16 << 10;
+
+/// A schema, compiled.
+pub(super) struct Compiled {
+    validator: Validator,
+    bytes: usize,
+    patterns: usize,
+    document: Value,
+}
+
+impl Compiled {
+    /// About how many bytes it takes.
+    pub(super) fn weight(&self) -> u32 {
+        let weight = self.bytes * WEIGHT + self.patterns * PATTERN_WEIGHT;
+        u32::try_from(weight).unwrap_or(u32::MAX)
+    }
+
+    /// Validates an object.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(super) fn validate(&self, instance: &Value) -> Result<(), Failure> {
+        let too_much = || Failure::of_schema("Validation with this schema takes too long");
+        if budget::is_too_large(instance, self.bytes) {
+            return Err(too_much());
+        }
+        // First without errors, which may take much memory and are seldom wanted.
+        if budget::within_limit(|| self.validator.is_valid(instance)).ok_or_else(too_much)? {
+            return Ok(());
+        }
+        let describe = || match self.validator.validate(instance) {
+            Ok(()) => Err(too_much()),
+            Err(error) => Err(describe::failure(&error, &self.document, instance)),
+        };
+        budget::within_limit(describe).ok_or_else(too_much)?
+    }
+}
+
+/// Compiles a schema that may have been stored long ago.
+///
+/// # Errors
+///
+/// Why it cannot be used.
+pub(super) fn compile(document: Value) -> Result<Compiled, Failure> {
+    let draft = draft_of(&document);
+    let outline = Outline::of(&document)?;
+    let instrumented = document::instrumented(&document, &outline.unresolvable());
+    let validator = build(&instrumented, draft)
+        .map_err(|error| Failure::of_schema(describe::schema_failure(&error)))?;
+    let (bytes, patterns) = (outline.bytes(), outline.patterns());
+    Ok(Compiled { validator, bytes, patterns, document })
+}
+
+/// Checks a schema that is to be saved, in the dialect in which it will be used (§2.13.4).
+///
+/// # Errors
+///
+/// What is wrong, as the last element of its path followed by the problem (§2.6.6).
+pub(crate) fn check_document(document: &Value) -> Result<(), String> {
+    let draft = if has_dialect(document) { draft_of(document) } else { Draft::Draft7 };
+    if let Some(error) = meta_error(document, draft) {
+        return Err(error);
+    }
+    let outline = Outline::of(document)?;
+    let instrumented = document::instrumented(document, &outline.unresolvable());
+    match build(&instrumented, draft_of(document)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(describe::schema_failure(&error)),
+    }
+}
+
+fn meta_error(document: &Value, draft: Draft) -> Option<String> {
+    let validator = match draft {
+        Draft::Draft4 => jsonschema::draft4::meta::validator(),
+        Draft::Draft6 => jsonschema::draft6::meta::validator(),
+        Draft::Draft7 => jsonschema::draft7::meta::validator(),
+        Draft::Draft201909 => jsonschema::draft201909::meta::validator(),
+        Draft::Draft202012 | _ => jsonschema::draft202012::meta::validator(),
+    };
+    // The problem that is nearest to the root says most.
+    let errors = validator.iter_errors(document);
+    let nearest = errors.min_by_key(|error| error.instance_path().as_str().matches('/').count())?;
+    Some(describe::schema_failure(&nearest))
+}
+
+fn has_dialect(document: &Value) -> bool {
+    dialect(document).is_some()
+}
+
+fn dialect(document: &Value) -> Option<Draft> {
+    let named = document.get("$schema")?.as_str()?;
+    Some(match named.trim_end_matches('#') {
+        "http://json-schema.org/draft-04/schema" => Draft::Draft4,
+        "http://json-schema.org/draft-06/schema" => Draft::Draft6,
+        "http://json-schema.org/draft-07/schema" => Draft::Draft7,
+        "https://json-schema.org/draft/2019-09/schema" => Draft::Draft201909,
+        "https://json-schema.org/draft/2020-12/schema" => Draft::Draft202012,
+        _ => return None,
+    })
+}
+
+/// The dialect that the schema names, else the latest in which it is a schema.
+fn draft_of(document: &Value) -> Draft {
+    dialect(document).unwrap_or_else(|| {
+        let latest = jsonschema::draft202012::meta::is_valid(document);
+        if latest { Draft::Draft202012 } else { Draft::Draft7 }
+    })
+}
+
+fn build(schema: &Value, draft: Draft) -> Result<Validator, ValidationError<'static>> {
+    let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
+    jsonschema::options()
+        .with_draft(draft)
+        .should_validate_formats(false)
+        .with_pattern_options(patterns)
+        .with_retriever(Nothing)
+        .with_keyword(budget::KEYWORD, cost)
+        .with_keyword(UNRESOLVABLE, unresolvable)
+        .build(schema)
+}
+
+type CustomKeyword<'a> = Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>>;
+
+#[expect(clippy::unnecessary_wraps, reason = "the library asks for it")]
+fn cost<'a>(_: &'a Map<String, Value>, cost: &'a Value, _: Location) -> CustomKeyword<'a> {
+    Ok(Box::new(Cost::from_value(cost)))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the library asks for it")]
+fn unresolvable<'a>(
+    _: &'a Map<String, Value>,
+    reason: &'a Value,
+    _: Location,
+) -> CustomKeyword<'a> {
+    Ok(Box::new(Unresolvable(python::text(reason))))
+}
+
+/// Fails where a reference leads nowhere.
+struct Unresolvable(String);
+
+impl<'i> Keyword<'i> for Unresolvable {
+    fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
+        Err(ValidationError::custom(self.0.clone()))
+    }
+
+    fn is_valid(&self, _: &'i Value) -> bool {
+        false
+    }
+}
+
+/// Fetches nothing, from nowhere.
+struct Nothing;
+
+impl Retrieve for Nothing {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err(format!("{uri} is not fetched").into())
+    }
+}
+
+/// Whether the error is that a reference leads nowhere.
+pub(super) fn is_unresolvable(error: &ValidationError<'_>) -> bool {
+    matches!(error.kind(), ValidationErrorKind::Custom { .. })
+}

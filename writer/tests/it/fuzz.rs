@@ -1,0 +1,181 @@
+//! Arbitrary input at the front door: every answer is a client's error or a success, never ours.
+//!
+//! Each test runs for a moment; `COUNTERSIGN_FUZZ_SECONDS=600` makes it that long.
+
+use std::time::{Duration, Instant};
+
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
+
+const RECORD: &str = "/buckets/b/collections/c/records/r";
+const OBJECTS: [&str; 4] =
+    ["/buckets/b", "/buckets/b/groups/g", "/buckets/b/collections/c", RECORD];
+
+/// One request.
+#[derive(Debug)]
+struct Shot {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Shot {
+    fn new(method: &'static str, path: &str, kind: &str, body: String) -> Self {
+        let headers = vec![("content-type", format!("application/{kind}"))];
+        Self { method, path: path.to_owned(), headers, body }
+    }
+}
+
+/// How long to go on, where somebody asks for more than a moment.
+#[expect(clippy::disallowed_methods, reason = "the duration of a test is no setting")]
+fn seconds() -> Option<u64> {
+    std::env::var("COUNTERSIGN_FUZZ_SECONDS").ok()?.parse().ok()
+}
+
+/// Sends what the strategy makes until the time is over.
+async fn fire(shots: impl Strategy<Value = Shot>) {
+    let harness = Harness::with(&[("experimental_collection_schema_validation", "true")]).await;
+    for path in OBJECTS {
+        harness.alice.put(path, json!({})).await.expect(201);
+    }
+    let seconds = seconds();
+    let duration = seconds.map_or(Duration::from_millis(300), Duration::from_secs);
+    // Short runs always try the same; long ones never.
+    let mut runner = if seconds.is_some() {
+        TestRunner::new(Config::default())
+    } else {
+        TestRunner::deterministic()
+    };
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        let shot = shots.new_tree(&mut runner).unwrap().current();
+        let headers: Vec<_> =
+            shot.headers.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let reply = harness.alice.raw(shot.method, &shot.path, &headers, shot.body.clone()).await;
+        assert!(reply.status < 500, "{} {} {shot:?}", reply.status, reply.json);
+    }
+    harness.alice.get(RECORD).await;
+    harness.alice.get("/__heartbeat__").await.expect(200);
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = "(data|permissions|read|write|members|schema|type|required|properties|items|anyOf|\
+                integer|string|pattern|\\$ref|#|cache_expires|last_modified|id|status|/data/a|\\PC{0,6})";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(word, inner, 0..5)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_object() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(OBJECTS.to_vec())
+}
+
+#[tokio::test]
+async fn bodies() {
+    let whole = any_json().prop_map(|body| body.to_string());
+    let data = any_json().prop_map(|data| json!({"data": data}).to_string());
+    let member = (prop::sample::select(vec!["schema", "record:schema", "members"]), any_json())
+        .prop_map(|(name, value)| json!({"data": {name: value}}).to_string());
+    let rights = any_json().prop_map(|rights| json!({"permissions": rights}).to_string());
+    let text = "\\PC{0,40}";
+    let body = prop_oneof![whole, data, member, rights, text];
+    let method = prop::sample::select(vec!["PUT", "PATCH", "POST", "GET", "DELETE"]);
+    let kind = prop::sample::select(vec!["json", "merge-patch+json", "json-patch+json", "x"]);
+
+    fire(
+        (method, any_object(), kind, body)
+            .prop_map(|(method, path, kind, body)| Shot::new(method, path, kind, body)),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn json_patches() {
+    let op = prop::sample::select(vec!["add", "remove", "replace", "move", "copy", "test", "x"]);
+    let path = prop_oneof![
+        "/(data|permissions)(/(a|b|id|read|write|schema|members|status))?",
+        "/data/(a|members)/(-|0|9|x)",
+        "/permissions/(read|write|bogus)/(\\PC{0,5})",
+        "\\PC{0,10}",
+    ];
+    let operation = (op, path.clone(), path, any_json()).prop_map(
+        |(op, path, from, value)| json!({"op": op, "path": path, "from": from, "value": value}),
+    );
+
+    fire((any_object(), prop::collection::vec(operation, 0..8)).prop_map(|(path, operations)| {
+        Shot::new("PATCH", path, "json-patch+json", Value::from(operations).to_string())
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn headers() {
+    let name = prop::sample::select(vec![
+        "if-match",
+        "if-none-match",
+        "accept",
+        "content-type",
+        "response-behavior",
+        "authorization",
+        "origin",
+    ]);
+    let text = prop_oneof![
+        "\"[0-9]{1,25}\"",
+        "(W/)?\"?[0-9*]{0,5}\"?",
+        "[a-z*]{0,5}/[a-z*+]{0,5}(;q=[0-9.]{0,4})?",
+        "[ -~]{0,30}",
+    ];
+    let method = prop::sample::select(vec!["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"]);
+
+    fire((method, any_object(), prop::collection::vec((name, text), 0..4)).prop_map(
+        |(method, path, headers)| Shot { headers, ..Shot::new(method, path, "json", "{}".into()) },
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn batches() {
+    let path = prop_oneof![any_object().prop_map(str::to_owned), "/[ -~]{0,20}"];
+    let method = prop::sample::select(vec!["GET", "PUT", "PATCH", "POST", "DELETE", "HEAD", "X"]);
+    let request = (method, path, any_json(), any_json()).prop_map(|(method, path, headers, body)| {
+        json!({"method": method, "path": path, "headers": headers, "body": body})
+    });
+    let requests = prop::collection::vec(prop_oneof![request, any_json()], 0..4);
+
+    fire((requests, any_json()).prop_map(|(requests, defaults)| {
+        let body = json!({"requests": requests, "defaults": defaults});
+        Shot::new("POST", "/batch", "json", body.to_string())
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn ids() {
+    let id = prop_oneof!["[a-zA-Z0-9_-]{0,40}", "(%[0-9A-F]{2}){1,6}", "[a-z.~!*'();:@&=+$,]{0,9}"];
+    let list =
+        prop::sample::select(vec!["/buckets", "/buckets/b/groups", "/buckets/b/collections"]);
+    let method = prop::sample::select(vec!["GET", "PUT", "PATCH", "DELETE"]);
+
+    fire((method, list, id).prop_map(|(method, list, id)| {
+        Shot::new(method, &format!("{list}/{id}"), "json", "{}".to_owned())
+    }))
+    .await;
+}
