@@ -20,4 +20,5 @@ mod schema;
 mod service;
 mod settings;
 mod signoff;
+mod start;
 mod threats;
