@@ -15,7 +15,7 @@ const HELD: &str = "
                'uri', held.uri,
                'resource_name', held.resource_name,
                'permissions', to_jsonb(held.permissions),
-               'id', held.parts[held.depth],
+               'id', nullif(held.parts[held.depth], ''),
                'account_id', case when held.resource_name = 'account' then held.parts[3] end,
                'bucket_id', case when held.parts[2] = 'buckets' then held.parts[3] end,
                'group_id', case when held.parts[4] = 'groups' then held.parts[5] end,
