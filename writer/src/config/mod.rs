@@ -1,11 +1,13 @@
 //! The writer's settings, typed and checked.
 
+mod extras;
 mod listing;
 mod plugins;
 mod service;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use extras::{Extras, Prometheus};
 pub use plugins::{Plugin, Plugins};
 pub use service::{Project, Redirect, Service};
 use shared::{
@@ -44,6 +46,8 @@ pub struct Config {
     pub listing: Listing,
     /// `{resource}_{create,read,write}_principals`.
     pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
+    /// The permissions endpoint, the default bucket, and other small parts.
+    pub extras: Extras,
     /// What is published.
     pub monitored: Monitored,
     /// What is signed, and how.
@@ -73,6 +77,17 @@ pub enum Grant {
     Write,
 }
 
+impl Grant {
+    /// Its name in settings, and the right's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// Sign-off and signatures (`remote-settings.md` §1.1).
 #[derive(Debug, Clone)]
 pub struct SignerSettings {
@@ -96,12 +111,14 @@ impl Config {
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
         let database = Database::read(layers);
         let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
+        let plugins = Plugins::read(layers);
         let config = Self {
             listen: Listen::read(layers),
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
-            plugins: Plugins::read(layers),
+            extras: Extras::read(layers, &plugins),
+            plugins,
             service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
             basicauth: basicauth(layers),
@@ -130,10 +147,9 @@ fn basicauth(layers: &mut Layers) -> bool {
 fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
     let mut principals = BTreeMap::new();
     for resource in RESOURCES {
-        for (grant, name) in
-            [(Grant::Create, "create"), (Grant::Read, "read"), (Grant::Write, "write")]
-        {
-            let words = layers.words(&format!("{}_{name}_principals", resource.name()));
+        for grant in [Grant::Create, Grant::Read, Grant::Write] {
+            let key = format!("{}_{}_principals", resource.name(), grant.name());
+            let words = layers.words(&key);
             principals.insert((resource, grant), words);
         }
     }

@@ -126,12 +126,13 @@ pub(super) fn parse(
             if matches!(operator, Operator::Contains | Operator::ContainsAny) {
                 return Err(format!("Field '{field}' is not an array"));
             }
-            let value = number_as_text(value);
+            let value = if operator == Operator::Like { value } else { number_as_text(value) };
             let test = test(operator, value).filter(all_texts).ok_or_else(invalid)?;
             Ok(Some(Filter { field: Field::Id, test }))
         }
         member @ Field::Member(_) => {
-            let value = if schema.is_text(field) { number_as_text(value) } else { value };
+            let is_text = schema.is_text(field) && operator != Operator::Like;
+            let value = if is_text { number_as_text(value) } else { value };
             let test = test(operator, value).ok_or_else(invalid)?;
             Ok(Some(Filter { field: member, test }))
         }

@@ -1,5 +1,7 @@
 //! The form of a query string: told together with what is wrong with the headers (§0.4, §3.3).
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use shared::{
     error::{ApiError, Detail, Location},
@@ -71,7 +73,7 @@ impl Params {
         let form = form(name, values);
         match name {
             "_limit" => {
-                self.limit = Some(integer(&form)?.unwrap_or(0));
+                self.limit = Some(integer(&form, values)?.unwrap_or(0));
                 return Ok(());
             }
             "_token" => {
@@ -88,7 +90,7 @@ impl Params {
                 self.filters.push((name.to_owned(), as_text(form)));
             }
             "_since" | "_before" | "_to" | "last_modified" => {
-                let number = integer(&form)?;
+                let number = integer(&form, values)?;
                 let form = number.map_or(form, |number| Form::Value(number.into()));
                 self.filters.push((name.to_owned(), form));
             }
@@ -104,9 +106,11 @@ impl Params {
 /// The values of each name, names in the order in which they first appear.
 fn grouped(query: &Query) -> Vec<(String, Vec<&str>)> {
     let mut grouped: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (name, value) in query.iter() {
         let name = name.trim();
-        match grouped.iter_mut().find(|(known, _)| known == name) {
+        let place = *places.entry(name).or_insert(grouped.len());
+        match grouped.get_mut(place) {
             Some((_, values)) => values.push(value),
             None => grouped.push((name.to_owned(), vec![value])),
         }
@@ -144,8 +148,10 @@ pub(super) fn names(values: &[&str]) -> Vec<String> {
 }
 
 /// A whole number; `None` for what counts as absent: null, nothing, empty lists.
-fn integer(form: &Form) -> Result<Option<u64>, String> {
-    let Form::Value(value) = form else { return Err("not a number".to_owned()) };
+fn integer(form: &Form, values: &[&str]) -> Result<Option<u64>, String> {
+    let Form::Value(value) = form else {
+        return Err(format!("\"{}\" is not a number", values.concat()));
+    };
     let refuse = || {
         let shown = if let Value::Bool(truth) = value { truth.to_string() } else { python(value) };
         format!("\"{shown}\" is not a number")

@@ -16,6 +16,9 @@ use super::{
 /// Most filters of one query: each costs the database some time for each object.
 const MAX_FILTERS: usize = 100;
 
+/// Most names in `_fields`: each costs some time for each object.
+const MAX_FIELDS: usize = 500;
+
 /// Which objects, in which order, and what of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListQuery {
@@ -61,9 +64,11 @@ impl ListQuery {
         let (order, unknown) = sort::parse(&params.sort, schema);
         let whole = |text: String| Detail::whole(Location::QueryString, text);
         problems.extend(unknown.iter().map(|name| whole(format!("Unknown sort field '{name}'"))));
-        for (what, count, max) in
-            [("filters", filters.len(), MAX_FILTERS), ("sort fields", order.len(), sort::MAX)]
-        {
+        for (what, count, max) in [
+            ("filters", filters.len(), MAX_FILTERS),
+            ("sort fields", order.len(), sort::MAX),
+            ("fields", params.fields.len(), MAX_FIELDS),
+        ] {
             if count > max {
                 problems.push(whole(format!("More than {max} {what}")));
             }
@@ -156,6 +161,7 @@ mod tests {
             ("contains_id=a".to_owned(), "Field 'id' is not an array"),
             ("contains_any_id=a".to_owned(), "Field 'id' is not an array"),
             ("like_n=10".to_owned(), "Invalid value for like_n"),
+            ("like_id=1".to_owned(), "Invalid value for like_id"),
             ("n=%00".to_owned(), "Invalid character 0x00"),
             ("in_n=a,%00".to_owned(), "Invalid character 0x00"),
             ("a%00=1".to_owned(), "Invalid character 0x00"),
@@ -188,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn objects_without_timestamps_ignore_what_is_asked_about_them() {
+        let parse = |query: &str| {
+            let params = Params::parse(&Query::parse(query).unwrap()).unwrap();
+            ListQuery::new(params, &Schema::PERMISSIONS, NOW)
+        };
+        let by_uri = Field::Member(vec!["uri".to_owned()]);
+
+        let query = parse("_since=5&gt_last_modified=5&_sort=last_modified&id=\"7\"").unwrap();
+        assert_eq!(query.filters, [equal(&["id"], json!("7"))]);
+        assert_eq!(query.sort, [Sort { field: by_uri, descending: true }]);
+        assert!(parse("foo=1").is_err());
+        assert!(parse("_sort=foo").is_err());
+    }
+
+    #[test]
     fn tombstones_are_shown_to_whoever_asks_about_timestamps() {
         for (query, expected) in [
             ("", false),
@@ -208,6 +229,7 @@ mod tests {
         assert!(parse(&filters.join("&")).is_err());
         let names: Vec<String> = (0..=sort::MAX).map(|n| format!("a{n}")).collect();
         assert!(parse(&format!("_sort={}", names.join(","))).is_err());
+        assert!(parse(&format!("_fields={}", vec!["a"; MAX_FIELDS + 1].join(","))).is_err());
         let deep = vec!["a"; 10_000].join(".");
         assert!(
             matches!(only(&format!("{deep}=1")).field, Field::Member(path) if path.len() < 100)

@@ -34,7 +34,8 @@ pub(super) fn parse(items: &[String], schema: &Schema) -> (Vec<Sort>, Vec<String
             continue;
         }
         let sort = Sort { field: schema.field(name), descending: item.starts_with('-') };
-        if order.iter().all(|known| known.field != sort.field) {
+        // One too many is enough to be refused.
+        if order.len() <= MAX && order.iter().all(|known| known.field != sort.field) {
             order.push(sort);
         }
     }

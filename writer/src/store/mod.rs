@@ -4,5 +4,7 @@ pub mod aces;
 pub mod cache;
 pub mod clocks;
 pub mod list_sql;
+pub mod maintenance;
 pub mod memberships;
 pub mod objects;
+pub mod permissions;

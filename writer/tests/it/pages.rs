@@ -200,6 +200,25 @@ async fn a_list_is_deleted_page_by_page_and_each_token_works_once() {
     assert_eq!(last.header("etag"), etag);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_use_one_token_at_once_one_succeeds() {
+    let harness = Harness::with_collection().await;
+    fill(&harness.alice, 8).await;
+    let first = harness.alice.delete(&format!("{RECORDS}?_limit=1")).await.expect(200);
+    let path = next(&first).unwrap();
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (alice, path) = (harness.alice.clone(), path.clone());
+        tasks.spawn(async move { alice.delete(&path).await.status });
+    }
+    let mut statuses = tasks.join_all().await;
+
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200].as_slice(), &[400; 7]].concat());
+    assert_eq!(ids(&get(&harness.alice, "").await.json).len(), 6);
+}
+
 #[tokio::test]
 async fn a_token_of_get_deletes_nothing() {
     let harness = Harness::with_collection().await;
@@ -263,4 +282,30 @@ async fn deleting_obeys_filters_and_never_touches_tombstones() {
         .filter_map(|tombstone| tombstone["last_modified"].as_i64())
         .max();
     assert_eq!(odd.header("etag"), format!("\"{}\"", newest.unwrap()));
+}
+
+#[tokio::test]
+async fn in_a_batch_lists_show_and_count_what_came_before() {
+    let harness = Harness::with_collection().await;
+    let alice = &harness.alice;
+    fill(alice, 2).await;
+    let request = |method: &str, path: &str| json!({"method": method, "path": path});
+    let requests = [
+        request("PUT", &format!("/v1{RECORDS}/new")),
+        request("DELETE", &format!("/v1{RECORDS}/r0")),
+        request("PUT", &format!("/v1{RECORDS}/newer")),
+        request("HEAD", RECORDS),
+        request("GET", &format!("{RECORDS}?_limit=1")),
+    ];
+
+    let batch = alice.send("POST", "/batch", json!({"requests": requests})).await.expect(200);
+
+    let responses = batch.json["responses"].as_array().unwrap();
+    assert_eq!(responses[3]["headers"]["Total-Objects"], "3", "{responses:?}");
+    let page = &responses[4];
+    assert_eq!(ids(&page["body"]), ["newer"]);
+    assert_eq!(page["headers"]["ETag"], responses[2]["headers"]["ETag"]);
+    let url = page["headers"]["Next-Page"].as_str().unwrap();
+    let path = url.split_once("/v1").unwrap().1;
+    assert_eq!(walk(alice, path).await.concat(), ["new", "r1"]);
 }

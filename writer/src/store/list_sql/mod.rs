@@ -1,7 +1,7 @@
 //! Lists in SQL: the one place where statements are put together at run time.
 //!
 //! Their texts consist of constants and of the numbers of parameters, never of anything that a
-//! client sent: [`Statement::sql`] takes nothing else. They are as many as there are shapes of
+//! client sent: `Statement::sql` takes nothing else. They are as many as there are shapes of
 //! queries, so they are not kept prepared.
 
 mod condition;
@@ -101,3 +101,5 @@ fn page(select: Select<'_>) -> Result<Statement, ApiError> {
 mod model;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod sources;
