@@ -11,6 +11,7 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use mimalloc::MiMalloc;
 use shared::{
     config::Layers,
     http::{serve, shutdown_signal},
@@ -24,6 +25,10 @@ use writer::{
     config::{Config, DEFAULTS},
     signer,
 };
+
+// A batch makes and drops many small values: half of an import's time with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The source of truth: Kinto's HTTP API, review, signing, publication.
 ///

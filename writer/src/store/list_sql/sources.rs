@@ -3,7 +3,7 @@
 use shared::{
     http::Query,
     model::{Id, ListPath, Timestamp},
-    store,
+    store::Tx,
     testing::TestDatabase,
 };
 
@@ -27,7 +27,8 @@ async fn found(
     query: &str,
 ) -> (Vec<String>, i64) {
     let mut client = database.pool("countersign_writer").get().await.unwrap();
-    let tx = store::snapshot(&mut client).await.unwrap();
+    let tx = Tx::reading(&mut client);
+    tx.begin().await.unwrap();
     let params = Params::parse(&Query::parse(query).unwrap()).unwrap();
     let query = ListQuery::new(params, schema, Timestamp::now()).unwrap();
     let mut ids = Vec::new();
