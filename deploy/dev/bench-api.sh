@@ -206,7 +206,8 @@ print_report() {
   row filtered 'the same, `'"${QUERIES[filtered]}"'`'
   row rare 'the same, `'"${QUERIES[rare]}"'`'
   row sorted 'the same, `'"${QUERIES[sorted]}"'`'
-  say '' "Requests that Kinto failed, of all rounds: ${FIGURES[kinto.create.16.failed]}with 16 connections."
+  say '' "Creations with 16 connections that Kinto refused, in each round: \
+${FIGURES[kinto.create.16.failed]}"
   say '' "$LARGE records, p95 in ms:" '' '| what | p95 ms |' '|---|---|'
   for what in "${LARGE_READS[@]}" count 'count?status=s2' walk; do
     say "| $what | $(median "large.$what") |"
@@ -221,8 +222,8 @@ the writer's memory was at most $(median large.memory) MiB."
 row() {
   awk -v title="$2" -v ours="$(median "writer.$1")" -v theirs="$(median "kinto.$1")" \
     -v our95="$(p95 "writer.$1")" -v their95="$(p95 "kinto.$1")" 'BEGIN {
-      printf "| %s | %.0f | %.0f | %.0f | %s | %s |\n",
-        title, ours, theirs, theirs > 0 ? ours / theirs : 0, our95, their95 }'
+      printf "| %s | %.0f | %.0f | %.1f | %s | %s |\n",
+        title, ours, theirs, (theirs > 0 ? ours / theirs : 0), our95, their95 }'
 }
 
 p95() {
