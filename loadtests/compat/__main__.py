@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from .cases import Case, cases_for
 from .client import Pair
@@ -77,6 +78,8 @@ def arguments() -> argparse.Namespace:
     add("--no-random", action="store_true", help="scripted cases only")
     add("--shrink", type=int, default=40, help="make so many kinds of differences small")
     add("--show", type=int, default=60, help="print so many kinds of differences")
+    add("--ignore-header", action="append", default=[],
+        help="look behind a difference that is known and everywhere; may be repeated")
     add("--allow-missing", action="store_true", help="a profile that does not start is no failure")
     add("--list-deviations", action="store_true", help="print the table of listed deviations")
     return parser.parse_args()
@@ -134,10 +137,10 @@ def compare_profile(
     try:
         if profile.prepare is not None:
             stack.start(preparing=True)
-            with_pair(stack, lambda runner: run_cases(runner, [prepare_case(profile)], report))
+            with_pair(stack, options, lambda r: run_cases(r, [prepare_case(profile)], report))
             stack.stop()
         stack.start()
-        with_pair(stack, lambda runner: compare_with(runner, plan, options, seed, report))
+        with_pair(stack, options, lambda r: compare_with(r, plan, options, seed, report))
     except StartFailure as failure:
         report.not_compared[profile.name] = str(failure).replace("\n", "\n      ")
         print(f"{profile.name}: not compared", flush=True)
@@ -146,11 +149,13 @@ def compare_profile(
         stack.drop()
 
 
-def with_pair(stack: Stack, action) -> None:  # type: ignore[no-untyped-def]
+def with_pair(
+    stack: Stack, options: argparse.Namespace, action: Callable[[Runner], None]
+) -> None:
     """Runs `action` with connections to both servers."""
     pair = Pair(stack.kinto.port, stack.ours.port)
     try:
-        action(Runner(stack.profile, pair))
+        action(Runner(stack.profile, pair, options.ignore_header))
     finally:
         pair.close()
 
