@@ -54,6 +54,14 @@ async function remote() {
   return plain((await api("GET", `/buckets/${BUCKET}/collections/tasks/records`)).data);
 }
 
+// PUT first: a bucket that is not there may not be deleted.
+async function wipe() {
+  await api("PUT", `/buckets/${BUCKET}`, {});
+  await api("DELETE", `/buckets/${BUCKET}`);
+  await api("PUT", `/buckets/${BUCKET}`, {});
+  await api("PUT", `/buckets/${BUCKET}/collections/tasks`, {});
+}
+
 async function sync(one) {
   const result = await one.collection.sync({ strategy: one.strategy });
   assert.deepEqual(result.errors, [], `${one.name}: errors of a sync`);
@@ -81,9 +89,7 @@ async function settle(devices, what) {
 }
 
 async function main() {
-  await api("DELETE", `/buckets/${BUCKET}`);
-  await api("PUT", `/buckets/${BUCKET}`, {});
-  await api("PUT", `/buckets/${BUCKET}/collections/tasks`, {});
+  await wipe();
   const laptop = device("laptop", Kinto.syncStrategy.CLIENT_WINS);
   const phone = device("phone", Kinto.syncStrategy.SERVER_WINS);
   const devices = [laptop, phone];
@@ -124,9 +130,7 @@ async function main() {
   for (let n = 0; n < 60; n++) await laptop.collection.create({ title: `bulk ${n}`, n });
   await settle([manual, ...devices], "sixty records at once");
 
-  await api("DELETE", `/buckets/${BUCKET}`);
-  await api("PUT", `/buckets/${BUCKET}`, {});
-  await api("PUT", `/buckets/${BUCKET}/collections/tasks`, {});
+  await wipe();
   await assert.rejects(() => laptop.collection.sync(), /flushed/i, "a wiped server is noticed");
   await laptop.collection.resetSyncStatus();
   await sync(laptop);

@@ -293,8 +293,4 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "Kinto's snapshot may hold tombstones of records that were re-created later; ours omits them",
         place(r"body\.data", lambda e: "/snapshot/" in e.sent.path),
     ),
-    Deviation(
-        "crash", "11.2", "another crash of Kinto: our answer is an ordinary one",
-        lambda e, d, b: False,
-    ),
 )
