@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def main() -> int:
     seed = options.seed or random.SystemRandom().randrange(1, 1_000_000)
     print(f"Seed {seed} (--seed {seed} repeats this run)", flush=True)
     report = Report()
+    # Whoever ends it still gets the report, and the servers are stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for plan in plans(options, random.Random(seed)):
             compare_profile(programs, plan, options, seed, report)
