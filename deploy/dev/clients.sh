@@ -22,7 +22,7 @@ main() {
     "kinto-wizard==$KINTO_WIZARD" "schemathesis==$SCHEMATHESIS" pytest pytest-asyncio pytest-mock
   node_packages "$ROOT/.run/node"
   local writer
-  writer=$(writer_binary)
+  writer=$(writer_binary "$@")
   PSQL=$(postgres_bindir)/psql
   export PSQL PYTHONPATH=$ROOT/loadtests PYTHONDONTWRITEBYTECODE=1
   exec "$ROOT/deploy/dev/with-postgres.sh" python3 -m clients --clients-bin "$ROOT/.run/clients/bin" \
