@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test lint check bench bench-api drill fmt
+.PHONY: help run clean-run test compat clients lint check bench bench-api drill fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -29,6 +29,12 @@ test: ## Run all tests, with a private PostgreSQL unless TEST_DATABASE_URL is se
 	else \
 		exec deploy/dev/with-postgres.sh cargo test --workspace --locked; \
 	fi
+
+compat: ## Compare the writer with Kinto, request by request (REQUESTS=2000 for a quick look)
+	@exec deploy/dev/compat.sh
+
+clients: ## Run the tests of Kinto's clients, and other people's tools, against the writer
+	@exec deploy/dev/clients.sh
 
 lint: ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check

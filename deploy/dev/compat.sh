@@ -19,7 +19,7 @@ main() {
   ensure_tools
   python_env "$ROOT/.run/kinto" "kinto[postgresql]==$KINTO_VERSION"
   local writer
-  writer=$(writer_binary)
+  writer=$(writer_binary "$@")
   PSQL=$(postgres_bindir)/psql
   export PSQL PYTHONPATH=$ROOT/loadtests PYTHONDONTWRITEBYTECODE=1
   exec "$ROOT/deploy/dev/with-postgres.sh" python3 -m compat --kinto-bin "$ROOT/.run/kinto/bin" \

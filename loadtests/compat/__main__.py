@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from .cases import Case, cases_for
 from .client import Pair
@@ -20,6 +24,10 @@ from .shrink import Shrinker
 
 #: Steps of one random sequence.
 LENGTH = 40
+#: Of all requests, at most so many are scripted.
+SCRIPTED_SHARE = 0.55
+#: Time for making the findings of one profile small.
+SHRINK_SECONDS = 120
 
 
 def main() -> int:
@@ -38,11 +46,14 @@ def main() -> int:
         roles_sql=Path(options.roles_sql),
     )
     programs.directory.mkdir(parents=True, exist_ok=True)
-    profiles = by_name(options.profiles)
+    seed = options.seed or random.SystemRandom().randrange(1, 1_000_000)
+    print(f"Seed {seed} (--seed {seed} repeats this run)", flush=True)
     report = Report()
+    # Whoever ends it still gets the report, and the servers are stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for profile, budget in shares(profiles, options):
-            compare_profile(programs, profile, budget, options, report)
+        for plan in plans(options, random.Random(seed)):
+            compare_profile(programs, plan, options, seed, report)
     except KeyboardInterrupt:
         print("\nInterrupted: what was compared so far", file=sys.stderr)
     print(report.text(options.show))
@@ -65,47 +76,74 @@ def arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the first random sequence; 0: by chance")
     add("--seeds", type=int, default=0, help="so many random sequences a profile, at most")
     add("--cases", default="", help="only scripted cases whose name has this text")
+    add("--all-cases", action="store_true", help="all scripted cases, however many requests")
     add("--no-cases", action="store_true", help="random sequences only")
     add("--no-random", action="store_true", help="scripted cases only")
     add("--shrink", type=int, default=40, help="make so many kinds of differences small")
     add("--show", type=int, default=60, help="print so many kinds of differences")
+    add("--ignore-header", action="append", default=[],
+        help="look behind a difference that is known and everywhere; may be repeated")
     add("--allow-missing", action="store_true", help="a profile that does not start is no failure")
     add("--list-deviations", action="store_true", help="print the table of listed deviations")
     return parser.parse_args()
 
 
-def shares(
-    profiles: list[Profile], options: argparse.Namespace
-) -> list[tuple[Profile, int]]:
-    """How many random requests each profile gets, after its scripted cases."""
-    scripted = sum(len(case.steps) for profile in profiles for case in chosen(profile, options))
+@dataclass(frozen=True)
+class Plan:
+    """What one profile is compared with."""
+
+    profile: Profile
+    cases: list[Case]
+    #: Random requests.
+    budget: int
+
+
+def plans(options: argparse.Namespace, rng: random.Random) -> list[Plan]:
+    """The scripted cases, as far as they fit, and the rest of the requests at random."""
+    profiles = by_name(options.profiles)
+    wanted = [
+        (profile, case) for profile in profiles for case in cases_for(profile)
+        if options.cases in case.name and not options.no_cases
+    ]
+    if not (options.all_cases or options.cases or options.no_random):
+        wanted = sample(wanted, round(options.requests * SCRIPTED_SHARE), rng)
+    scripted = sum(len(case.steps) for _, case in wanted)
     left = 0 if options.no_random or options.cases else max(0, options.requests - scripted)
     weights = sum(profile.weight for profile in profiles) or 1
-    return [(profile, left * profile.weight // weights) for profile in profiles]
+    return [
+        Plan(profile, [c for p, c in wanted if p is profile], left * profile.weight // weights)
+        for profile in profiles
+    ]
 
 
-def chosen(profile: Profile, options: argparse.Namespace) -> list[Case]:
-    """The scripted cases of a profile that were asked for."""
-    if options.no_cases:
-        return []
-    return [case for case in cases_for(profile) if options.cases in case.name]
+def sample(
+    cases: list[tuple[Profile, Case]], most: int, rng: random.Random
+) -> list[tuple[Profile, Case]]:
+    """As many cases as fit, in their order: others in the next run, by its seed."""
+    chosen = set()
+    for index in rng.sample(range(len(cases)), len(cases)):
+        size = len(cases[index][1].steps)
+        if size <= most:
+            chosen.add(index)
+            most -= size
+    return [case for index, case in enumerate(cases) if index in chosen]
 
 
 def compare_profile(
-    programs: Programs, profile: Profile, budget: int, options: argparse.Namespace, report: Report
+    programs: Programs, plan: Plan, options: argparse.Namespace, seed: int, report: Report
 ) -> None:
     """Starts both servers with the profile, and compares them."""
-    cases = chosen(profile, options)
-    if not cases and not budget:
+    profile = plan.profile
+    if not plan.cases and not plan.budget:
         return
     stack = Stack(programs, profile)
     try:
         if profile.prepare is not None:
             stack.start(preparing=True)
-            with_pair(stack, lambda runner: run_cases(runner, [prepare_case(profile)], report))
+            with_pair(stack, options, lambda r: run_cases(r, [prepare_case(profile)], report))
             stack.stop()
         stack.start()
-        with_pair(stack, lambda runner: compare_with(runner, cases, budget, options, report))
+        with_pair(stack, options, lambda r: compare_with(r, plan, options, seed, report))
     except StartFailure as failure:
         report.not_compared[profile.name] = str(failure).replace("\n", "\n      ")
         print(f"{profile.name}: not compared", flush=True)
@@ -114,11 +152,13 @@ def compare_profile(
         stack.drop()
 
 
-def with_pair(stack: Stack, action) -> None:  # type: ignore[no-untyped-def]
+def with_pair(
+    stack: Stack, options: argparse.Namespace, action: Callable[[Runner], None]
+) -> None:
     """Runs `action` with connections to both servers."""
     pair = Pair(stack.kinto.port, stack.ours.port)
     try:
-        action(Runner(stack.profile, pair))
+        action(Runner(stack.profile, pair, options.ignore_header))
     finally:
         pair.close()
 
@@ -129,23 +169,24 @@ def prepare_case(profile: Profile) -> Case:
 
 
 def compare_with(
-    runner: Runner, cases: list[Case], budget: int, options: argparse.Namespace, report: Report
+    runner: Runner, plan: Plan, options: argparse.Namespace, seed: int, report: Report
 ) -> None:
     """The scripted cases, the random sequences, and smaller forms of what differs."""
-    name = runner.profile.name
-    print(f"{name}: {len(cases)} scripted cases", end="", flush=True)
-    run_cases(runner, cases, report)
-    seed = options.seed or random.SystemRandom().randrange(1, 1_000_000)
-    print(f", random sequences from seed {seed}", end="", flush=True)
-    last = run_random(runner, seed, budget, options.seeds, report)
-    print(f" to {last}, {report.profiles.get(name, [0, 0])[1]} differences", flush=True)
+    name = plan.profile.name
+    print(f"{name}: {len(plan.cases)} scripted cases", end="", flush=True)
+    run_cases(runner, plan.cases, report)
+    if plan.budget:
+        print(f", random sequences from seed {seed}", end="", flush=True)
+        last = run_random(runner, seed, plan.budget, options.seeds, report)
+        print(f" to {last}", end="", flush=True)
+    print(f": {report.profiles.get(name, [0, 0])[1]} differences", flush=True)
     shrink_findings(runner, options.shrink, report)
 
 
 def run_cases(runner: Runner, cases: list[Case], report: Report) -> None:
     """Runs scripted cases."""
     for case in cases:
-        outcome = runner.run(case.steps, stop_at_first=False)
+        outcome = runner.run(case.steps, lambda mismatch: False)
         report.add(runner.profile.name, f"case {case.name}", case.steps, outcome)
 
 
@@ -155,7 +196,7 @@ def run_random(runner: Runner, seed: int, budget: int, seeds: int, report: Repor
     first = seed
     while spent < budget and (not seeds or seed - first < seeds):
         steps = sequence(random.Random(seed), runner.profile, LENGTH)
-        outcome = runner.run(steps, stop_at_first=True)
+        outcome = runner.run(steps, lambda mismatch: not mismatch.is_only_header)
         report.add(runner.profile.name, f"seed {seed}", steps, outcome)
         spent += max(1, outcome.sent)
         seed += 1
@@ -170,7 +211,10 @@ def shrink_findings(runner: Runner, most: int, report: Report) -> None:
         if finding.profile == runner.profile.name and not finding.shrunk
     ]
     mine.sort(key=lambda item: -item[1].count)
+    deadline = time.monotonic() + SHRINK_SECONDS
     for signature, finding in mine[:most]:
+        if time.monotonic() > deadline:
+            break
         steps, mismatch = Shrinker(runner, signature).shrink(finding.steps)
         if mismatch is not None:
             finding.steps, finding.mismatch, finding.shrunk = steps, mismatch, True

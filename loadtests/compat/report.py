@@ -41,11 +41,11 @@ class Report:
         """Adds the outcome of one sequence."""
         self.sent += outcome.sent
         self.equal += outcome.equal
-        self.different += len(outcome.mismatches)
+        self.different += outcome.different
         self.cut += outcome.cut
         counts = self.profiles.setdefault(profile, [0, 0])
         counts[0] += outcome.sent
-        counts[1] += len(outcome.mismatches)
+        counts[1] += outcome.different
         for name, count in outcome.listed.items():
             self.listed[name] = self.listed.get(name, 0) + count
         for mismatch in outcome.mismatches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, field
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .client import Pair, Response
 from .compare import Comparison, Difference, Exchange
@@ -14,6 +14,9 @@ from .profiles import Profile
 from .steps import Memory, Request, Step
 from .symbols import Symbols
 
+_PARENTS = re.compile(r"/(buckets|collections|groups|records|accounts)/[^/]+")
+_INDEX = re.compile(r"\[\d+\]")
+_VOLATILE = re.compile(r"'[^']*'|\"[^\"]*\"|\d{6,}|[0-9a-f-]{32,}|n\d+z|/(buckets|collections|groups|records)/[\w-]+")
 _USERS = ("mat", "alice", "bob")
 _runs = itertools.count(1)
 
@@ -28,17 +31,41 @@ class Mismatch:
 
     def signature(self) -> tuple[str, ...]:
         """The same for differences that probably have the same cause."""
-        path = self.exchange.sent.path
-        shape = re.sub(r"/(buckets|collections|groups|records|accounts)/[^/]+", r"/\1/*", path)
         first = self.differences[0]
-        places = sorted({re.sub(r"\[\d+\]", "[]", d.where) for d in self.differences})
+        if self.is_only_header:
+            return ("header", first.where.split("] ")[-1], _masked(first.kinto), _masked(first.ours))
+        shape = _PARENTS.sub(r"/\1/*", self.exchange.sent.path)
+        places = sorted({_INDEX.sub("[]", d.where) for d in self.differences})
         detail = ""
         if first.where.endswith("status"):
-            detail = f"{first.kinto}|{first.ours}"
-            detail = re.sub(r"\d{6,}|[0-9a-f-]{32,}|b\w*\d+\w*", "#", detail)
+            detail = f"{_masked(first.kinto)}|{_masked(first.ours)}"
         if self.exchange.step.follow:
             shape += " (next page)"
         return (self.exchange.step.method, shape, detail, *places[:3])
+
+    @property
+    def is_only_header(self) -> bool:
+        """Whether it is one header, without consequences for what follows."""
+        return _is_header(self.differences[0])
+
+
+def _is_header(difference: Difference) -> bool:
+    return "header " in difference.where and not difference.where.endswith("etag")
+
+
+def _masked(value: object) -> str:
+    """Without what changes from run to run."""
+    return _VOLATILE.sub("#", str(value)) if isinstance(value, str) else str(value)
+
+
+def split(differences: Sequence[Difference]) -> list[list[Difference]]:
+    """What belongs together: status, body and ETag; and each other header by itself."""
+    serious = [d for d in differences if not _is_header(d)]
+    headers: dict[str, list[Difference]] = {}
+    for difference in differences:
+        if _is_header(difference):
+            headers.setdefault(difference.where.split("] ")[-1], [difference])
+    return ([serious] if serious else []) + list(headers.values())
 
 
 @dataclass
@@ -47,6 +74,7 @@ class Outcome:
 
     sent: int = 0
     equal: int = 0
+    different: int = 0
     #: Requests whose differences are all explained, by the deviation that explains the first.
     listed: dict[str, int] = field(default_factory=dict)
     mismatches: list[Mismatch] = field(default_factory=list)
@@ -57,14 +85,15 @@ class Outcome:
 class Runner:
     """Sequences against one pair of servers."""
 
-    def __init__(self, profile: Profile, pair: Pair) -> None:
+    def __init__(self, profile: Profile, pair: Pair, ignored: Sequence[str] = ()) -> None:
         self.profile = profile
+        self.ignored = frozenset(f"header {name.lower()}" for name in ignored)
         self.pair = pair
         self.requests = 0
-        self._can_flush: bool | None = None
+        self._can_flush: tuple[bool, ...] = (True, True)
 
-    def run(self, steps: Sequence[Step], stop_at_first: bool) -> Outcome:
-        """Sends the steps, in a fresh state."""
+    def run(self, steps: Sequence[Step], stop: Callable[[Mismatch], bool]) -> Outcome:
+        """Sends the steps, in a fresh state, until a mismatch that `stop` wants."""
         namespace = "" if self.profile.has_fixed_names else f"n{next(_runs)}z"
         bucket_secret = self.profile.settings.get("default_bucket_hmac_secret", "")
         memories = [
@@ -78,10 +107,14 @@ class Runner:
             if exchange is None:
                 continue
             outcome.sent += 1
-            found = comparison.exchange(exchange)
+            found = [
+                (one, difference) for one, difference in comparison.exchange(exchange)
+                if difference.where.split("] ")[-1] not in self.ignored
+            ]
             self._judge(index, exchange, found, before, outcome)
             before.append(exchange)
-            if tainted(exchange) or (stop_at_first and outcome.mismatches):
+            mine = [mismatch for mismatch in outcome.mismatches if mismatch.index == index]
+            if tainted(exchange) or any(stop(mismatch) for mismatch in mine):
                 outcome.cut = index + 1 < len(steps)
                 break
         self._clean_up(memories[0])
@@ -120,7 +153,8 @@ class Runner:
             else:
                 reasons.append(deviation)
         if unexplained:
-            outcome.mismatches.append(Mismatch(index, exchange, unexplained))
+            outcome.different += 1
+            outcome.mismatches.extend(Mismatch(index, exchange, d) for d in split(unexplained))
         else:
             name = reasons[0].name
             outcome.listed[name] = outcome.listed.get(name, 0) + 1
@@ -128,22 +162,24 @@ class Runner:
     # -- state ------------------------------------------------------------------------------
 
     def _clean_up(self, memory: Memory) -> None:
-        """Forgets what the sequence stored: with `__flush__` where both servers have it."""
+        """Forgets what the sequence stored: with `__flush__` where a server has it."""
         if self.profile.settings.get("readonly") == "true":
             return
-        if self._can_flush is not False:
-            flush = Request("POST", "/v1/__flush__", {}, None)
-            answers = self.pair.ask(flush, flush)
-            self._can_flush = all(answer.status == 202 for answer in answers)
-            if self._can_flush:
-                return
+        flush = Request("POST", "/v1/__flush__", {}, None)
+        answers = self.pair.ask(
+            flush if self._can_flush[0] else None, flush if self._can_flush[1] else None
+        )
+        self._can_flush = tuple(answer.status == 202 for answer in answers)
+        if all(self._can_flush):
+            return
         steps = [Step("DELETE", "/buckets", user) for user in _USERS]
         if self.profile.policy == "account":
             steps.append(Step("DELETE", "/accounts", "admin"))
         for step in steps:
             request = memory.resolve(step)
-            assert request is not None
-            self.pair.ask(request, request)
+            self.pair.ask(
+                None if self._can_flush[0] else request, None if self._can_flush[1] else request
+            )
 
 
 def tainted(exchange: Exchange) -> bool:

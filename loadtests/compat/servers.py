@@ -165,6 +165,16 @@ class Stack:
             raise
         self._migrated = True
 
+    def start_only_ours(self) -> Server:
+        """Starts the other server alone; returns it."""
+        ini = self.programs.directory / f"{self.profile.name}-kinto.ini"
+        self.profile.write(ini, self.kinto.port, self._databases["kinto"].psycopg_url(), False)
+        if self.programs.writer is None:
+            self._start_kinto("ours", self.ours, False)
+        else:
+            self._start_writer(self.programs.writer, False)
+        return self.ours
+
     def _ini(self, side: str, port: int, preparing: bool) -> Path:
         file = self.programs.directory / f"{self.profile.name}-{side}.ini"
         self.profile.write(file, port, self._databases[side].psycopg_url(), preparing)

@@ -9,7 +9,7 @@ from .runner import Mismatch, Runner
 from .steps import NOTHING, Step
 
 #: Requests that one sequence may cost.
-BUDGET = 900
+BUDGET = 250
 
 
 class Shrinker:
@@ -23,10 +23,18 @@ class Shrinker:
     def shrink(self, steps: Sequence[Step]) -> tuple[list[Step], Mismatch | None]:
         """The smallest sequence found that still differs in the same way at its end."""
         current = list(steps)
+        self._spent = 0
         best = self._try(current)
         if best is None:
             return current, None
         current = current[: best.index + 1]
+        # Most differences need little before them.
+        for kept in (0, 1, 2, 3, 5):
+            few = current[:kept] + current[-1:]
+            found = self._try(few) if len(few) < len(current) else None
+            if found is not None:
+                current, best = few[: found.index + 1], found
+                break
         for simpler in (self._drop_steps, self._drop_parts):
             current, best = simpler(current, best)
         return current, best
@@ -35,7 +43,7 @@ class Shrinker:
         if self._spent > BUDGET:
             return None
         before = self.runner.requests
-        outcome = self.runner.run(steps, stop_at_first=True)
+        outcome = self.runner.run(steps, lambda m: m.signature() == self.signature)
         self._spent += self.runner.requests - before
         for mismatch in outcome.mismatches:
             if mismatch.signature() == self.signature:

@@ -91,7 +91,6 @@ def _of(media: str, body: Any) -> Iterator[Step]:
         if behaviour:
             headers["Response-Behavior"] = behaviour
         yield request("PATCH", f"{R}/p", body, headers=headers)
-        yield get(f"{R}/p")
         yield put(f"{R}/p", _DATA, {"read": ["alice"]})
     yield request("PATCH", f"{R}/nope", body, headers={"Content-Type": media})
     yield request("PATCH", f"{R}/p", body, headers={"Content-Type": media}, user="alice")

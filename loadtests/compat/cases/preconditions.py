@@ -21,7 +21,7 @@ def cases() -> Iterator[Case]:
         for value in _VALUES + _CRASHES:
             yield Case(f"{header}: {value} (T4 to T15)", list(_every(header, value)))
     yield Case("both preconditions", [step for left in _VALUES[:8] for right in _VALUES[:8]
-                                      for step in _both(left, right)][:400])
+                                      for step in _both(left, right)][:200])
     yield Case("If-None-Match: * needs the right to create (T5)", list(_needs_create()))
     yield Case("dates are no preconditions", [
         *records({}), get(f"{R}/r1", headers={"If-Modified-Since": "Sat, 01 Jan 2050 00:00:00 GMT"}),
@@ -42,11 +42,12 @@ def _every(header: str, value: str) -> Iterator[Step]:
                  delete(f"{R}/r2"), get(f"{R}/r1"), delete(f"{R}/r1"), get(R), delete(f"{R}?n=99"),
                  put(f"{R}/r1", {"again": 1}), get(R), delete(R), get(R), get("/buckets"), get("/"),
                  get(B), put(B, {}), patch(C, {"a": 1}), post("/batch", {}), put(f"{R}/_bad", {})):
-        plain = step.method == "GET" and step.path in (R, f"{R}/r1")
-        yield step
+        if step.method == "GET" and step.path in (R, f"{R}/r1"):
+            # What the references to timestamps below mean.
+            yield step
         yield Step(step.method, step.path, step.user, step.body, headers)
-        if not plain:
-            yield Step(step.method, step.path, None, step.body, headers)
+    yield put(f"{R}/r1", {}, user=None, headers=headers)
+    yield get(R, user=None, headers=headers)
 
 
 def _both(left: str, right: str) -> Iterator[Step]:

@@ -37,7 +37,7 @@ def cases() -> Iterator[Case]:
                   "paginate", "acls", "write-acls", "trimmed-history")
     yield Case("hello", [get("/"), get("/", user=None), head("/"), get("/?a=1"),
                          get("/", headers={"Accept": "text/html"})], everywhere)
-    some = ("core", "headers", "no-redirects", "readonly", "history", "accounts")
+    some = ("core", "headers", "no-redirects")
     for method in _METHODS:
         yield Case(f"{method} on every kind of URL", _on_every_url(method), some)
         yield Case(f"{method} without a version (T76, T77)",

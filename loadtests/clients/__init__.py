@@ -1,0 +1,1 @@
+"""Other people's clients and their tests, against the writer."""
