@@ -171,6 +171,9 @@ pub enum ApiError {
         /// does not exist.
         current: Option<Timestamp>,
     },
+    /// A bucket, a collection or an object would be larger than a quota allows.
+    #[error("{0}")]
+    OverQuota(String),
     /// Two objects of one list cannot have the same timestamp.
     #[error("Integrity constraint violated, please retry.")]
     Constraint,
@@ -229,6 +232,7 @@ impl ApiError {
             Self::ModifiedMeanwhile { .. } => {
                 (StatusCode::PRECONDITION_FAILED, Errno::ModifiedMeanwhile)
             }
+            Self::OverQuota(_) => (StatusCode::INSUFFICIENT_STORAGE, Errno::Forbidden),
             Self::Constraint => (StatusCode::CONFLICT, Errno::Constraint),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Errno::RequestTooLarge),
             Self::Backend(_) => (StatusCode::SERVICE_UNAVAILABLE, Errno::Backend),

@@ -19,7 +19,7 @@ use crate::{
     app::App,
     locks::Plan,
     signoff::Role,
-    store::{aces::Acl, clocks::Clocks, memberships, objects::Object},
+    store::{aces::Acl, clocks::Clocks, history, memberships, objects::Object},
     work::Work,
 };
 
@@ -278,6 +278,11 @@ impl<'a> Ctx<'a> {
             principals.push(principal.to_owned());
         }
         self.put_acl(path, acl).await
+    }
+
+    /// Adds entries to the history of buckets.
+    pub fn record(&mut self, entries: Vec<history::Entry>) {
+        self.work.record(entries);
     }
 
     /// Locks a list for the rest of the transaction, and returns its timestamp.

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     authn, batch,
+    config::Config,
     context::{Ctx, User},
     locks::Plan,
-    operations::{self, Operation},
+    operations::{self, Operation, View},
     pipeline,
     routes::{Parent, Route},
     service::{self, ApiRequest},
@@ -45,7 +46,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             Ok(Reply::text(StatusCode::OK, body))
         }
         Route::Batch => run_batch(app, request).await,
-        Route::List(_) | Route::Object(..) => {
+        Route::List(_) | Route::Object(..) | Route::Quota(..) | Route::Snapshot(..) => {
             let step = Step::new(app, route, request.clone());
             let mut replies = transaction(app, &[step]).await?;
             replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
@@ -119,19 +120,22 @@ enum ApiErrorSource {
     Parent(Parent),
     /// The parent is malformed, and only the authorized are told: nobody is (§2.4).
     Denied,
+    /// The time of a snapshot is none.
+    Time(String),
     /// The URL of a batch's request is wrong.
     Url(String, Method),
 }
 
 impl ApiErrorSource {
-    fn error(&self, user_id: Option<&String>) -> ApiError {
+    fn error(&self, config: &Config, user_id: Option<&String>) -> ApiError {
         match self {
             Self::Parent(Parent::Malformed { resource, id, .. }) => {
                 ApiError::NoSuchParent { resource: *resource, id: id.clone() }
             }
             Self::Denied if user_id.is_some() => ApiError::Forbidden,
             Self::Denied => ApiError::MissingAuth,
-            Self::Url(path, method) => Route::parse(path)
+            Self::Time(text) => operations::invalid_time(text),
+            Self::Url(path, method) => Route::find(config, path)
                 .and_then(|route| route.allow(method))
                 .err()
                 .unwrap_or(ApiError::NoSuchEndpoint),
@@ -147,9 +151,14 @@ impl Step {
     )]
     fn new(app: &App, route: Route, request: ApiRequest) -> Self {
         let user_id = authn::user_id(&app.config, &request.headers);
-        let (parent, id) = match route {
-            Route::List(parent) => (parent, None),
-            Route::Object(parent, id) => (parent, Some(id)),
+        let (parent, id, view) = match route {
+            Route::List(parent) => (parent, None, View::Itself),
+            Route::Object(parent, id) => (parent, Some(id), View::Itself),
+            Route::Quota(parent, id) => (parent, Some(id), View::Quota),
+            Route::Snapshot(parent, time) => match operations::parse_time(&time) {
+                Some(time) => (parent, None, View::Snapshot(time)),
+                None => return Self { user_id, operation: Err(ApiErrorSource::Time(time)) },
+            },
             _ => {
                 let source = ApiErrorSource::Url(request.path, request.method);
                 return Self { user_id, operation: Err(source) };
@@ -158,11 +167,11 @@ impl Step {
         let tells_everybody = match request.method {
             Method::POST | Method::PUT | Method::PATCH => true,
             Method::DELETE => id.is_some(),
-            _ => false,
+            _ => matches!(view, View::Snapshot(_)),
         };
         let operation = match parent {
             Parent::Known(list) => {
-                Ok(Operation { method: request.method.clone(), list, id, request })
+                Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
@@ -240,7 +249,7 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         let operation = match &step.operation {
             Ok(operation) => operation,
             Err(source) => {
-                replies.push(Err(source.error(step.user_id.as_ref())));
+                replies.push(Err(source.error(&ctx.app.config, step.user_id.as_ref())));
                 continue;
             }
         };
@@ -273,7 +282,7 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let requests = batch::parse(app.config.batch_max_requests, request)?;
     let mut steps = Vec::with_capacity(requests.len());
     for request in &requests {
-        let step = match Route::parse(&request.path).and_then(|route| {
+        let step = match Route::find(&app.config, &request.path).and_then(|route| {
             route.allow(&request.method)?;
             Ok(route)
         }) {

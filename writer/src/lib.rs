@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod locks;
 pub mod operations;
 pub mod pipeline;
+pub mod plugins;
 pub mod preconditions;
 pub mod routes;
 pub mod service;

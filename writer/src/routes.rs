@@ -7,6 +7,8 @@ use shared::{
     model::{Id, ListPath, Resource},
 };
 
+use crate::config::Config;
+
 /// What a URL addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -26,6 +28,10 @@ pub enum Route {
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
     Object(Parent, String),
+    /// What a bucket or collection holds, and may hold; the id is not checked yet either.
+    Quota(Parent, String),
+    /// A collection's records as they were; the time is not checked yet.
+    Snapshot(Parent, String),
 }
 
 /// The list that a URL addresses. A malformed parent is told late for reads (§2.4).
@@ -47,16 +53,37 @@ pub enum Parent {
 const SERVICE: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 const BATCH: &[Method] = &[Method::POST, Method::OPTIONS];
 const LIST: &[Method] = &[Method::HEAD, Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
+const HISTORY: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS];
 const OBJECT: &[Method] =
     &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 impl Route {
-    /// Finds the route of an undecoded path.
+    /// Finds the route of an undecoded path, among those that the settings switch on.
     ///
     /// # Errors
     ///
     /// 404, or 400 when the path is not UTF-8.
-    pub fn parse(path: &str) -> Result<Self, ApiError> {
+    pub fn find(config: &Config, path: &str) -> Result<Self, ApiError> {
+        let route = Self::parse(path)?;
+        if route.is_on(config) { Ok(route) } else { Err(ApiError::NoSuchEndpoint) }
+    }
+
+    fn is_on(&self, config: &Config) -> bool {
+        match self {
+            Self::Quota(..) => config.quotas.enabled,
+            Self::Snapshot(..) => config.history.enabled,
+            Self::List(parent) => parent.holds() != Resource::History || config.history.enabled,
+            Self::Hello
+            | Self::Heartbeat
+            | Self::LoadBalancerHeartbeat
+            | Self::Version
+            | Self::Metrics
+            | Self::Batch
+            | Self::Object(..) => true,
+        }
+    }
+
+    fn parse(path: &str) -> Result<Self, ApiError> {
         let segments = segments(path)?;
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         Ok(match *segments {
@@ -82,6 +109,19 @@ impl Route {
             ["v1", "buckets", b, "collections", c, "records", r] if !r.is_empty() => {
                 Self::Object(records(b, c), r.to_owned())
             }
+            ["v1", "buckets", b, "quota"] => {
+                Self::Quota(Parent::Known(ListPath::Buckets), b.to_owned())
+            }
+            ["v1", "buckets", b, "collections", c, "quota"] => {
+                Self::Quota(collections(b), c.to_owned())
+            }
+            ["v1", "buckets", b, "history"] => Self::List(history(b)),
+            ["v1", "buckets", b, "snapshot", "collections", last] => match last.rsplit_once('@') {
+                Some((c, at)) if !c.is_empty() && !at.is_empty() => {
+                    Self::Snapshot(records(b, c), at.to_owned())
+                }
+                _ => return Err(ApiError::NoSuchEndpoint),
+            },
             [first, ..] if first.starts_with("v1") => return Err(ApiError::NoSuchEndpoint),
             _ => return Err(ApiError::NoSuchVersion),
         })
@@ -96,6 +136,8 @@ impl Route {
             Self::Version => "version",
             Self::Metrics => "metrics",
             Self::Batch => "batch",
+            Self::Quota(..) => "quota",
+            Self::Snapshot(..) => "history_snapshot",
             Self::List(parent) => match parent.holds() {
                 Resource::Bucket => "bucket-plural",
                 Resource::Group => "group-plural",
@@ -123,13 +165,16 @@ impl Route {
     pub fn allow(&self, method: &Method) -> Result<(), ApiError> {
         let allow = match self {
             Self::Batch => BATCH,
+            Self::List(parent) if matches!(parent.holds(), Resource::History) => HISTORY,
             Self::List(_) => LIST,
             Self::Object(..) => OBJECT,
             Self::Hello
             | Self::Heartbeat
             | Self::LoadBalancerHeartbeat
             | Self::Version
-            | Self::Metrics => SERVICE,
+            | Self::Metrics
+            | Self::Quota(..)
+            | Self::Snapshot(..) => SERVICE,
         };
         if allow.contains(method) { Ok(()) } else { Err(ApiError::MethodNotAllowed { allow }) }
     }
@@ -166,6 +211,13 @@ fn records(bucket: &str, collection: &str) -> Parent {
     }
 }
 
+fn history(bucket: &str) -> Parent {
+    match Id::new(bucket) {
+        Ok(bucket) => Parent::Known(ListPath::History(bucket)),
+        Err(_) => malformed(Resource::History, Resource::Bucket, bucket),
+    }
+}
+
 fn malformed(holds: Resource, resource: Resource, id: &str) -> Parent {
     Parent::Malformed { holds, resource, id: id.to_owned() }
 }
@@ -194,7 +246,7 @@ mod tests {
 
     #[test]
     fn urls_have_their_routes() {
-        let list = |path| Route::parse(path).unwrap();
+        let list = |path: &str| Route::parse(path).unwrap();
 
         assert_eq!(list("/v1/"), Route::Hello);
         assert_eq!(list("/__metrics__"), Route::Metrics);
@@ -206,6 +258,16 @@ mod tests {
             Route::Object(Parent::Known(ListPath::Buckets), "a/b".to_owned()),
             "no id accepts a slash"
         );
+        let snapshot = "/v1/buckets/b/snapshot/collections/";
+        assert_eq!(list(&format!("{snapshot}c@1")).name(), "history_snapshot");
+        assert_eq!(
+            list(&format!("{snapshot}c@x@1")),
+            Route::Snapshot(malformed(Resource::Record, Resource::Collection, "c@x"), "1".into()),
+            "the last @ counts"
+        );
+        for bad in ["c", "c@", "@1"] {
+            assert!(Route::parse(&format!("{snapshot}{bad}")).is_err(), "{bad}");
+        }
         for (path, errno) in [("/v1/unknown", 111), ("/v12/foo", 111), ("/v0/foo", 116)] {
             assert_eq!(Route::parse(path).unwrap_err().contract().1 as u16, errno, "{path}");
         }

@@ -84,7 +84,7 @@ async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
 }
 
 async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result<Reply, ApiError>) {
-    let route = match Route::parse(&request.path) {
+    let route = match Route::find(&app.config, &request.path) {
         Ok(route) => route,
         Err(error) => {
             let redirected = redirect(app, request);
@@ -105,7 +105,8 @@ async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result
 /// The error as a reply; ours are logged with what is behind them, which clients never see.
 pub fn refuse(app: &App, error: &ApiError) -> Reply {
     let (status, _) = error.contract();
-    if status.is_server_error() {
+    let is_quota = matches!(error, ApiError::OverQuota(_));
+    if status.is_server_error() && !is_quota {
         let source = std::error::Error::source(error).map(ToString::to_string);
         let database = std::error::Error::source(error)
             .and_then(std::error::Error::source)

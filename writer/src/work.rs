@@ -17,6 +17,7 @@ use tokio::try_join;
 
 use crate::store::{
     aces::{self, Acl, Entry},
+    history,
     objects::{self, Object},
 };
 
@@ -30,6 +31,8 @@ pub struct Work {
     written: HashMap<ObjectPath, Object>,
     /// The lists, as PostgreSQL has them, of those in `acls` that were changed.
     stored_acls: HashMap<ObjectPath, Acl>,
+    /// Entries to add to the history of buckets.
+    history: Vec<history::Entry>,
 }
 
 impl Work {
@@ -129,6 +132,11 @@ impl Work {
         Ok(())
     }
 
+    /// Adds entries to the history of buckets.
+    pub fn record(&mut self, entries: Vec<history::Entry>) {
+        self.history.extend(entries);
+    }
+
     /// Sends to PostgreSQL what was written so far.
     ///
     /// # Errors
@@ -146,7 +154,13 @@ impl Work {
             entries_but(&path, now, &before, &mut added);
         }
         let rows = tables.iter().map(|(resource, rows)| objects::put_all(tx, *resource, rows));
-        try_join!(try_join_all(rows), aces::remove(tx, &removed), aces::add(tx, &added))?;
+        let entries = std::mem::take(&mut self.history);
+        try_join!(
+            try_join_all(rows),
+            aces::remove(tx, &removed),
+            aces::add(tx, &added),
+            history::append(tx, &entries),
+        )?;
         Ok(())
     }
 

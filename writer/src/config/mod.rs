@@ -1,14 +1,20 @@
 //! The writer's settings, typed and checked.
 
+mod history;
 mod plugins;
+mod quotas;
+mod subtrees;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use history::{History, Trim};
 pub use plugins::{Plugin, Plugins};
+pub use quotas::{Limits, Quotas};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
 };
+pub use subtrees::Subtrees;
 
 use crate::signoff::Resources;
 
@@ -28,6 +34,10 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Which plug-ins of Kinto's are switched on.
     pub plugins: Plugins,
+    /// What history is recorded.
+    pub history: History,
+    /// How much buckets and collections may hold.
+    pub quotas: Quotas,
     /// Names of the hello view.
     pub project: Project,
     /// Seconds in `Retry-After`.
@@ -111,12 +121,15 @@ impl Config {
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
         let database = Database::read(layers);
         let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
+        let plugins = Plugins::read(layers);
         let config = Self {
             listen: Listen::read(layers),
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
-            plugins: Plugins::read(layers),
+            history: History::read(layers, &plugins),
+            quotas: Quotas::read(layers, &plugins),
+            plugins,
             project: project(layers),
             retry_after: layers.number("retry_after_seconds", 0, 86_400),
             backoff: layers.optional_number("backoff", 0, 86_400),

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use shared::http::Reply;
 
-use crate::{app::App, context::User, service};
+use crate::{app::App, config::Quotas, context::User, service};
 
 /// The hello view: what this server is and can, and who the client is to it.
 pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
@@ -15,6 +15,12 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
             "description": "Very basic authentication sessions. Not for production use.",
             "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
         });
+    }
+    if config.history.enabled {
+        capabilities["history"] = config.history.capability();
+    }
+    if config.quotas.enabled {
+        capabilities["quotas"] = Quotas::capability();
     }
     let signer = &config.signer.resources;
     if !signer.is_empty() {

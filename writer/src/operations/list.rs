@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
     http::{Query, Reply},
-    model::Timestamp,
+    model::{Resource, Timestamp},
 };
 
 use super::{Operation, Outcome, not_cached, not_modified, require_collection};
@@ -36,7 +36,8 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     if let Visible::Only(ids) = visible {
         selection.ids = Some(ids);
     }
-    if operation.method == Method::HEAD {
+    // Of history, HEAD is a GET without its body (§7.2.3).
+    if operation.method == Method::HEAD && list.resource() != Resource::History {
         let count = objects::count(ctx.settled().await?, list, selection.ids.as_deref()).await?;
         return Ok(Outcome::Ready(counted(count).version(current)));
     }

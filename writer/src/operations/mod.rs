@@ -8,6 +8,8 @@ mod hello;
 mod list;
 mod patch;
 mod put;
+mod quota;
+mod snapshot;
 
 pub use hello::hello;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -17,6 +19,7 @@ use shared::{
     http::Reply,
     model::{Id, ListPath, ObjectPath, Permission, Resource, Timestamp},
 };
+pub use snapshot::{invalid_time, parse_time};
 
 use crate::{
     authz,
@@ -38,8 +41,21 @@ pub struct Operation {
     pub list: ListPath,
     /// The object's id as sent, unchecked.
     pub id: Option<String>,
+    /// What of it is asked for.
+    pub view: View,
     /// The whole request.
     pub request: ApiRequest,
+}
+
+/// What of a list or an object is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Itself.
+    Itself,
+    /// How much it holds, and may hold.
+    Quota,
+    /// The list as it was at a time.
+    Snapshot(Timestamp),
 }
 
 /// What an operation results in.
@@ -88,6 +104,11 @@ impl Operation {
     ///
     /// [`ApiError`]: a refusal, or a failure that ends the whole request.
     pub async fn run(&self, ctx: &mut Ctx<'_>) -> Result<Outcome, ApiError> {
+        match self.view {
+            View::Itself => {}
+            View::Quota => return quota::quota(ctx, self).await,
+            View::Snapshot(time) => return snapshot::snapshot(ctx, self, time).await,
+        }
         match (&self.method, &self.id) {
             (&Method::GET | &Method::HEAD, None) => list::list(ctx, self).await,
             (&Method::GET | &Method::HEAD, Some(id)) => get::get(ctx, self, id).await,

@@ -2,5 +2,7 @@
 
 pub mod aces;
 pub mod clocks;
+pub mod history;
 pub mod memberships;
 pub mod objects;
+pub mod quotas;
