@@ -13,3 +13,4 @@ mod quotas;
 mod schema;
 mod service;
 mod signoff;
+mod threats;
