@@ -185,6 +185,33 @@ async fn what_sign_off_publishes_is_counted_and_not_refused() {
 }
 
 #[tokio::test]
+async fn personal_buckets_have_limits_by_policy_and_collection() {
+    let harness = Harness::with(&[
+        ("includes", "kinto.plugins.quotas"),
+        ("quotas.bucket_max_items", "0"),
+        ("quotas.user_basicauth_max_items", "2"),
+        ("quotas.default_collection_small_max_items", "1"),
+    ])
+    .await;
+    let mat = harness.anonymous.as_user("mat");
+    // Of mat, who is known from the reference, with an empty secret.
+    let personal = "/buckets/6bbcc657-f8a2-1476-8f9f-24a5e0abdbec";
+    for path in [personal, B] {
+        mat.put(path, json!({})).await.expect(201);
+        mat.put(&format!("{path}/collections/small"), json!({})).await.expect(201);
+        mat.put(&format!("{path}/collections/other"), json!({})).await.expect(201);
+    }
+    let put = async |path: &str| mat.put(path, json!({})).await.status;
+
+    assert_eq!(put(&format!("{B}/collections/small/records/1")).await, 507, "not personal");
+    assert_eq!(put(&format!("{personal}/collections/small/records/1")).await, 201);
+    assert_eq!(put(&format!("{personal}/collections/small/records/2")).await, 507);
+    assert_eq!(put(&format!("{personal}/collections/other/records/2")).await, 201);
+    assert_eq!(put(&format!("{personal}/collections/other/records/3")).await, 507);
+    assert_eq!(usage(&mat, personal).await["limits"], json!({"max_items": 2}));
+}
+
+#[tokio::test]
 async fn of_a_hundred_writers_as_many_succeed_as_there_is_room_for() {
     let harness = start(&[("quotas.bucket_max_items", "50")]).await;
     for collection in 0..4 {
