@@ -7,7 +7,7 @@ use prometheus::{Gauge, IntCounter, Registry};
 use shared::{
     config::Problems,
     error::ApiError,
-    store,
+    store::{self, Tx},
     telemetry::{self, HttpMetrics},
 };
 
@@ -79,10 +79,9 @@ impl App {
     /// [`ApiError::Backend`] when it does not.
     pub async fn probe_storage(&self) -> Result<(), ApiError> {
         let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        clocks::probe(&tx).await?;
-        tx.rollback().await?;
-        Ok(())
+        let tx = Tx::writing(&mut client);
+        tx.begin().await?;
+        clocks::probe(&tx).await
     }
 }
 

@@ -19,7 +19,12 @@ use crate::{
     app::App,
     locks::Plan,
     signoff::Role,
-    store::{aces::Acl, clocks::Clocks, history, memberships, objects::Object},
+    store::{
+        aces::Acl,
+        clocks::{self, Clocks},
+        history, memberships,
+        objects::Object,
+    },
     work::Work,
 };
 
@@ -134,9 +139,16 @@ impl<'a> Ctx<'a> {
                 None => Ok((id, Vec::new())),
             }
         });
+        if !plan.lists.is_empty() {
+            clocks::prepare(tx).await?;
+        }
         let locks = self.clocks.lock(tx, plan.lists, plan.publication);
-        let (complete, groups, ()) =
-            try_join!(locks, try_join_all(groups), self.work.prefetch(tx, objects, &listed),)?;
+        let ((), complete, groups, ()) = try_join!(
+            tx.begin(),
+            locks,
+            try_join_all(groups),
+            self.work.prefetch(tx, objects, &listed),
+        )?;
         for (id, groups) in groups {
             self.users.insert(id.clone(), Arc::new(User::new(id.clone(), groups)));
         }
@@ -179,7 +191,8 @@ impl<'a> Ctx<'a> {
     ///
     /// [`ApiError::Constraint`] when two objects of a list have one timestamp.
     pub async fn settled(&mut self) -> Result<&'a Tx<'a>, ApiError> {
-        self.work.settle(self.tx).await?;
+        let writes = self.work.drain(self.tx).await?;
+        self.tx.run(writes).await?;
         Ok(self.tx)
     }
 
@@ -212,6 +225,11 @@ impl<'a> Ctx<'a> {
     /// [`ApiError::Backend`] when PostgreSQL is away.
     pub async fn acl(&mut self, path: &ObjectPath) -> Result<&Acl, ApiError> {
         self.work.acl(self.tx, path).await
+    }
+
+    /// Notes that nothing has this path: its id was made a moment ago.
+    pub fn is_new(&mut self, path: &ObjectPath) {
+        self.work.is_new(path);
     }
 
     /// Creates or replaces an object; a tombstone of that id is gone.
@@ -350,7 +368,7 @@ impl<'a> Ctx<'a> {
         self.changes.push(change);
     }
 
-    /// Writes what is left: objects, rights and timestamps. The last step before the commit.
+    /// Writes what is left, objects, rights and timestamps, and commits, in one round trip.
     ///
     /// # Errors
     ///
@@ -361,8 +379,9 @@ impl<'a> Ctx<'a> {
         if published {
             self.clocks.touch_publication(self.tx, self.now).await?;
         }
-        try_join!(self.work.settle(self.tx), self.clocks.store(self.tx))?;
-        Ok(())
+        let mut writes = self.work.drain(self.tx).await?;
+        writes.extend(self.clocks.store(self.tx).await?);
+        self.tx.commit(writes).await
     }
 }
 

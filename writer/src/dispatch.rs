@@ -10,9 +10,9 @@ use shared::{
     error::ApiError,
     http::Reply,
     model::{EVERYONE, Timestamp},
-    store::{self, Tx},
+    store::Tx,
 };
-use tokio::time::timeout;
+use tokio::{time::timeout, try_join};
 
 use crate::{
     app::App,
@@ -69,8 +69,9 @@ async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
 }
 
 async fn groups_of(client: &mut ClientWrapper, id: &str) -> Result<Vec<String>, ApiError> {
-    let tx = store::snapshot(client).await?;
-    memberships::groups_of(&tx, id).await
+    let tx = Tx::reading(client);
+    let ((), groups) = try_join!(tx.begin(), memberships::groups_of(&tx, id))?;
+    Ok(groups)
 }
 
 /// How long PostgreSQL may take for one transaction: a little longer than it allows itself for
@@ -211,15 +212,13 @@ async fn run_once(
     steps: &[Step],
 ) -> Result<Replies, ApiError> {
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
-    let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
+    let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     prepare(&mut ctx, &tx, steps).await?;
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
-        pipeline::before_commit(&mut ctx).await?;
+        pipeline::commit(&mut ctx).await?;
         let publications = ctx.publications;
-        drop(ctx);
-        tx.commit().await?;
         app.metrics.publications.inc_by(publications);
     }
     Ok(replies)

@@ -38,12 +38,12 @@ pub async fn after_operation(
     Ok(())
 }
 
-/// The last steps of a transaction.
+/// The last steps of a transaction, and its end.
 ///
 /// # Errors
 ///
 /// 507 when a quota is exceeded.
-pub async fn before_commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
     ctx.finish().await

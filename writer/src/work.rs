@@ -2,16 +2,15 @@
 //! written together.
 //!
 //! A batch of records costs a few statements of many rows, not a few statements a record. Whoever
-//! needs SQL of his own calls [`Work::settle`] first, so that PostgreSQL knows what was written
-//! ([`crate::context::Ctx::settled`] does), and forgets what his statements changed.
+//! needs SQL of his own asks [`crate::context::Ctx::settled`], so that PostgreSQL knows what was
+//! written, and forgets what his statements changed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures_util::future::try_join_all;
 use shared::{
     error::ApiError,
     model::{ObjectPath, Resource},
-    store::Tx,
+    store::{Tx, Write},
 };
 use tokio::try_join;
 
@@ -97,6 +96,12 @@ impl Work {
         self.acls.get(path).ok_or_else(|| ApiError::internal("a list that was just read is gone"))
     }
 
+    /// Notes that nothing is at `path`.
+    pub fn is_new(&mut self, path: &ObjectPath) {
+        self.objects.insert(path.clone(), None);
+        self.acls.insert(path.clone(), Acl::new());
+    }
+
     /// Writes an object or a tombstone; whether there was a live object.
     ///
     /// # Errors
@@ -137,12 +142,12 @@ impl Work {
         self.history.extend(entries);
     }
 
-    /// Sends to PostgreSQL what was written so far.
+    /// The statements that write what was written so far.
     ///
     /// # Errors
     ///
-    /// [`ApiError::Constraint`] when two objects of a list have one timestamp.
-    pub async fn settle(&mut self, tx: &Tx<'_>) -> Result<(), ApiError> {
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn drain(&mut self, tx: &Tx<'_>) -> Result<Vec<Write>, ApiError> {
         let mut tables: BTreeMap<Resource, Vec<(ObjectPath, Object)>> = BTreeMap::new();
         for (path, object) in self.written.drain() {
             tables.entry(path.resource()).or_default().push((path, object));
@@ -153,15 +158,18 @@ impl Work {
             entries_but(&path, &before, now, &mut removed);
             entries_but(&path, now, &before, &mut added);
         }
-        let rows = tables.iter().map(|(resource, rows)| objects::put_all(tx, *resource, rows));
-        let entries = std::mem::take(&mut self.history);
-        try_join!(
-            try_join_all(rows),
-            aces::remove(tx, &removed),
-            aces::add(tx, &added),
-            history::append(tx, &entries),
-        )?;
-        Ok(())
+        let mut writes = Vec::new();
+        for (resource, rows) in tables {
+            writes.push(objects::put_all(tx, resource, rows).await?);
+        }
+        if !removed.is_empty() {
+            writes.push(aces::remove(tx, removed).await?);
+        }
+        if !added.is_empty() {
+            writes.push(aces::add(tx, added).await?);
+        }
+        writes.extend(history::append(tx, std::mem::take(&mut self.history)).await?);
+        Ok(writes)
     }
 
     /// Forgets what statements of others have changed. Nothing of it may wait to be written.

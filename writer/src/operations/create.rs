@@ -39,7 +39,11 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         ObjectBody::parse(&request.body, list.resource()),
     )?;
     let id = match body.data.as_ref().and_then(|data| data.get("id")) {
-        None => generate_id(list)?,
+        None => {
+            let id = generate_id(list)?;
+            ctx.is_new(&list.object(id.clone()));
+            id
+        }
         Some(Value::String(id)) => checked_id(id)?,
         Some(_) => checked_id("")?,
     };

@@ -24,15 +24,17 @@ use crate::{
 pub async fn rebuild(app: &App, dry_run: bool) -> Result<Vec<String>, ApiError> {
     let mut client = app.pool.get().await?;
     let mut lines = Vec::new();
-    let tx = client.transaction().await?;
+    let tx = Tx::reading(&mut client);
+    tx.begin().await?;
     let buckets = quotas::buckets(&tx).await?;
     drop(tx);
     for id in buckets {
         let Ok(id) = Id::new(&id) else { continue };
-        let tx = client.transaction().await?;
+        let tx = Tx::writing(&mut client);
+        tx.begin().await?;
         let size = rebuild_bucket(&tx, &app.config.quotas, &id).await?;
         if !dry_run {
-            tx.commit().await?;
+            tx.commit(Vec::new()).await?;
         }
         let Usage { collections, records, bytes } = size;
         lines.push(format!(

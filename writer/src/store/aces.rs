@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use shared::{
     error::ApiError,
     model::{ListPath, ObjectPath, Permission},
-    store::Tx,
+    parameters,
+    store::{Parameters, Tx, Write},
 };
 
 /// An object's access control list: right to principals.
@@ -95,13 +96,13 @@ pub async fn get_all(
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn add(tx: &Tx<'_>, entries: &[Entry]) -> Result<(), ApiError> {
+pub async fn add(tx: &Tx<'_>, entries: Vec<Entry>) -> Result<Write, ApiError> {
     const SQL: &str = "
         insert into ace (bucket_id, object_uri, permission, principal)
         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
         on conflict do nothing";
 
-    execute(tx, SQL, entries).await
+    tx.write(SQL, columns(entries)).await
 }
 
 /// Removes entries.
@@ -109,7 +110,7 @@ pub async fn add(tx: &Tx<'_>, entries: &[Entry]) -> Result<(), ApiError> {
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn remove(tx: &Tx<'_>, entries: &[Entry]) -> Result<(), ApiError> {
+pub async fn remove(tx: &Tx<'_>, entries: Vec<Entry>) -> Result<Write, ApiError> {
     const SQL: &str = "
         delete from ace
         using unnest($1::text[], $2::text[], $3::text[], $4::text[])
@@ -117,26 +118,19 @@ pub async fn remove(tx: &Tx<'_>, entries: &[Entry]) -> Result<(), ApiError> {
         where (ace.bucket_id, ace.object_uri, ace.permission, ace.principal)
             = (gone.bucket_id, gone.object_uri, gone.permission, gone.principal)";
 
-    execute(tx, SQL, entries).await
+    tx.write(SQL, columns(entries)).await
 }
 
-async fn execute(tx: &Tx<'_>, text: &str, entries: &[Entry]) -> Result<(), ApiError> {
-    if entries.is_empty() {
-        return Ok(());
+fn columns(entries: Vec<Entry>) -> Parameters {
+    let (mut buckets, mut uris) = (Vec::new(), Vec::new());
+    let (mut permissions, mut principals) = (Vec::new(), Vec::new());
+    for entry in entries {
+        buckets.push(entry.bucket_id);
+        uris.push(entry.object_uri);
+        permissions.push(entry.permission);
+        principals.push(entry.principal);
     }
-    let column = |of: fn(&Entry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
-    let statement = tx.prepare_cached(text).await?;
-    tx.execute(
-        &statement,
-        &[
-            &column(|entry| &entry.bucket_id),
-            &column(|entry| &entry.object_uri),
-            &column(|entry| entry.permission),
-            &column(|entry| &entry.principal),
-        ],
-    )
-    .await?;
-    Ok(())
+    parameters![buckets, uris, permissions, principals]
 }
 
 /// Removes every right on some objects of a list that have nothing below them.

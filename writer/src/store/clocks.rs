@@ -10,11 +10,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use futures_util::future::try_join_all;
 use shared::{
     error::ApiError,
     model::{ListPath, Resource, Timestamp},
-    store::Tx,
+    parameters,
+    store::{Tx, Write},
 };
 use tokio::try_join;
 
@@ -84,16 +84,21 @@ impl Clocks {
         lists: BTreeSet<Lock>,
         publication: bool,
     ) -> Result<bool, ApiError> {
-        let found =
-            try_join!(try_join_all(lists.iter().map(|lock| lock_row(tx, &lock.0))), async {
-                if publication { lock_publication(tx).await.map(Some) } else { Ok(None) }
-            },);
-        let (found, published) = found?;
-        self.publication = self.publication.or(published.map(Clock::new));
+        let lists: Vec<Lock> =
+            lists.into_iter().filter(|lock| !self.lists.contains_key(lock)).collect();
+        let publication = async {
+            if publication && self.publication.is_none() {
+                Ok(Some(Clock::new(lock_publication(tx).await?)))
+            } else {
+                Ok(self.publication)
+            }
+        };
+        let (found, published) = try_join!(lock_rows(tx, &lists), publication)?;
+        self.publication = published;
         let mut complete = true;
         for (lock, stored) in lists.into_iter().zip(found) {
             if let Some(stored) = stored {
-                self.lists.entry(lock).or_insert(Clock::new(stored));
+                self.lists.insert(lock, Clock::new(stored));
             } else {
                 complete = false;
                 self.hold(tx, &lock.0).await?;
@@ -112,9 +117,10 @@ impl Clocks {
         if let Some(clock) = self.lists.get(&key) {
             return Ok(clock.current);
         }
-        let stored = match lock_row(tx, list).await? {
-            Some(stored) => stored,
-            None => create_row(tx, list).await?,
+        let found = lock_rows(tx, std::slice::from_ref(&key)).await?;
+        let stored = match found.first() {
+            Some(Some(stored)) => *stored,
+            _ => create_row(tx, list).await?,
         };
         self.lists.insert(key, Clock::new(stored));
         Ok(stored)
@@ -199,41 +205,72 @@ impl Clocks {
         Ok(())
     }
 
-    /// Stores what has moved. The last step before the commit.
+    /// The statements that store what has moved.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn store(&self, tx: &Tx<'_>) -> Result<(), ApiError> {
+    pub async fn store(&self, tx: &Tx<'_>) -> Result<Vec<Write>, ApiError> {
+        const LIST: &str = "
+            update resource_timestamp set last_modified = $4, live = live + $5
+            where bucket_id = $1 and collection_id = $2 and resource_name = $3";
         const PUBLICATION: &str = "update publication_clock set last_modified = $1";
 
-        let lists = self
-            .lists
-            .iter()
-            .filter(|(_, clock)| clock.current != clock.stored || clock.more != 0)
-            .map(|(Lock(list), clock)| store_row(tx, list, *clock));
-        let publication = async {
-            if let Some(clock) = self.publication.filter(|clock| clock.current != clock.stored) {
-                let statement = tx.prepare_cached(PUBLICATION).await?;
-                tx.execute(&statement, &[&clock.current.as_millis()]).await?;
+        let mut writes = Vec::new();
+        for (Lock(list), clock) in &self.lists {
+            if clock.current != clock.stored || clock.more != 0 {
+                let (bucket, collection) = (list.bucket_id(), list.collection_id());
+                let (bucket, collection) = (bucket.to_owned(), collection.to_owned());
+                let (name, millis) = (list.resource().name(), clock.current.as_millis());
+                let parameters = parameters![bucket, collection, name, millis, clock.more];
+                writes.push(tx.write(LIST, parameters).await?);
             }
-            Ok(())
-        };
-        try_join!(try_join_all(lists), publication)?;
-        Ok(())
+        }
+        if let Some(clock) = self.publication.filter(|clock| clock.current != clock.stored) {
+            writes.push(tx.write(PUBLICATION, parameters![clock.current.as_millis()]).await?);
+        }
+        Ok(writes)
     }
 }
 
-async fn lock_row(tx: &Tx<'_>, list: &ListPath) -> Result<Option<Timestamp>, ApiError> {
-    const SQL: &str = "
-        select last_modified from resource_timestamp
-        where bucket_id = $1 and collection_id = $2 and resource_name = $3
-        for update";
+/// Prepares the statements that lock, so that they are sent before whatever is sent with them.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn prepare(tx: &Tx<'_>) -> Result<(), ApiError> {
+    tx.prepare_cached(LOCK).await?;
+    tx.prepare_cached(LOCK_PUBLICATION).await?;
+    Ok(())
+}
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let (bucket, collection) = (list.bucket_id(), list.collection_id());
-    let row = tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
-    row.map(|row| Ok(Timestamp::from_millis(row.try_get(0)?))).transpose()
+const LOCK: &str = "
+    select wanted.number, t.last_modified
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+         as wanted (bucket_id, collection_id, resource_name, number)
+    join resource_timestamp as t using (bucket_id, collection_id, resource_name)
+    order by wanted.number
+    for update of t";
+const LOCK_PUBLICATION: &str = "select last_modified from publication_clock for update";
+
+/// Locks the rows of lists one after the other, in the order given: PostgreSQL locks what it has
+/// sorted. `None` for a list that has no row yet.
+async fn lock_rows(tx: &Tx<'_>, lists: &[Lock]) -> Result<Vec<Option<Timestamp>>, ApiError> {
+    let mut found = vec![None; lists.len()];
+    if lists.is_empty() {
+        return Ok(found);
+    }
+    let buckets: Vec<&str> = lists.iter().map(|lock| lock.0.bucket_id()).collect();
+    let collections: Vec<&str> = lists.iter().map(|lock| lock.0.collection_id()).collect();
+    let names: Vec<&str> = lists.iter().map(|lock| lock.0.resource().name()).collect();
+    let statement = tx.prepare_cached(LOCK).await?;
+    for row in tx.query(&statement, &[&buckets, &collections, &names]).await? {
+        let number = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+        if let Some(slot) = number.checked_sub(1).and_then(|index| found.get_mut(index)) {
+            *slot = Some(Timestamp::from_millis(row.try_get(1)?));
+        }
+    }
+    Ok(found)
 }
 
 async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
@@ -252,24 +289,9 @@ async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError>
 }
 
 async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
-    const SQL: &str = "select last_modified from publication_clock for update";
-
-    let statement = tx.prepare_cached(SQL).await?;
+    let statement = tx.prepare_cached(LOCK_PUBLICATION).await?;
     let row = tx.query_one(&statement, &[]).await?;
     Ok(Timestamp::from_millis(row.try_get(0)?))
-}
-
-async fn store_row(tx: &Tx<'_>, list: &ListPath, clock: Clock) -> Result<(), ApiError> {
-    const SQL: &str = "
-        update resource_timestamp set last_modified = $4, live = live + $5
-        where bucket_id = $1 and collection_id = $2 and resource_name = $3";
-
-    let statement = tx.prepare_cached(SQL).await?;
-    let (bucket, collection) = (list.bucket_id(), list.collection_id());
-    let name = list.resource().name();
-    let millis = clock.current.as_millis();
-    tx.execute(&statement, &[&bucket, &collection, &name, &millis, &clock.more]).await?;
-    Ok(())
 }
 
 /// How many live objects a list has.

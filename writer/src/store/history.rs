@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
     model::{ListPath, Timestamp},
-    store::Tx,
+    parameters,
+    store::{Tx, Write},
 };
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -28,28 +29,32 @@ pub struct Entry {
 /// So many entries go in one statement: a message to PostgreSQL stays well below its limit.
 const CHUNK: usize = 500;
 
-/// Adds entries, in one statement unless they are very many.
+/// Adds entries: one statement unless they are very many.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn append(tx: &Tx<'_>, entries: &[Entry]) -> Result<(), ApiError> {
+pub async fn append(tx: &Tx<'_>, mut entries: Vec<Entry>) -> Result<Vec<Write>, ApiError> {
     const SQL: &str = "
         insert into history (bucket_id, id, last_modified, data, readers)
         select bucket_id, id, last_modified, data, array(select jsonb_array_elements_text(readers))
         from unnest($1::text[], $2::text[], $3::bigint[], $4::jsonb[], $5::jsonb[])
              as entry (bucket_id, id, last_modified, data, readers)";
 
-    for chunk in entries.chunks(CHUNK) {
-        let buckets: Vec<&str> = chunk.iter().map(|entry| entry.bucket_id.as_str()).collect();
-        let ids: Vec<String> = chunk.iter().map(|_| Uuid::new_v4().to_string()).collect();
-        let times: Vec<i64> = chunk.iter().map(|entry| entry.last_modified.as_millis()).collect();
-        let data: Vec<_> = chunk.iter().map(|entry| Json(&entry.data)).collect();
-        let readers: Vec<_> = chunk.iter().map(|entry| Json(&entry.readers)).collect();
-        let statement = tx.prepare_cached(SQL).await?;
-        tx.execute(&statement, &[&buckets, &ids, &times, &data, &readers]).await?;
+    let mut writes = Vec::new();
+    while !entries.is_empty() {
+        let (mut buckets, mut ids, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut data, mut readers) = (Vec::new(), Vec::new());
+        for entry in entries.drain(..entries.len().min(CHUNK)) {
+            buckets.push(entry.bucket_id);
+            ids.push(Uuid::new_v4().to_string());
+            times.push(entry.last_modified.as_millis());
+            data.push(Json(entry.data));
+            readers.push(Json(entry.readers));
+        }
+        writes.push(tx.write(SQL, parameters![buckets, ids, times, data, readers]).await?);
     }
-    Ok(())
+    Ok(writes)
 }
 
 /// Deletes the oldest entries of a bucket about one kind of object, and of one user where `trim`

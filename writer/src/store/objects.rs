@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
     model::{Id, ListPath, ObjectPath, Resource, Timestamp},
-    store::Tx,
+    parameters,
+    store::{Tx, Write},
 };
 use tokio_postgres::{Row, types::Json};
 
@@ -129,16 +130,17 @@ async fn get_rows(
     Ok(found)
 }
 
-/// Writes objects and tombstones of one kind over what was there, in one statement.
+/// Writes objects and tombstones of one kind over what was there. Fails with a constraint when a
+/// sibling has an object's timestamp.
 ///
 /// # Errors
 ///
-/// [`ApiError::Constraint`] when a sibling has an object's timestamp.
+/// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn put_all(
     tx: &Tx<'_>,
     resource: Resource,
-    rows: &[(ObjectPath, Object)],
-) -> Result<(), ApiError> {
+    rows: Vec<(ObjectPath, Object)>,
+) -> Result<Write, ApiError> {
     let text = sql!(
         resource,
         "insert into ",
@@ -149,16 +151,17 @@ pub async fn put_all(
             set last_modified = excluded.last_modified, deleted = excluded.deleted,
                 data = excluded.data"
     );
-    let statement = tx.prepare_cached(text).await?;
-    let buckets: Vec<&str> = rows.iter().map(|(path, _)| path.bucket_id()).collect();
-    let collections: Vec<&str> = rows.iter().map(|(path, _)| path.collection_id()).collect();
-    let ids: Vec<&str> = rows.iter().map(|(path, _)| path.id.as_str()).collect();
-    let times: Vec<i64> = rows.iter().map(|(_, object)| object.last_modified.as_millis()).collect();
-    let deleted: Vec<bool> = rows.iter().map(|(_, object)| object.deleted).collect();
-    let data: Vec<Json<&Map<String, Value>>> =
-        rows.iter().map(|(_, object)| Json(&object.data)).collect();
-    tx.execute(&statement, &[&buckets, &collections, &ids, &times, &deleted, &data]).await?;
-    Ok(())
+    let (mut buckets, mut collections, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut deleted, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for (path, object) in rows {
+        buckets.push(path.bucket_id().to_owned());
+        collections.push(path.collection_id().to_owned());
+        ids.push(object.id);
+        times.push(object.last_modified.as_millis());
+        deleted.push(object.deleted);
+        data.push(Json(object.data));
+    }
+    tx.write(text, parameters![buckets, collections, ids, times, deleted, data]).await
 }
 
 /// What of a list is wanted.
