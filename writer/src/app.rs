@@ -1,15 +1,17 @@
 //! What all requests share.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use prometheus::{Gauge, IntCounter, Registry};
 use shared::{
     config::Problems,
     error::ApiError,
+    model::ListPath,
     store::{self, Tx},
     telemetry::{self, HttpMetrics},
 };
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     config::Config,
@@ -28,7 +30,12 @@ pub struct App {
     pub signer: Signer,
     /// What is counted.
     pub metrics: Metrics,
+    /// When the signer last worked, or did not: signing costs more than a heartbeat should.
+    signer_health: Mutex<Option<(Instant, bool)>>,
 }
+
+/// How long the signer's health is remembered.
+const SIGNER_HEALTH: Duration = Duration::from_secs(10);
 
 /// The writer's metrics.
 #[derive(Debug)]
@@ -58,7 +65,7 @@ impl App {
         let pool = store::pool(&config.database, "countersign-writer");
         match (pool, Metrics::new()) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
-                Ok(Self { config, pool, signer, metrics })
+                Ok(Self { config, pool, signer, metrics, signer_health: Mutex::default() })
             }
             (pool, metrics) => {
                 if let Err(error) = pool {
@@ -72,16 +79,43 @@ impl App {
         }
     }
 
-    /// Whether PostgreSQL takes a write, which is rolled back.
+    /// Whether PostgreSQL takes a write, which is rolled back; in read-only mode, whether it
+    /// answers.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when it does not.
     pub async fn probe_storage(&self) -> Result<(), ApiError> {
         let mut client = self.pool.get().await?;
+        if self.config.service.readonly {
+            let tx = Tx::reading(&mut client);
+            tx.begin().await?;
+            clocks::read(&tx, &ListPath::Buckets).await?;
+            return Ok(());
+        }
         let tx = Tx::writing(&mut client);
         tx.begin().await?;
         clocks::probe(&tx).await
+    }
+
+    /// Whether the signer signs, if anything is signed here. The answer may be ten seconds old.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when it does not.
+    pub async fn probe_signer(&self) -> Result<(), ApiError> {
+        if self.config.signer.resources.is_empty() {
+            return Ok(());
+        }
+        let mut health = self.signer_health.lock().await;
+        let known = health.filter(|(at, _)| at.elapsed() < SIGNER_HEALTH);
+        let (_, works) = known.unwrap_or_else(|| {
+            (Instant::now(), self.signer.sign(b"This is a heartbeat test.").is_ok())
+        });
+        if known.is_none() {
+            *health = Some((Instant::now(), works));
+        }
+        if works { Ok(()) } else { Err(ApiError::backend("the signer does not sign")) }
     }
 }
 

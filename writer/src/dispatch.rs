@@ -1,13 +1,16 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use deadpool_postgres::{ClientWrapper, Object};
 use http::{Method, StatusCode};
 use serde_json::json;
 use shared::{
-    error::ApiError,
+    error::{ApiError, Detail},
     http::Reply,
     model::{EVERYONE, Timestamp},
     store::Tx,
@@ -17,9 +20,10 @@ use tokio::{time::timeout, try_join};
 use crate::{
     app::App,
     authn, batch,
-    config::Config,
     context::{Ctx, User},
+    cors,
     locks::Plan,
+    openapi,
     operations::{self, Operation, View},
     pipeline,
     routes::{Parent, Route},
@@ -36,11 +40,17 @@ const ATTEMPTS: usize = 4;
 ///
 /// [`ApiError`]; nothing was written then.
 pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
+    if !route.is_step() {
+        let checked = app.config.service.cors.check(&request.headers);
+        checked.map_err(|detail| ApiError::Invalid(vec![detail]))?;
+    }
     match route {
         Route::Hello => hello(app, request).await,
-        Route::Heartbeat => Ok(heartbeat(app).await),
+        Route::Heartbeat => Ok(operations::heartbeat(app).await),
         Route::LoadBalancerHeartbeat => Ok(Reply::json(StatusCode::OK, &json!({}))),
-        Route::Version => Ok(version(app)),
+        Route::Version => Ok(operations::version(app)),
+        Route::Contribute => Ok(operations::contribute(app)),
+        Route::OpenApi => Ok(openapi::document(app, &request.headers)),
         Route::Metrics => {
             let body = app.metrics.render(&app.pool);
             Ok(Reply::text(StatusCode::OK, body))
@@ -86,32 +96,11 @@ fn give_up(client: Object) -> ApiError {
     ApiError::backend("PostgreSQL does not answer")
 }
 
-/// One key a backend (§1.2.1).
-async fn heartbeat(app: &App) -> Reply {
-    let probe = timeout(Duration::from_secs(10), app.probe_storage());
-    let storage = matches!(probe.await, Ok(Ok(())));
-    let resources = &app.config.signer.resources;
-    let signer = resources.is_empty() || app.signer.sign(b"This is a heartbeat test.").is_ok();
-    let status = if storage && signer { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({"storage": storage, "permission": storage, "cache": true, "signer": signer});
-    Reply::json(status, &body)
-}
-
-fn version(app: &App) -> Reply {
-    Reply::json(
-        StatusCode::OK,
-        &json!({
-            "name": app.config.project.name,
-            "version": env!("CARGO_PKG_VERSION"),
-            "source": env!("CARGO_PKG_REPOSITORY"),
-            "commit": option_env!("COUNTERSIGN_COMMIT").unwrap_or_default(),
-        }),
-    )
-}
-
 /// One request of a transaction: an operation, or what it was refused with beforehand.
 struct Step {
     user_id: Option<String>,
+    /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
+    refused_origin: Option<Detail>,
     operation: Result<Operation, ApiErrorSource>,
 }
 
@@ -123,12 +112,12 @@ enum ApiErrorSource {
     Denied,
     /// The time of a snapshot is none.
     Time(String),
-    /// The URL of a batch's request is wrong.
-    Url(String, Method),
+    /// The URL is not that of a list or an object.
+    NoOperation,
 }
 
 impl ApiErrorSource {
-    fn error(&self, config: &Config, user_id: Option<&String>) -> ApiError {
+    fn error(&self, user_id: Option<&String>) -> ApiError {
         match self {
             Self::Parent(Parent::Malformed { resource, id, .. }) => {
                 ApiError::NoSuchParent { resource: *resource, id: id.clone() }
@@ -136,11 +125,7 @@ impl ApiErrorSource {
             Self::Denied if user_id.is_some() => ApiError::Forbidden,
             Self::Denied => ApiError::MissingAuth,
             Self::Time(text) => operations::invalid_time(text),
-            Self::Url(path, method) => Route::find(config, path)
-                .and_then(|route| route.allow(method))
-                .err()
-                .unwrap_or(ApiError::NoSuchEndpoint),
-            Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+            Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
         }
     }
 }
@@ -152,17 +137,21 @@ impl Step {
     )]
     fn new(app: &App, route: Route, request: ApiRequest) -> Self {
         let user_id = authn::user_id(&app.config, &request.headers);
+        let refused_origin = app.config.service.cors.check(&request.headers).err();
         let (parent, id, view) = match route {
             Route::List(parent) => (parent, None, View::Itself),
             Route::Object(parent, id) => (parent, Some(id), View::Itself),
             Route::Quota(parent, id) => (parent, Some(id), View::Quota),
-            Route::Snapshot(parent, time) => match operations::parse_time(&time) {
-                Some(time) => (parent, None, View::Snapshot(time)),
-                None => return Self { user_id, operation: Err(ApiErrorSource::Time(time)) },
-            },
+            Route::Snapshot(parent, time) => {
+                let Some(at) = operations::parse_time(&time) else {
+                    let operation = Err(ApiErrorSource::Time(time));
+                    return Self { user_id, refused_origin, operation };
+                };
+                (parent, None, View::Snapshot(at))
+            }
             _ => {
-                let source = ApiErrorSource::Url(request.path, request.method);
-                return Self { user_id, operation: Err(source) };
+                let operation = Err(ApiErrorSource::NoOperation);
+                return Self { user_id, refused_origin, operation };
             }
         };
         let tells_everybody = match request.method {
@@ -177,7 +166,7 @@ impl Step {
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
         };
-        Self { user_id, operation }
+        Self { user_id, refused_origin, operation }
     }
 }
 
@@ -248,13 +237,14 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         let operation = match &step.operation {
             Ok(operation) => operation,
             Err(source) => {
-                replies.push(Err(source.error(&ctx.app.config, step.user_id.as_ref())));
+                replies.push(Err(source.error(step.user_id.as_ref())));
                 continue;
             }
         };
         ctx.become_user(step.user_id.clone()).await?;
         let first = ctx.changes.len();
-        match operation.run(ctx).await {
+        let result = operation.run(ctx).await;
+        match cors::judge(step.refused_origin.as_ref(), result) {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
                 replies.push(Ok(outcome.into_reply(ctx)));
@@ -276,28 +266,46 @@ fn is_transient(error: &ApiError) -> bool {
     code.is_some_and(|code| matches!(code.code(), "40P01" | "40001"))
 }
 
-/// `POST /v1/batch` (`kinto-http-api.md` §6).
+/// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
+/// apart from the transaction.
 async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = batch::parse(app.config.batch_max_requests, request)?;
+    let requests = batch::parse(&app.config, request)?;
     let mut steps = Vec::with_capacity(requests.len());
-    for request in &requests {
-        let step = match Route::find(&app.config, &request.path).and_then(|route| {
-            route.allow(&request.method)?;
-            Ok(route)
-        }) {
-            Ok(route) => Step::new(app, route, request.clone()),
-            Err(_) => Step {
-                user_id: None,
-                operation: Err(ApiErrorSource::Url(request.path.clone(), request.method.clone())),
-            },
-        };
-        steps.push(step);
+    let mut answered = HashMap::new();
+    for (index, request) in requests.iter().enumerate() {
+        match route_of(app, request) {
+            Ok(route) if route.is_step() => {
+                steps.push(Step::new(app, route, request.clone()));
+            }
+            Ok(route) => {
+                let reply = Box::pin(run(app, route, request)).await;
+                answered.insert(index, service::unless_ours(app, reply)?);
+            }
+            Err(error) => {
+                answered.insert(index, service::refuse(app, &error));
+            }
+        }
     }
-    let replies = transaction(app, &steps).await?;
-    let mut responses = Vec::with_capacity(replies.len());
-    for (request, reply) in requests.iter().zip(replies) {
-        let reply = reply.unwrap_or_else(|error| service::refuse(app, &error));
-        responses.push(batch::entry(request, &reply)?);
+    let mut replies = match steps.as_slice() {
+        [] => Vec::new().into_iter(),
+        steps => transaction(app, steps).await?.into_iter(),
+    };
+    let mut responses = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        let reply = answered.remove(&index).or_else(|| {
+            replies.next().map(|reply| reply.unwrap_or_else(|error| service::refuse(app, &error)))
+        });
+        let reply = reply.ok_or_else(|| ApiError::internal("no reply"))?;
+        let endpoint = Route::find(&app.config, &request.path).ok().map(|route| route.endpoint());
+        let reply = service::complete(app, endpoint, request, reply);
+        responses.push(batch::entry(request, reply));
     }
     Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
+}
+
+fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {
+    request.query()?;
+    let route = Route::find(&app.config, &request.path)?;
+    route.allow(&app.config, &request.method)?;
+    Ok(route)
 }

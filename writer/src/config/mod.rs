@@ -3,6 +3,7 @@
 mod history;
 mod plugins;
 mod quotas;
+mod service;
 mod subtrees;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -10,6 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub use history::{History, Trim};
 pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
+pub use service::{Project, Redirect, Service};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
@@ -38,14 +40,8 @@ pub struct Config {
     pub history: History,
     /// How much buckets and collections may hold.
     pub quotas: Quotas,
-    /// Names of the hello view.
-    pub project: Project,
-    /// Seconds in `Retry-After`.
-    pub retry_after: u64,
-    /// Seconds in `Backoff`, if any.
-    pub backoff: Option<u64>,
-    /// Most requests in a batch.
-    pub batch_max_requests: usize,
+    /// What all endpoints have in common.
+    pub service: Service,
     /// Whether whoever writes an object becomes a writer of it.
     pub explicit_permissions: bool,
     /// Whether HTTP Basic credentials make a user.
@@ -83,21 +79,6 @@ pub enum Grant {
     Write,
 }
 
-/// Names and addresses shown to clients.
-#[derive(Debug, Clone)]
-pub struct Project {
-    /// `project_name`.
-    pub name: String,
-    /// `project_version`.
-    pub version: String,
-    /// `project_docs`.
-    pub docs: String,
-    /// `http_scheme`, where it replaces what the request says.
-    pub scheme: Option<String>,
-    /// `http_host`, likewise.
-    pub host: Option<String>,
-}
-
 /// Sign-off and signatures (`remote-settings.md` §1.1).
 #[derive(Debug, Clone)]
 pub struct SignerSettings {
@@ -130,11 +111,7 @@ impl Config {
             history: History::read(layers, &plugins),
             quotas: Quotas::read(layers, &plugins),
             plugins,
-            project: project(layers),
-            retry_after: layers.number("retry_after_seconds", 0, 86_400),
-            backoff: layers.optional_number("backoff", 0, 86_400),
-            batch_max_requests: usize::try_from(layers.number("batch_max_requests", 1, 100_000))
-                .unwrap_or(1),
+            service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
             basicauth: basicauth(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
@@ -146,18 +123,6 @@ impl Config {
         layers.ignore(means_nothing_here);
         layers.finish()?;
         Ok(Self { warnings: layers.warnings().to_vec(), ..config })
-    }
-}
-
-fn project(layers: &mut Layers) -> Project {
-    Project {
-        name: layers.required("project_name", "a short name"),
-        version: layers
-            .optional("project_version")
-            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-        docs: layers.text("project_docs"),
-        scheme: layers.optional("http_scheme"),
-        host: layers.optional("http_host"),
     }
 }
 
@@ -221,7 +186,7 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
-    const PREFIXES: [&str; 8] = [
+    const PREFIXES: [&str; 11] = [
         "storage_",
         "cache_",
         "permission_",
@@ -230,8 +195,22 @@ fn means_nothing_here(key: &str) -> bool {
         "logging",
         "statsd_",
         "newrelic_",
+        "sentry_",
+        "profiler_",
+        "tm.",
     ];
-    key.contains("record_cache_")
+    const NAMES: [&str; 7] = [
+        "initialization_sequence",
+        "json_renderer",
+        "multiauth.authorization_policy",
+        "multiauth.groupfinder",
+        "multiauth.policy.basicauth.use",
+        "settings_prefix",
+        "transaction_per_request",
+    ];
+    key.contains("record_cache_minimum_")
+        || key.contains("record_cache_maximum_")
         || key.starts_with("changes.")
+        || NAMES.contains(&key)
         || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }

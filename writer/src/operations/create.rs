@@ -6,11 +6,10 @@ use shared::{
     error::ApiError,
     model::{Id, ListPath, Permission},
 };
-use uuid::Uuid;
 
 use super::{
-    Operation, Outcome, Write, check_content_type, checked_id, merge_problems, modified_meanwhile,
-    object_reply, require_bucket, require_collection, write,
+    Operation, Outcome, Write, check_content_type, checked_id, id_for, merge_problems,
+    modified_meanwhile, object_reply, require_bucket, require_collection, write,
 };
 use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
 
@@ -40,11 +39,13 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     )?;
     let id = match body.data.as_ref().and_then(|data| data.get("id")) {
         None => {
-            let id = generate_id(list)?;
-            ctx.is_new(&list.object(id.clone()));
+            let id = generate_id(ctx, list)?;
+            if let ListPath::Records(..) = list {
+                ctx.is_new(&list.object(id.clone()));
+            }
             id
         }
-        Some(Value::String(id)) => checked_id(id)?,
+        Some(Value::String(id)) => id_for(ctx, list, id)?,
         Some(_) => checked_id("")?,
     };
     authz::refuse_signed(ctx, list, Some(&id))?;
@@ -68,16 +69,8 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     Ok(Outcome::Ready(reply.version(old.last_modified)))
 }
 
-/// A UUID for records, else eight letters and digits (§2.3.2).
-fn generate_id(list: &ListPath) -> Result<Id, ApiError> {
-    let uuid = Uuid::new_v4();
-    let text = match list {
-        ListPath::Records(..) | ListPath::History(_) => uuid.hyphenated().to_string(),
-        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
-            const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyzABCDEFGH";
-            let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 31)]);
-            uuid.as_bytes().iter().take(6).chain(&uuid.as_bytes()[14..]).map(letter).collect()
-        }
-    };
-    Id::new(&text).map_err(|error| ApiError::Internal(error.into()))
+/// By the resource's generator (§2.3.2).
+fn generate_id(ctx: &Ctx<'_>, list: &ListPath) -> Result<Id, ApiError> {
+    let generators = &ctx.app.config.service.generators;
+    generators.generate(list.resource()).map_err(|error| ApiError::Internal(error.into()))
 }

@@ -4,11 +4,11 @@ use http::StatusCode;
 use shared::error::ApiError;
 
 use super::{
-    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_cached,
-    not_modified, object_reply, require_collection,
+    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_modified,
+    object_reply, require_collection,
 };
 use crate::{
-    authz,
+    authz, caching,
     context::Ctx,
     preconditions::{Preconditions, Verdict},
 };
@@ -34,5 +34,6 @@ pub(super) async fn get(
     }
     let acl = ctx.acl(&path).await?.clone();
     let reply = object_reply(ctx, StatusCode::OK, &object, &acl);
-    Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
+    let reply = caching::apply(ctx, &operation.list, reply).await?;
+    Ok(Outcome::Ready(reply.version(object.last_modified)))
 }

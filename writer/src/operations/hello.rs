@@ -1,58 +1,147 @@
-//! `GET /v1/` (`kinto-http-api.md` §1.1).
+//! What this service says of itself: `GET /v1/`, `/__version__`, `/contribute.json`
+//! (`kinto-http-api.md` §1.1-1.2).
 
 use http::{HeaderMap, StatusCode};
-use serde_json::json;
-use shared::http::Reply;
+use serde_json::{Map, Value, json};
+use shared::{http::Reply, model::Timestamp};
 
-use crate::{app::App, config::Quotas, context::User, service};
+use crate::{
+    app::App,
+    config::{Config, Plugin, Quotas},
+    context::User,
+    service,
+};
 
 /// The hello view: what this server is and can, and who the client is to it.
 pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
-    let (config, project) = (&app.config, &app.config.project);
-    let mut capabilities = json!({});
-    if config.basicauth {
-        capabilities["basicauth"] = json!({
-            "description": "Very basic authentication sessions. Not for production use.",
-            "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
-        });
-    }
-    if config.history.enabled {
-        capabilities["history"] = config.history.capability();
-    }
-    if config.quotas.enabled {
-        capabilities["quotas"] = Quotas::capability();
-    }
-    let signer = &config.signer.resources;
-    if !signer.is_empty() {
-        capabilities["signer"] = json!({
-            "description":
-                "Digital signatures for integrity and authenticity of records.",
-            "url": "https://github.com/mozilla/remote-settings/tree/main/kinto-remote-settings",
-            "version": env!("CARGO_PKG_VERSION"),
-            "plugin_userid": crate::signoff::effects::PLUGIN_USER,
-            "group_check_enabled": true,
-            "to_review_enabled": signer.review_by_default(),
-            "editors_group": "{collection_id}-editors",
-            "reviewers_group": "{collection_id}-reviewers",
-            "resources": signer.shown(),
-        });
-    }
+    let (config, service) = (&app.config, &app.config.service);
     let mut body = json!({
-        "project_name": project.name,
-        "project_version": project.version,
-        "http_api_version": "1.23",
-        "project_docs": project.docs,
+        "project_name": service.project.name,
+        "project_version": service.project.version,
+        "http_api_version": API_VERSION,
+        "project_docs": service.project.docs,
         "url": format!("{}/v1/", service::origin(app, headers)),
-        "config": null,
+        "config": service.file,
         "settings": {
-            "batch_max_requests": config.batch_max_requests,
-            "readonly": false,
+            "batch_max_requests": service.batch_max_requests,
+            "readonly": service.readonly,
             "explicit_permissions": config.explicit_permissions,
         },
-        "capabilities": capabilities,
+        "capabilities": capabilities(config),
     });
+    if let Some(end) = &service.end {
+        body["eos"] = end.text.as_str().into();
+    }
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
     }
-    Reply::json(StatusCode::OK, &body)
+    let reply = Reply::json(StatusCode::OK, &body);
+    // What cannot change may be kept (§1.1.3).
+    if service.readonly { reply.lifetime(service.hello_lifetime, Timestamp::now()) } else { reply }
+}
+
+/// The version of Kinto's HTTP API that is spoken here.
+pub const API_VERSION: &str = "1.23";
+
+const DOCS: &str = "https://docs.kinto-storage.org/en/stable/";
+
+/// By name: what clients detect features by (§1.1.4).
+fn capabilities(config: &Config) -> Value {
+    let mut all = Map::new();
+    if config.basicauth {
+        let text = "Very basic authentication sessions. Not for production use.";
+        all.insert("basicauth".to_owned(), capability(text, "api/1.x/authentication.html"));
+    }
+    for (plugin, name, text, page) in PLUGINS {
+        if config.plugins.has(plugin) {
+            all.insert(name.to_owned(), capability(text, page));
+        }
+    }
+    if config.history.enabled {
+        all.insert("history".to_owned(), config.history.capability());
+    }
+    if config.quotas.enabled {
+        all.insert("quotas".to_owned(), Quotas::capability());
+    }
+    if !config.signer.resources.is_empty() {
+        all.insert("signer".to_owned(), signer(config));
+    }
+    Value::Object(all)
+}
+
+const PLUGINS: [(Plugin, &str, &str, &str); 4] = [
+    (Plugin::Accounts, "accounts", "Manage user accounts.", "api/1.x/accounts.html"),
+    (
+        Plugin::Counters,
+        "counters_endpoint",
+        "The __counters__ endpoint exposes how many objects are stored.",
+        "api/1.x/counters.html",
+    ),
+    (
+        Plugin::DefaultBucket,
+        "default_bucket",
+        "The bucket `default` is each user's own; its collections are created on demand.",
+        "api/1.x/buckets.html#personal-bucket-default",
+    ),
+    (
+        Plugin::Flush,
+        "flush_endpoint",
+        "The __flush__ endpoint removes all data.",
+        "api/1.x/flush.html",
+    ),
+];
+
+fn capability(description: &str, page: &str) -> Value {
+    json!({"description": description, "url": format!("{DOCS}{page}")})
+}
+
+fn signer(config: &Config) -> Value {
+    let resources = &config.signer.resources;
+    json!({
+        "description": "Digital signatures for integrity and authenticity of records.",
+        "url": "https://github.com/mozilla/remote-settings/tree/main/kinto-remote-settings",
+        "version": env!("CARGO_PKG_VERSION"),
+        "plugin_userid": crate::signoff::effects::PLUGIN_USER,
+        "group_check_enabled": true,
+        "to_review_enabled": resources.review_by_default(),
+        "editors_group": "{collection_id}-editors",
+        "reviewers_group": "{collection_id}-reviewers",
+        "resources": resources.shown(),
+    })
+}
+
+/// What the build left in a file, or what the binary knows of itself.
+pub fn version(app: &App) -> Reply {
+    let service = &app.config.service;
+    let own = || {
+        json!({
+            "name": service.project.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "source": env!("CARGO_PKG_REPOSITORY"),
+            "commit": option_env!("COUNTERSIGN_COMMIT").unwrap_or_default(),
+        })
+    };
+    Reply::json(StatusCode::OK, &service.version.clone().unwrap_or_else(own))
+}
+
+/// How to take part in the project.
+pub fn contribute(app: &App) -> Reply {
+    const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+    Reply::json(
+        StatusCode::OK,
+        &json!({
+            "name": "Countersign",
+            "description": "Signed, reviewed settings for millions of clients.",
+            "repository": {"url": REPOSITORY, "license": env!("CARGO_PKG_LICENSE")},
+            "participate": {
+                "home": format!("{REPOSITORY}/blob/main/CONTRIBUTING.md"),
+                "docs": app.config.service.project.docs,
+            },
+            "bugs": {
+                "list": format!("{REPOSITORY}/issues"),
+                "report": format!("{REPOSITORY}/issues/new"),
+            },
+            "keywords": ["JSON", "Rust", "REST", "API", "PostgreSQL"],
+        }),
+    )
 }

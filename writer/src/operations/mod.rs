@@ -4,6 +4,7 @@
 mod create;
 mod delete;
 mod get;
+mod heartbeat;
 mod hello;
 mod list;
 mod patch;
@@ -11,8 +12,9 @@ mod put;
 mod quota;
 mod snapshot;
 
-pub use hello::hello;
-use http::{HeaderValue, Method, StatusCode, header};
+pub use heartbeat::heartbeat;
+pub use hello::{API_VERSION, contribute, hello, version};
+use http::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
@@ -147,11 +149,6 @@ fn object_reply(ctx: &Ctx<'_>, status: StatusCode, object: &Object, acl: &Acl) -
     Reply::json(status, &Body { permissions, data: object.to_value() })
 }
 
-/// Reads are not to be kept by caches (§1.13.1).
-fn not_cached(reply: Reply) -> Reply {
-    reply.header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"))
-}
-
 /// 304: no body, no `Content-Type`, no `Cache-Control` (§2.7.2).
 fn not_modified(current: Timestamp) -> Outcome {
     Outcome::Ready(Reply::empty(StatusCode::NOT_MODIFIED).version(current))
@@ -174,6 +171,13 @@ fn modified_meanwhile(ctx: &Ctx<'_>, list: &ListPath, existing: Option<&Object>)
 fn checked_id(text: &str) -> Result<Id, ApiError> {
     Id::new(text)
         .map_err(|error| ApiError::Invalid(vec![Detail::whole(Location::Path, error.to_string())]))
+}
+
+/// Likewise, and as the settings want ids of this kind (`ids.rs`).
+fn id_for(ctx: &Ctx<'_>, list: &ListPath, text: &str) -> Result<Id, ApiError> {
+    let resource = list.resource();
+    let accepted = ctx.app.config.service.generators.accept(resource, text);
+    checked_id(if accepted { text } else { "" })
 }
 
 /// Records need their collection: told to everybody, before authorization (§2.4).
@@ -372,7 +376,7 @@ async fn addressed_path(
     list: &ListPath,
     id: &str,
 ) -> Result<ObjectPath, ApiError> {
-    match checked_id(id) {
+    match id_for(ctx, list, id) {
         Ok(id) => Ok(list.object(id)),
         Err(refusal) => {
             let readable = match list.parent() {

@@ -3,7 +3,7 @@
 use shared::{error::ApiError, model::Permission};
 
 use super::{
-    Operation, Outcome, Write, check_content_type, check_same_id, checked_id, merge_problems,
+    Operation, Outcome, Write, check_content_type, check_same_id, id_for, merge_problems,
     modified_meanwhile, require_bucket, require_collection, write,
 };
 use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
@@ -17,7 +17,7 @@ pub(super) async fn put(
     require_collection(ctx, list).await?;
     check_content_type(request, &["application/json"])?;
     let conditions = Preconditions::parse(&request.headers);
-    let path = checked_id(id).map(|id| list.object(id));
+    let path = id_for(ctx, list, id).map(|id| list.object(id));
     let old = match &path {
         Ok(path) => ctx.object(path).await?,
         Err(_) => None,

@@ -1,11 +1,11 @@
 //! `GET /buckets/{id}/quota` and `GET /buckets/{b}/collections/{id}/quota`
 //! (`platform-features.md` §5.7).
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use shared::{error::ApiError, http::Reply, model::ListPath};
 
-use super::{Operation, Outcome, addressed_path, no_such_object, not_cached};
+use super::{Operation, Outcome, addressed_path, no_such_object};
 use crate::{authz, context::Ctx, plugins, store::quotas};
 
 /// What a bucket or collection holds, and may hold.
@@ -28,5 +28,6 @@ pub(super) async fn quota(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Ou
     };
     data["limits"] = limits.to_value();
     let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
-    Ok(Outcome::Ready(not_cached(reply)))
+    let never = HeaderValue::from_static("no-cache, no-store");
+    Ok(Outcome::Ready(reply.header(header::CACHE_CONTROL, never)))
 }

@@ -5,12 +5,15 @@
 mod bad_input;
 mod batch;
 mod concurrency;
+mod cors;
 mod harness;
 mod history;
 mod objects;
+mod openapi;
 mod permissions;
 mod quotas;
 mod schema;
 mod service;
+mod settings;
 mod signoff;
 mod threats;
