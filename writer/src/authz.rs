@@ -85,6 +85,31 @@ pub async fn may_read_object(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<boo
     holds(ctx, &creating).await
 }
 
+/// Whether the user is told that an object of the list is missing: whoever could read it is
+/// (§2.5.1). A setting about the parent does not reach here.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn may_miss(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiError> {
+    let by_settings: &[Grant] = match list.resource() {
+        // Nothing is above a bucket that could be read.
+        Resource::Bucket => &[Grant::Write],
+        Resource::Group
+        | Resource::Collection
+        | Resource::Record
+        | Resource::Account
+        | Resource::History => &[Grant::Read, Grant::Write],
+    };
+    if settings_grant(ctx, list.resource(), by_settings) {
+        return Ok(true);
+    }
+    match list.parent() {
+        Some(parent) => holds(ctx, &granting(Permission::Read, &parent)).await,
+        None => Ok(false),
+    }
+}
+
 /// Whether the user may create objects in the list.
 ///
 /// # Errors
@@ -147,18 +172,13 @@ async fn visible(
         return Ok(Visible::All);
     }
     let tx = ctx.settled().await?;
-    let ids = match list {
-        // An entry's readers are its own, and nobody else's than the bucket's writers may delete.
-        ListPath::History(_) if wanted == Permission::Write => Vec::new(),
-        ListPath::History(bucket) => {
-            history::readable_ids(tx, bucket, &ctx.user.principals).await?
-        }
-        ListPath::Buckets
-        | ListPath::Groups(_)
-        | ListPath::Collections(_)
-        | ListPath::Records(..)
-        | ListPath::Accounts => aces::shared_ids(tx, list, rights, &ctx.user.principals).await?,
-    };
+    if let ListPath::History(bucket) = list {
+        // Which entries are theirs is asked with the list itself, and may be very many.
+        let reads = wanted == Permission::Read
+            && history::has_reader(tx, bucket, &ctx.user.principals).await?;
+        return if reads { Ok(Visible::Only(Vec::new())) } else { Err(denied(ctx)) };
+    }
+    let ids = aces::shared_ids(tx, list, rights, &ctx.user.principals).await?;
     if !ids.is_empty() || may_create(ctx, list).await? {
         return Ok(Visible::Only(ids));
     }

@@ -18,7 +18,9 @@ pub mod cors;
 pub mod dispatch;
 pub mod endpoints;
 pub mod ids;
+pub mod listing;
 pub mod locks;
+pub mod metrics;
 pub mod notices;
 pub mod openapi;
 pub mod operations;
@@ -30,6 +32,7 @@ pub mod service;
 pub mod signer;
 pub mod signoff;
 pub mod store;
+pub mod transaction;
 pub mod work;
 
 pub use service::Writer;

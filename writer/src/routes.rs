@@ -31,6 +31,14 @@ pub enum Route {
     Contribute,
     /// `/v1/batch`
     Batch,
+    /// `/v1/permissions`
+    Permissions,
+    /// `/v1/__flush__`
+    Flush,
+    /// `/v1/__counters__`
+    Counters,
+    /// `/v1/__user_data__`, which has no method, or what is below: a principal.
+    UserData(Option<String>),
     /// A list of objects.
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
@@ -79,6 +87,11 @@ impl Route {
             ["v1", "__api__"] => Self::OpenApi,
             ["v1", "contribute.json"] => Self::Contribute,
             ["v1", "batch"] => Self::Batch,
+            ["v1", "permissions"] => Self::Permissions,
+            ["v1", "__flush__"] => Self::Flush,
+            ["v1", "__counters__"] => Self::Counters,
+            ["v1", "__user_data__"] => Self::UserData(None),
+            ["v1", "__user_data__", p] if !p.is_empty() => Self::UserData(Some(p.to_owned())),
             ["v1", "buckets"] => Self::List(Parent::Known(ListPath::Buckets)),
             ["v1", "buckets", b] if !b.is_empty() => {
                 Self::Object(Parent::Known(ListPath::Buckets), b.to_owned())
@@ -135,7 +148,11 @@ impl Route {
             | Self::Metrics
             | Self::OpenApi
             | Self::Contribute
-            | Self::Batch) => other,
+            | Self::Batch
+            | Self::Permissions
+            | Self::Flush
+            | Self::Counters
+            | Self::UserData(_)) => other,
         })
     }
 
@@ -150,6 +167,10 @@ impl Route {
             | Self::Metrics
             | Self::OpenApi
             | Self::Contribute
+            | Self::Permissions
+            | Self::Flush
+            | Self::Counters
+            | Self::UserData(_)
             | Self::Batch => false,
         }
     }
@@ -174,6 +195,11 @@ impl Route {
                 | Resource::History => &endpoints::BUCKET_QUOTA,
             },
             Self::Snapshot(..) => &endpoints::SNAPSHOT,
+            Self::Permissions => &endpoints::PERMISSIONS,
+            Self::Flush => &endpoints::FLUSH,
+            Self::Counters => &endpoints::COUNTERS,
+            Self::UserData(None) => &endpoints::ALL_USER_DATA,
+            Self::UserData(Some(_)) => &endpoints::USER_DATA,
             Self::List(parent) => match parent.holds() {
                 Resource::Bucket => &endpoints::BUCKETS,
                 Resource::Group => &endpoints::GROUPS,

@@ -1,6 +1,8 @@
 //! The writer's settings, typed and checked.
 
+mod extras;
 mod history;
+mod listing;
 mod plugins;
 mod quotas;
 mod service;
@@ -8,6 +10,7 @@ mod subtrees;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
 pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
@@ -18,6 +21,7 @@ use shared::{
 };
 pub use subtrees::Subtrees;
 
+pub use self::listing::Listing;
 use crate::signoff::Resources;
 
 /// The compiled-in defaults, which are the operator's reference, too.
@@ -48,8 +52,12 @@ pub struct Config {
     pub basicauth: bool,
     /// Key of basicauth's user ids.
     pub userid_hmac_secret: Secret,
+    /// Lists and their pages.
+    pub listing: Listing,
     /// `{resource}_{create,read,write}_principals`.
     pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
+    /// The permissions endpoint, the default bucket, and other small parts.
+    pub extras: Extras,
     /// What is published.
     pub monitored: Monitored,
     /// What is signed, and how.
@@ -77,6 +85,17 @@ pub enum Grant {
     Read,
     /// Writing, which implies the others on existing objects.
     Write,
+}
+
+impl Grant {
+    /// Its name in settings, and the right's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 /// Sign-off and signatures (`remote-settings.md` §1.1).
@@ -108,6 +127,7 @@ impl Config {
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
+            extras: Extras::read(layers, &plugins),
             history: History::read(layers, &plugins),
             quotas: Quotas::read(layers, &plugins),
             plugins,
@@ -115,6 +135,7 @@ impl Config {
             explicit_permissions: layers.flag("explicit_permissions"),
             basicauth: basicauth(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
+            listing: Listing::read(layers),
             principals: principals(layers),
             monitored: Monitored::read(layers),
             signer: signer(layers),
@@ -138,10 +159,9 @@ fn basicauth(layers: &mut Layers) -> bool {
 fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
     let mut principals = BTreeMap::new();
     for resource in RESOURCES {
-        for (grant, name) in
-            [(Grant::Create, "create"), (Grant::Read, "read"), (Grant::Write, "write")]
-        {
-            let words = layers.words(&format!("{}_{name}_principals", resource.name()));
+        for grant in [Grant::Create, Grant::Read, Grant::Write] {
+            let key = format!("{}_{}_principals", resource.name(), grant.name());
+            let words = layers.words(&key);
             principals.insert((resource, grant), words);
         }
     }

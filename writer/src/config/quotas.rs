@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use shared::{config::Layers, model::ObjectPath};
 
-use super::{Plugin, Plugins, Secret, Subtrees};
+use super::{Plugin, Plugins, Subtrees};
 
 const MAX_BYTES: &str = "max_bytes";
 const MAX_ITEMS: &str = "max_items";
@@ -20,8 +20,6 @@ pub struct Quotas {
     pub enabled: bool,
     /// What is neither counted nor limited.
     pub excluded: Subtrees,
-    /// What makes the ids of personal buckets.
-    pub personal_secret: Secret,
     limits: BTreeMap<String, i64>,
 }
 
@@ -52,8 +50,7 @@ impl Quotas {
             }
         }
         let excluded = Subtrees::read(layers, "quotas.exclude_resources");
-        let personal_secret = Secret(layers.text("default_bucket_hmac_secret"));
-        Self { enabled: plugins.has(Plugin::Quotas), excluded, personal_secret, limits }
+        Self { enabled: plugins.has(Plugin::Quotas), excluded, limits }
     }
 
     /// Whether the object is counted.

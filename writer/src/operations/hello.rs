@@ -7,8 +7,9 @@ use shared::{http::Reply, model::Timestamp};
 
 use crate::{
     app::App,
-    config::{Config, Plugin, Quotas},
+    config::{Config, Plugin},
     context::User,
+    plugins::{self, default_bucket},
     service,
 };
 
@@ -34,6 +35,10 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
     }
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
+        if config.plugins.has(Plugin::DefaultBucket) {
+            let secret = &config.extras.default_bucket_secret;
+            body["user"]["bucket"] = default_bucket::bucket_id(secret, id).into();
+        }
     }
     let reply = Reply::json(StatusCode::OK, &body);
     // What cannot change may be kept (§1.1.3).
@@ -57,11 +62,8 @@ fn capabilities(config: &Config) -> Value {
             all.insert(name.to_owned(), capability(text, page));
         }
     }
-    if config.history.enabled {
-        all.insert("history".to_owned(), config.history.capability());
-    }
-    if config.quotas.enabled {
-        all.insert("quotas".to_owned(), Quotas::capability());
+    for (name, value) in plugins::capabilities(config) {
+        all.insert(name.to_owned(), value);
     }
     if !config.signer.resources.is_empty() {
         all.insert("signer".to_owned(), signer(config));

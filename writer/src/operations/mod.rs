@@ -1,20 +1,27 @@
 //! What one request asks for: an operation is a value, so that it can be planned, put in a batch,
 //! and run again.
 
+mod counters;
 mod create;
 mod delete;
+mod flush;
 mod get;
 mod heartbeat;
 mod hello;
 mod list;
 mod patch;
+mod permissions;
 mod put;
 mod quota;
 mod snapshot;
+pub mod user_data;
 
+pub use counters::counters;
+pub use flush::flush;
 pub use heartbeat::heartbeat;
 pub use hello::{API_VERSION, contribute, hello, version};
 use http::{Method, StatusCode, header};
+pub use permissions::permissions;
 use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
@@ -254,6 +261,16 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     Ok(Outcome::Written { status, path, object: new, acl })
 }
 
+/// Makes an object that a request takes for granted: empty, and the user's.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn make(ctx: &mut Ctx<'_>, path: ObjectPath) -> Result<Outcome, ApiError> {
+    let (posted, acl) = (Map::new(), Acl::new());
+    write(ctx, Write { path, old: None, data: None, posted, acl, replace_all: false }).await
+}
+
 /// Rule of §2.8.4. A published object always takes the clock's next timestamp: one that a client
 /// chose could hide a change from others.
 async fn assign_timestamp(
@@ -378,13 +395,8 @@ async fn addressed_path(
 ) -> Result<ObjectPath, ApiError> {
     match id_for(ctx, list, id) {
         Ok(id) => Ok(list.object(id)),
-        Err(refusal) => {
-            let readable = match list.parent() {
-                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-                None => false,
-            };
-            Err(if readable { refusal } else { authz::denied(ctx) })
-        }
+        Err(_) if !authz::may_miss(ctx, list).await? => Err(authz::denied(ctx)),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -402,18 +414,8 @@ async fn addressed(
             return Err(authz::denied(ctx));
         }
         Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
-        None => require_readable(ctx, &path).await?,
+        None if !authz::may_miss(ctx, list).await? => return Err(authz::denied(ctx)),
+        None => {}
     }
     Ok((path, old))
-}
-
-/// A missing object is told to whoever may read its parent (§2.5.1).
-async fn require_readable(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    let readable = if let Some(parent) = path.list.parent() {
-        authz::may(ctx, Permission::Read, &parent).await?
-    } else {
-        let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
-        authz::settings_grant(ctx, Resource::Bucket, &grants)
-    };
-    if readable { Ok(()) } else { Err(authz::denied(ctx)) }
 }

@@ -4,19 +4,18 @@
 //! then of its collections' rows in the order of their ids: of any number of writers, exactly as
 //! many succeed as there is room for. An exceeded limit ends the whole request.
 
-use aws_lc_rs::hmac;
 use shared::{
     error::ApiError,
     model::{Id, ListPath, ObjectPath, Permission},
 };
-use uuid::Uuid;
 
 use super::{
+    default_bucket::bucket_id,
     ledger::{Ledger, is_checked},
     size::size,
 };
 use crate::{
-    config::{Limits, Secret},
+    config::Limits,
     context::{Change, Ctx},
     store::quotas::{self, Usage},
 };
@@ -165,31 +164,9 @@ async fn personal_owner(ctx: &mut Ctx<'_>, bucket: &Id) -> Result<Option<String>
     if !settings.name_personal_buckets() {
         return Ok(None);
     }
+    let secret = &ctx.app.config.extras.default_bucket_secret;
     let acl = ctx.acl(&ObjectPath::bucket(bucket.clone())).await?;
     let mut writers = acl.get(Permission::Write.name()).into_iter().flatten();
-    let owner = writers.find(|user| bucket_id(&settings.personal_secret, user) == **bucket);
+    let owner = writers.find(|user| bucket_id(secret, user) == **bucket);
     Ok(owner.and_then(|user| user.split_once(':')).map(|(policy, _)| policy.to_owned()))
-}
-
-/// The id of a user's personal bucket (`kinto-http-api.md` §7.1.1).
-fn bucket_id(secret: &Secret, user_id: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.0.as_bytes());
-    let tag = hmac::sign(&key, user_id.as_bytes());
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(tag.as_ref()).for_each(|(byte, of_tag)| *byte = *of_tag);
-    Uuid::from_bytes(bytes).hyphenated().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn personal_buckets_have_the_reference_s_ids() {
-        let user = "basicauth:1acf66711624a550fce894b050abb3e9270a7c3fdd5e99bb8e5b9f8c8143c813";
-
-        let id = bucket_id(&Secret("9rzkJh2J".to_owned()), user);
-
-        assert_eq!(id, "cd2ca91a-c3f8-d8f4-4ac5-81072b1a8707");
-    }
 }

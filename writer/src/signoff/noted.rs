@@ -15,7 +15,7 @@ use crate::{
     plugins,
     store::{
         aces::{self, Acl},
-        objects::{self, Difference, Object, Selection},
+        objects::{self, Difference, Object},
     },
 };
 
@@ -78,9 +78,8 @@ pub(super) async fn before(
     if !watched {
         return Ok(None);
     }
-    let ids = [difference.deleted.as_slice(), &difference.replaced].concat();
-    let objects = read(ctx, list, ids).await?;
-    Ok(Some(objects.into_iter().map(|object| (object.id.clone(), object)).collect()))
+    let found = read(ctx, list, difference.deleted.iter().chain(&difference.replaced)).await?;
+    Ok(Some(found.into_iter().map(|(path, object)| (path.id.to_string(), object)).collect()))
 }
 
 /// Notes what a statement has changed: tombstones from `first` on, then the records as they are.
@@ -96,11 +95,9 @@ pub(super) async fn after(
         let (path, old) = (list.object(stored(id)?), before.remove(id));
         ctx.changed(change(path, old, None, first.plus_millis(offset), Acl::new()));
     }
-    let ids = [difference.replaced.as_slice(), &difference.created].concat();
-    let mut written = Vec::new();
-    for object in read(ctx, list, ids).await?.into_iter().rev() {
-        written.push((list.object(stored(&object.id)?), object));
-    }
+    let ids = difference.replaced.iter().chain(&difference.created);
+    let mut written = read(ctx, list, ids).await?;
+    written.sort_by_key(|(_, object)| object.last_modified);
     let paths: Vec<&ObjectPath> = written.iter().map(|(path, _)| path).collect();
     let mut acls = aces::get_all(ctx.settled().await?, &paths).await?;
     for (path, new) in written {
@@ -111,14 +108,16 @@ pub(super) async fn after(
     Ok(())
 }
 
-/// The live records with these ids, newest first.
+/// The live records with these ids.
 async fn read(
     ctx: &mut Ctx<'_>,
     list: &ListPath,
-    ids: Vec<String>,
-) -> Result<Vec<Object>, ApiError> {
-    let selection = Selection { ids: Some(ids), ..Selection::default() };
-    objects::list(ctx.settled().await?, list, &selection).await
+    ids: impl Iterator<Item = &String>,
+) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
+    let paths: Vec<ObjectPath> =
+        ids.map(|id| Ok(list.object(stored(id)?))).collect::<Result<_, ApiError>>()?;
+    let paths: Vec<&ObjectPath> = paths.iter().collect();
+    objects::get_all(ctx.settled().await?, &paths).await
 }
 
 fn stored(id: &str) -> Result<Id, ApiError> {

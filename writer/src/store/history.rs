@@ -90,22 +90,22 @@ pub async fn trim(
     Ok(usize::try_from(gone).unwrap_or(usize::MAX))
 }
 
-/// The ids of a bucket's entries that one of the principals may read.
+/// Whether any entry of the bucket may be read by one of the principals.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn readable_ids(
+pub async fn has_reader(
     tx: &Tx<'_>,
     bucket: &str,
     principals: &[String],
-) -> Result<Vec<String>, ApiError> {
+) -> Result<bool, ApiError> {
     const SQL: &str = "
-        select id from history where bucket_id = $1 and readers && $2 and not deleted";
+        select exists (select from history
+                       where bucket_id = $1 and readers && $2 and not deleted)";
 
     let statement = tx.prepare_cached(SQL).await?;
-    let rows = tx.query(&statement, &[&bucket, &principals]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    Ok(tx.query_one(&statement, &[&bucket, &principals]).await?.try_get(0)?)
 }
 
 /// The records of a collection as they were at a time, newest first (§7.2.10): those that have not

@@ -175,6 +175,36 @@ async fn whoever_could_read_it_then_may_read_the_entry_for_ever() {
 }
 
 #[tokio::test]
+async fn entries_are_filtered_by_their_members() {
+    let harness = start(&[]).await;
+    let bob = user_id(&harness.bob).await;
+    let shared = json!({"data": {"n": 1}, "permissions": {"read": [bob]}});
+    harness.alice.send("PUT", &record("1"), shared).await.expect(201);
+    harness.alice.put(&record("2"), json!({"n": 2})).await.expect(201);
+    harness.alice.delete(&record("2")).await.expect(200);
+
+    for (query, count) in [
+        ("record_id=1", 1),
+        ("resource_name=record&action=delete", 1),
+        ("target.data.n=2", 1),
+        ("uri=/buckets/b/collections/c/records/2&_limit=1", 1),
+        ("collection_id=c", 4),
+    ] {
+        let found = entries(&harness.alice, &format!("{HISTORY}?{query}")).await;
+        assert_eq!(found.len(), count, "{query}");
+    }
+    harness.alice.get(&format!("{HISTORY}?unknown=1")).await.expect(400);
+    assert_eq!(entries(&harness.bob, &format!("{HISTORY}?record_id=2")).await.len(), 0);
+
+    harness.alice.delete(&format!("{HISTORY}?record_id=2")).await.expect(200);
+    let left = entries(&harness.alice, &format!("{HISTORY}?resource_name=record")).await;
+    assert_eq!(told(&left), [format!("create {}", record("1"))]);
+    harness.bob.get(HISTORY).await.expect(200);
+    harness.alice.delete(HISTORY).await.expect(200);
+    harness.bob.get(&format!("{HISTORY}?_since=0")).await.expect(403);
+}
+
+#[tokio::test]
 async fn without_explicit_permissions_all_is_recorded_for_the_bucket_s_readers() {
     let harness = Harness::with(&[
         ("includes", "kinto.plugins.history"),
