@@ -48,6 +48,13 @@ values ('', '', 'account', (extract(epoch from now()) * 1000)::bigint);
 -- Equality and `contains_` filters on members (kinto-http-api.md §10.14).
 create index record_data on record using gin (data jsonb_path_ops) where not deleted;
 
+-- Without statistics, as in a new database, a look-up by id costs the same by either index, and
+-- PostgreSQL takes the newer one: it must be the primary key's.
+alter table record drop constraint record_pkey;
+alter table record add primary key (bucket_id, collection_id, id);
+alter table history drop constraint history_pkey;
+alter table history add primary key (bucket_id, collection_id, id);
+
 -- Sizes of what a bucket (`/buckets/b`) or a collection (its URI) holds, in bytes and objects.
 create table quota_usage (
     parent_id text collate "C" primary key,

@@ -11,6 +11,7 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use mimalloc::MiMalloc;
 use shared::{
     config::Layers,
     http::{serve, shutdown_signal},
@@ -25,6 +26,10 @@ use writer::{
     plugins::rebuild::rebuild,
     signer,
 };
+
+// A batch makes and drops many small values: half of an import's time with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The source of truth: Kinto's HTTP API, review, signing, publication.
 ///

@@ -108,12 +108,17 @@ async fn get_rows(
 ) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
     let text = sql!(
         resource,
+        // `limit` keeps the loop this way round, with one look into the index for each.
         "select o.id, o.last_modified, o.deleted, o.data, wanted.number
          from unnest($1::text[], $2::text[], $3::text[]) with ordinality
               as wanted (bucket_id, collection_id, id, number)
-         join ",
-        " as o on o.bucket_id = wanted.bucket_id and o.collection_id = wanted.collection_id
-              and o.id = wanted.id and not o.deleted"
+         cross join lateral (
+             select * from ",
+        " as found
+             where found.bucket_id = wanted.bucket_id
+               and found.collection_id = wanted.collection_id
+               and found.id = wanted.id and not found.deleted
+             limit 1) as o"
     );
     let statement = tx.prepare_cached(text).await?;
     let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
