@@ -19,6 +19,11 @@ create table history (
 create unique index history_last_modified on history (bucket_id, collection_id, last_modified);
 -- The history of one object, newest first; also serves snapshots.
 create index history_uri on history (bucket_id, (data ->> 'uri'), last_modified desc);
+-- What one user did to one kind of object, newest first: trimming counts it with each change.
+create index history_user on history
+    (bucket_id, (data ->> 'user_id'), (data ->> 'resource_name'), last_modified desc);
+-- For users who may read some entries only.
+create index history_readers on history using gin (readers);
 
 -- How many live objects a list has, kept in the transaction that changes it: totals do not count.
 alter table resource_timestamp add column live bigint not null default 0;

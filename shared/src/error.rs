@@ -193,6 +193,9 @@ pub enum ApiError {
         /// does not exist.
         current: Option<Timestamp>,
     },
+    /// A bucket, a collection or an object would be larger than a quota allows.
+    #[error("{0}")]
+    OverQuota(String),
     /// Two objects of one list cannot have the same timestamp.
     #[error("Integrity constraint violated, please retry.")]
     Constraint,
@@ -260,6 +263,7 @@ impl ApiError {
             Self::ModifiedMeanwhile { .. } => {
                 (StatusCode::PRECONDITION_FAILED, Errno::ModifiedMeanwhile)
             }
+            Self::OverQuota(_) => (StatusCode::INSUFFICIENT_STORAGE, Errno::Forbidden),
             Self::Constraint => (StatusCode::CONFLICT, Errno::Constraint),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Errno::RequestTooLarge),
             Self::UrlTooLong(_) => (StatusCode::URI_TOO_LONG, Errno::RequestTooLarge),

@@ -5,7 +5,11 @@ use shared::{
     model::{ListPath, ObjectPath, Permission, Resource, granting},
 };
 
-use crate::{config::Grant, context::Ctx, store::aces};
+use crate::{
+    config::Grant,
+    context::Ctx,
+    store::{aces, history},
+};
 
 /// What of a list the user may see or delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,20 @@ pub async fn may(
     if settings_grant(ctx, path.resource(), by_settings) {
         return Ok(true);
     }
+    holds(ctx, &granting(wanted, path)).await
+}
+
+/// Whether the object's own entries or those of its parents grant `wanted`, whatever the settings
+/// say, which are about the object itself and nothing below it (§4.8).
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn is_granted(
+    ctx: &mut Ctx<'_>,
+    wanted: Permission,
+    path: &ObjectPath,
+) -> Result<bool, ApiError> {
     holds(ctx, &granting(wanted, path)).await
 }
 
@@ -153,7 +171,14 @@ async fn visible(
     {
         return Ok(Visible::All);
     }
-    let ids = aces::shared_ids(ctx.settled().await?, list, rights, &ctx.user.principals).await?;
+    let tx = ctx.settled().await?;
+    if let ListPath::History(bucket) = list {
+        // Which entries are theirs is asked with the list itself, and may be very many.
+        let reads = wanted == Permission::Read
+            && history::has_reader(tx, bucket, &ctx.user.principals).await?;
+        return if reads { Ok(Visible::Only(Vec::new())) } else { Err(denied(ctx)) };
+    }
+    let ids = aces::shared_ids(tx, list, rights, &ctx.user.principals).await?;
     if !ids.is_empty() || may_create(ctx, list).await? {
         return Ok(Visible::Only(ids));
     }

@@ -22,7 +22,7 @@ use crate::{
     store::{
         aces::Acl,
         clocks::{self, Clocks},
-        memberships,
+        history, memberships,
         objects::Object,
     },
     work::Work,
@@ -306,6 +306,11 @@ impl<'a> Ctx<'a> {
             principals.push(principal.to_owned());
         }
         self.put_acl(path, acl).await
+    }
+
+    /// Adds entries to the history of buckets.
+    pub fn record(&mut self, entries: Vec<history::Entry>) {
+        self.work.record(entries);
     }
 
     /// Locks a list for the rest of the transaction, and returns its timestamp.

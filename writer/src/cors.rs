@@ -189,6 +189,7 @@ fn exposed(does: Does) -> Vec<&'static str> {
         | Does::Patch
         | Does::Delete
         | Does::Show
+        | Does::Inspect
         | Does::Probe
         | Does::ShowText
         | Does::Batch

@@ -29,7 +29,7 @@ use crate::{
     cors,
     locks::Plan,
     metrics, openapi,
-    operations::{self, Operation, user_data},
+    operations::{self, Operation, View, user_data},
     pipeline,
     plugins::default_bucket::{self, Resolved},
     routes::{Parent, Route},
@@ -47,7 +47,7 @@ const ATTEMPTS: usize = 4;
 ///
 /// [`ApiError`]; nothing was written then.
 pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
-    if !matches!(route, Route::List(_) | Route::Object(..)) {
+    if !route.is_step() {
         let checked = app.config.service.cors.check(&request.headers);
         checked.map_err(|detail| ApiError::Invalid(vec![detail]))?;
     }
@@ -78,7 +78,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::UserData(principal) => {
             erase_user_data(app, request, &principal.unwrap_or_default()).await
         }
-        Route::List(_) | Route::Object(..) => {
+        Route::List(_) | Route::Object(..) | Route::Quota(..) | Route::Snapshot(..) => {
             let step = Step::new(app, route, request.clone());
             let mut replies = run_together(app, &[step]).await?;
             replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
@@ -124,6 +124,8 @@ enum ApiErrorSource {
     Parent(Parent),
     /// The parent is malformed, and only the authorized are told: nobody is (§2.4).
     Denied,
+    /// The time of a snapshot is none.
+    Time(String),
     /// The URL is not that of a list or an object.
     NoOperation,
     /// It is below the default bucket, and cannot be.
@@ -138,6 +140,7 @@ impl ApiErrorSource {
             }
             Self::Denied if user_id.is_some() => ApiError::Forbidden,
             Self::Denied => ApiError::MissingAuth,
+            Self::Time(text) => operations::invalid_time(text),
             Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
             Self::DefaultBucket(refusal) => refusal.error(),
         }
@@ -177,19 +180,24 @@ impl Step {
         reason = "only lists and objects are steps of a transaction"
     )]
     fn operation(route: Route, request: ApiRequest) -> Result<Operation, ApiErrorSource> {
-        let (parent, id) = match route {
-            Route::List(parent) => (parent, None),
-            Route::Object(parent, id) => (parent, Some(id)),
+        let (parent, id, view) = match route {
+            Route::List(parent) => (parent, None, View::Itself),
+            Route::Object(parent, id) => (parent, Some(id), View::Itself),
+            Route::Quota(parent, id) => (parent, Some(id), View::Quota),
+            Route::Snapshot(parent, time) => match operations::parse_time(&time) {
+                Some(at) => (parent, None, View::Snapshot(at)),
+                None => return Err(ApiErrorSource::Time(time)),
+            },
             _ => return Err(ApiErrorSource::NoOperation),
         };
         let tells_everybody = match request.method {
             Method::POST | Method::PUT | Method::PATCH => true,
             Method::DELETE => id.is_some(),
-            _ => false,
+            _ => matches!(view, View::Snapshot(_)),
         };
         match parent {
             Parent::Known(list) => {
-                Ok(Operation { method: request.method.clone(), list, id, request })
+                Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
@@ -373,7 +381,7 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let mut answered = HashMap::new();
     for (index, request) in requests.iter().enumerate() {
         match route_of(app, request) {
-            Ok(route @ (Route::List(_) | Route::Object(..))) => {
+            Ok(route) if route.is_step() => {
                 steps.push(Step::new(app, route, request.clone()));
             }
             Ok(route) => {

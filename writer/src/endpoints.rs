@@ -70,6 +70,8 @@ pub enum Does {
     Delete,
     /// Shows a JSON object to everybody.
     Show,
+    /// Shows a JSON object to those who may read what it is about.
+    Inspect,
     /// Shows to everybody what works.
     Probe,
     /// Shows a text to everybody.
@@ -119,6 +121,10 @@ fn has_accounts(config: &Config) -> bool {
 
 fn has_history(config: &Config) -> bool {
     config.plugins.has(Plugin::History)
+}
+
+const fn has_quotas(config: &Config) -> bool {
+    config.quotas.enabled
 }
 
 fn has_permissions(config: &Config) -> bool {
@@ -254,8 +260,30 @@ pub static HISTORY: Endpoint = Endpoint {
     ..plural("history", Resource::History, "/buckets/{bucket_id}/history")
 };
 
+/// `/v1/buckets/{b}/snapshot/collections/{c}@{time}`
+pub static SNAPSHOT: Endpoint = Endpoint {
+    is_on: has_history,
+    actions: &[named(Method::GET, Does::Inspect, "get_history_snapshot")],
+    ..service(
+        "history_snapshot",
+        "/buckets/{bucket_id}/snapshot/collections/{collection_id}@{timestamp}",
+    )
+};
+/// `/v1/buckets/{id}/quota`
+pub static BUCKET_QUOTA: Endpoint = Endpoint {
+    is_on: has_quotas,
+    actions: &[named(Method::GET, Does::Inspect, "get_bucket_quota")],
+    ..service("bucket-quota", "/buckets/{bucket_id}/quota")
+};
+/// `/v1/buckets/{b}/collections/{id}/quota`
+pub static COLLECTION_QUOTA: Endpoint = Endpoint {
+    is_on: has_quotas,
+    actions: &[named(Method::GET, Does::Inspect, "get_collection_quota")],
+    ..service("collection-quota", "/buckets/{bucket_id}/collections/{collection_id}/quota")
+};
+
 /// Every endpoint.
-pub static ALL: [&Endpoint; 24] = [
+pub static ALL: [&Endpoint; 27] = [
     &HELLO,
     &HEARTBEAT,
     &LB_HEARTBEAT,
@@ -280,6 +308,9 @@ pub static ALL: [&Endpoint; 24] = [
     &ACCOUNTS,
     &ACCOUNT,
     &HISTORY,
+    &SNAPSHOT,
+    &BUCKET_QUOTA,
+    &COLLECTION_QUOTA,
 ];
 
 impl Endpoint {

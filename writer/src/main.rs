@@ -23,6 +23,7 @@ use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
+    plugins::rebuild::rebuild,
     signer,
 };
 
@@ -63,6 +64,15 @@ enum Command {
         /// TOML, or a Kinto INI by its extension.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+    },
+    /// Count anew what buckets and collections hold, after quotas were switched on.
+    RebuildQuotas {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Only tell; store nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Make a P-384 key pair: private-key.pem and public-key.pem.
     Keygen {
@@ -123,6 +133,9 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { config, listen } => serve_until_stopped(config.as_deref(), listen).await,
         Command::Migrate { config } => migrate_schema(config.as_deref()).await,
+        Command::RebuildQuotas { config, dry_run } => {
+            rebuild_quotas(config.as_deref(), dry_run).await
+        }
         Command::Keygen { out } => signer::generate(&out).map_err(Failure::other),
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
@@ -204,5 +217,16 @@ async fn migrate_schema(file: Option<&Path>) -> Result<(), Failure> {
     drop(client);
     let _ = connection.await;
     println!("schema version {}: {applied} migration(s) applied", migrate::VERSION);
+    Ok(())
+}
+
+async fn rebuild_quotas(file: Option<&Path>, dry_run: bool) -> Result<(), Failure> {
+    let config = Config::read(&mut layers(file, None)).map_err(Failure::configuration)?;
+    let app = App::new(config).map_err(Failure::configuration)?;
+    check_schema(&app).await?;
+    let lines = rebuild(&app, dry_run).await.map_err(Failure::other)?;
+    for line in lines {
+        println!("{line}");
+    }
     Ok(())
 }

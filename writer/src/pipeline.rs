@@ -1,12 +1,17 @@
 //! What a change entails: the order of this file is the order of things.
 //!
 //! After each operation, sign-off: a batch is judged in sequence, each request on the state that
-//! the former ones left (D1). Once before the commit, the clocks. Quotas, history and the outbox
-//! will be lines here.
+//! the former ones left (D1). Once before the commit, quotas, history and the clocks. The
+//! outbox will be a line here.
 
 use shared::error::ApiError;
 
-use crate::{context::Ctx, operations::Outcome, signoff::effects};
+use crate::{
+    context::Ctx,
+    operations::Outcome,
+    plugins::{history, quotas},
+    signoff::effects,
+};
 
 /// Draws the consequences of the changes from the `first` on.
 ///
@@ -37,7 +42,9 @@ pub async fn after_operation(
 ///
 /// # Errors
 ///
-/// [`ApiError::Backend`] when PostgreSQL is away.
+/// 507 when a quota is exceeded.
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    quotas::charge(ctx).await?;
+    history::append(ctx).await?;
     ctx.finish().await
 }

@@ -43,6 +43,10 @@ pub enum Route {
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
     Object(Parent, String),
+    /// What a bucket or collection holds, and may hold; the id is not checked yet either.
+    Quota(Parent, String),
+    /// A collection's records as they were; the time is not checked yet.
+    Snapshot(Parent, String),
 }
 
 /// The list that a URL addresses. A malformed parent is told late for reads (§2.4).
@@ -104,6 +108,19 @@ impl Route {
             ["v1", "buckets", b, "collections", c, "records", r] if !r.is_empty() => {
                 Self::Object(records(b, c), r.to_owned())
             }
+            ["v1", "buckets", b, "quota"] => {
+                Self::Quota(Parent::Known(ListPath::Buckets), b.to_owned())
+            }
+            ["v1", "buckets", b, "collections", c, "quota"] => {
+                Self::Quota(collections(b), c.to_owned())
+            }
+            ["v1", "buckets", b, "history"] => Self::List(history(b)),
+            ["v1", "buckets", b, "snapshot", "collections", last] => match last.rsplit_once('@') {
+                Some((c, at)) if !c.is_empty() && !at.is_empty() => {
+                    Self::Snapshot(records(b, c), at.to_owned())
+                }
+                _ => return Err(ApiError::NoSuchEndpoint),
+            },
             [first, ..] if first.starts_with("v1") => return Err(ApiError::NoSuchEndpoint),
             _ => return Err(ApiError::NoSuchVersion),
         })
@@ -122,6 +139,8 @@ impl Route {
         Ok(match route {
             Self::List(parent) => Self::List(parent.checked(config)),
             Self::Object(parent, id) => Self::Object(parent.checked(config), id),
+            Self::Quota(parent, id) => Self::Quota(parent.checked(config), id),
+            Self::Snapshot(parent, time) => Self::Snapshot(parent.checked(config), time),
             other @ (Self::Hello
             | Self::Heartbeat
             | Self::LoadBalancerHeartbeat
@@ -137,6 +156,25 @@ impl Route {
         })
     }
 
+    /// Whether it is about lists and objects, and runs in a transaction.
+    pub const fn is_step(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Object(..) | Self::Quota(..) | Self::Snapshot(..) => true,
+            Self::Hello
+            | Self::Heartbeat
+            | Self::LoadBalancerHeartbeat
+            | Self::Version
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Contribute
+            | Self::Permissions
+            | Self::Flush
+            | Self::Counters
+            | Self::UserData(_)
+            | Self::Batch => false,
+        }
+    }
+
     /// Its line in the table of endpoints.
     pub const fn endpoint(&self) -> &'static Endpoint {
         match self {
@@ -148,6 +186,15 @@ impl Route {
             Self::OpenApi => &endpoints::OPENAPI,
             Self::Contribute => &endpoints::CONTRIBUTE,
             Self::Batch => &endpoints::BATCH,
+            Self::Quota(parent, _) => match parent.holds() {
+                Resource::Collection => &endpoints::COLLECTION_QUOTA,
+                Resource::Bucket
+                | Resource::Group
+                | Resource::Record
+                | Resource::Account
+                | Resource::History => &endpoints::BUCKET_QUOTA,
+            },
+            Self::Snapshot(..) => &endpoints::SNAPSHOT,
             Self::Permissions => &endpoints::PERMISSIONS,
             Self::Flush => &endpoints::FLUSH,
             Self::Counters => &endpoints::COUNTERS,
@@ -243,6 +290,13 @@ fn records(bucket: &str, collection: &str) -> Parent {
     }
 }
 
+fn history(bucket: &str) -> Parent {
+    match Id::new(bucket) {
+        Ok(bucket) => Parent::Known(ListPath::History(bucket)),
+        Err(_) => malformed(Resource::History, Resource::Bucket, bucket),
+    }
+}
+
 fn malformed(holds: Resource, resource: Resource, id: &str) -> Parent {
     Parent::Malformed { holds, resource, id: id.to_owned() }
 }
@@ -282,12 +336,22 @@ mod tests {
 
     #[test]
     fn urls_have_their_routes() {
-        let list = |path| Route::parse(path).unwrap();
+        let list = |path: &str| Route::parse(path).unwrap();
 
         assert_eq!(list("/v1/"), Route::Hello);
         assert_eq!(list("/__metrics__"), Route::Metrics);
         assert_eq!(list("/v1/buckets/b/collections/c/records/r").name(), "record-object");
         assert_eq!(list("/v1/buckets/_b/groups").name(), "group-plural");
+        let snapshot = "/v1/buckets/b/snapshot/collections/";
+        assert_eq!(list(&format!("{snapshot}c@1")).name(), "history_snapshot");
+        assert_eq!(
+            list(&format!("{snapshot}c@x@1")),
+            Route::Snapshot(malformed(Resource::Record, Resource::Collection, "c@x"), "1".into()),
+            "the last @ counts"
+        );
+        for bad in ["c", "c@", "@1"] {
+            assert!(Route::parse(&format!("{snapshot}{bad}")).is_err(), "{bad}");
+        }
         for (path, errno) in
             [("/v1/buckets/a%2Fb", 111), ("/v1/unknown", 111), ("/v12/foo", 111), ("/v0/foo", 116)]
         {

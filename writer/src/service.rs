@@ -183,7 +183,8 @@ pub fn unless_ours(app: &App, result: Result<Reply, ApiError>) -> Result<Reply, 
 /// The error as a reply; ours are logged with what is behind them, which clients never see.
 pub fn refuse(app: &App, error: &ApiError) -> Reply {
     let (status, _) = error.contract();
-    if status.is_server_error() {
+    let is_quota = matches!(error, ApiError::OverQuota(_));
+    if status.is_server_error() && !is_quota {
         let source = std::error::Error::source(error).map(ToString::to_string);
         let database = std::error::Error::source(error)
             .and_then(std::error::Error::source)

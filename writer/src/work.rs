@@ -16,6 +16,7 @@ use tokio::try_join;
 
 use crate::store::{
     aces::{self, Acl, Entry},
+    history,
     objects::{self, Object},
 };
 
@@ -29,6 +30,8 @@ pub struct Work {
     written: HashMap<ObjectPath, Object>,
     /// The lists, as PostgreSQL has them, of those in `acls` that were changed.
     stored_acls: HashMap<ObjectPath, Acl>,
+    /// Entries to add to the history of buckets.
+    history: Vec<history::Entry>,
 }
 
 impl Work {
@@ -134,6 +137,11 @@ impl Work {
         Ok(())
     }
 
+    /// Adds entries to the history of buckets.
+    pub fn record(&mut self, entries: Vec<history::Entry>) {
+        self.history.extend(entries);
+    }
+
     /// The statements that write what was written so far.
     ///
     /// # Errors
@@ -160,6 +168,7 @@ impl Work {
         if !added.is_empty() {
             writes.push(aces::add(tx, added).await?);
         }
+        writes.extend(history::append(tx, std::mem::take(&mut self.history)).await?);
         Ok(writes)
     }
 

@@ -132,6 +132,22 @@ pub struct ObjectPath {
 }
 
 impl ObjectPath {
+    /// The object of a URI without the version prefix, as [`fmt::Display`] writes it: a bucket,
+    /// group, collection or record.
+    pub fn parse(uri: &str) -> Option<Self> {
+        let segments: Vec<&str> = uri.split('/').collect();
+        let id = |text| Id::new(text).ok();
+        Some(match *segments {
+            ["", "buckets", b] => Self::bucket(id(b)?),
+            ["", "buckets", b, "groups", g] => Self::group(id(b)?, id(g)?),
+            ["", "buckets", b, "collections", c] => Self::collection(id(b)?, id(c)?),
+            ["", "buckets", b, "collections", c, "records", r] => {
+                ListPath::Records(id(b)?, id(c)?).object(id(r)?)
+            }
+            _ => return None,
+        })
+    }
+
     /// `/buckets/{bucket}`
     pub fn bucket(bucket: Id) -> Self {
         Self { list: ListPath::Buckets, id: bucket }
@@ -198,6 +214,21 @@ mod tests {
         let ancestors: Vec<_> = record.ancestors().map(|path| path.to_string()).collect();
         assert_eq!(ancestors, ["/buckets/b/collections/c", "/buckets/b"]);
         assert_eq!((record.bucket_id(), record.collection_id()), ("b", "c"));
+    }
+
+    #[test]
+    fn uris_are_parsed_as_they_are_written() {
+        for uri in [
+            "/buckets/b",
+            "/buckets/b/groups/g",
+            "/buckets/b/collections/c",
+            "/buckets/b/collections/c/records/r",
+        ] {
+            assert_eq!(ObjectPath::parse(uri).unwrap().to_string(), uri);
+        }
+        for bad in ["", "/", "/buckets", "/buckets/", "buckets/b", "/buckets/b/records/r", "/x/b"] {
+            assert_eq!(ObjectPath::parse(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,19 +1,25 @@
 //! The writer's settings, typed and checked.
 
 mod extras;
+mod history;
 mod listing;
 mod plugins;
+mod quotas;
 mod service;
+mod subtrees;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use extras::{Extras, Prometheus};
+pub use history::{History, Trim};
 pub use plugins::{Plugin, Plugins};
+pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
 };
+pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;
 use crate::signoff::Resources;
@@ -34,6 +40,10 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Which plug-ins of Kinto's are switched on.
     pub plugins: Plugins,
+    /// What history is recorded.
+    pub history: History,
+    /// How much buckets and collections may hold.
+    pub quotas: Quotas,
     /// What all endpoints have in common.
     pub service: Service,
     /// Whether whoever writes an object becomes a writer of it.
@@ -120,6 +130,8 @@ impl Config {
             migrate_url,
             telemetry: Telemetry::read(layers),
             extras: Extras::read(layers, &plugins),
+            history: History::read(layers, &plugins),
+            quotas: Quotas::read(layers, &plugins),
             plugins,
             service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),

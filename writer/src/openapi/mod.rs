@@ -84,6 +84,7 @@ fn consumes(does: Does) -> Option<&'static [&'static str]> {
         | Does::Get
         | Does::Delete
         | Does::Show
+        | Does::Inspect
         | Does::Probe
         | Does::ShowText
         | Does::Command
@@ -97,7 +98,7 @@ fn operation_id(endpoint: &Endpoint, action: &Action) -> String {
         return id.to_owned();
     }
     let verb = match action.does {
-        Does::List | Does::Get | Does::Show | Does::Probe | Does::ShowText => "get",
+        Does::List | Does::Get | Does::Show | Does::Inspect | Does::Probe | Does::ShowText => "get",
         Does::Count => "count",
         Does::Create | Does::Batch | Does::Command => "create",
         Does::Update => "update",
@@ -153,6 +154,7 @@ fn is_public(does: Does) -> bool {
         | Does::Update
         | Does::Patch
         | Does::Delete
+        | Does::Inspect
         | Does::Purge => false,
     }
 }

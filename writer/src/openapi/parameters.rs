@@ -24,7 +24,9 @@ pub(super) fn of(endpoint: &Endpoint, does: Does) -> Vec<Value> {
         Does::Patch => [preconditions(), vec![behavior(), body()]].concat(),
         Does::Delete => [vec![text("last_modified")], preconditions()].concat(),
         Does::Batch => vec![batch()],
-        Does::Show | Does::Probe | Does::ShowText | Does::Command | Does::Purge => Vec::new(),
+        Does::Show | Does::Inspect | Does::Probe | Does::ShowText | Does::Command | Does::Purge => {
+            Vec::new()
+        }
     }
 }
 

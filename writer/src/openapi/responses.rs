@@ -36,7 +36,9 @@ pub(super) fn of(does: Does) -> Map<String, Value> {
         Does::Patch => add("200", versioned("The changed object.", "Object")),
         Does::Delete => add("200", versioned("What is left of the object.", "Deleted")),
         Does::DeleteList => add("200", versioned("What is left of the objects.", "List")),
-        Does::Show => add("200", json("What was asked for.", &json!({"type": "object"}))),
+        Does::Show | Does::Inspect => {
+            add("200", json("What was asked for.", &json!({"type": "object"})));
+        }
         Does::Probe => {
             let schema = json!({"type": "object", "additionalProperties": {"type": "boolean"}});
             add("200", json("Everything works.", &schema));
@@ -68,7 +70,7 @@ fn refusals(does: Does) -> Vec<(&'static str, &'static str)> {
         [("409", "The storage refuses it."), ("413", "The body is too large.")];
     const KIND: [(&str, &str); 1] = [("415", "The body is in a form that is not read.")];
     match does {
-        Does::List | Does::Count | Does::Get => [&RIGHTS[..], &RESOURCE].concat(),
+        Does::List | Does::Count | Does::Get | Does::Inspect => [&RIGHTS[..], &RESOURCE].concat(),
         Does::Create | Does::Update | Does::Patch => {
             [&RIGHTS[..], &RESOURCE, &WRITE, &KIND].concat()
         }

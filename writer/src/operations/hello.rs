@@ -76,7 +76,7 @@ fn capabilities(config: &Config) -> Value {
     Value::Object(all)
 }
 
-const PLUGINS: [(Plugin, &str, &str, &str); 6] = [
+const PLUGINS: [(Plugin, &str, &str, &str); 4] = [
     (Plugin::Accounts, "accounts", "Manage user accounts.", "api/1.x/accounts.html"),
     (
         Plugin::Counters,
@@ -95,13 +95,6 @@ const PLUGINS: [(Plugin, &str, &str, &str); 6] = [
         "flush_endpoint",
         "The __flush__ endpoint removes all data.",
         "api/1.x/flush.html",
-    ),
-    (Plugin::History, "history", "Track changes on data.", "api/1.x/history.html"),
-    (
-        Plugin::Quotas,
-        "quotas",
-        "Limit the size and the number of what is stored.",
-        "configuration/settings.html#quotas",
     ),
 ];
 

@@ -37,7 +37,9 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
         Some(current) => current,
         None => clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now),
     };
-    match listing.reply(ctx, current, operation.method == Method::HEAD).await? {
+    // Of history, HEAD is a GET without its body (§7.2.3).
+    let counts = operation.method == Method::HEAD && list.resource() != Resource::History;
+    match listing.reply(ctx, current, counts).await? {
         Outcome::Ready(reply) if reply.status == StatusCode::OK => {
             Ok(Outcome::Ready(caching::apply(ctx, list, reply).await?))
         }

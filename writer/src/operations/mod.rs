@@ -12,6 +12,8 @@ mod list;
 mod patch;
 mod permissions;
 mod put;
+mod quota;
+mod snapshot;
 pub mod user_data;
 
 pub use counters::counters;
@@ -26,6 +28,7 @@ use shared::{
     http::Reply,
     model::{Id, ListPath, ObjectPath, Permission, Resource, Timestamp},
 };
+pub use snapshot::{invalid_time, parse_time};
 
 use crate::{
     authz,
@@ -50,8 +53,21 @@ pub struct Operation {
     pub list: ListPath,
     /// The object's id as sent, unchecked.
     pub id: Option<String>,
+    /// What of it is asked for.
+    pub view: View,
     /// The whole request.
     pub request: ApiRequest,
+}
+
+/// What of a list or an object is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Itself.
+    Itself,
+    /// How much it holds, and may hold.
+    Quota,
+    /// The list as it was at a time.
+    Snapshot(Timestamp),
 }
 
 /// What an operation results in.
@@ -111,6 +127,11 @@ impl Operation {
             require_collection(ctx, &self.list).await?;
         }
         negotiation::check(&self.request)?;
+        match self.view {
+            View::Itself => {}
+            View::Quota => return quota::quota(ctx, self).await,
+            View::Snapshot(time) => return snapshot::snapshot(ctx, self, time).await,
+        }
         match (&self.method, &self.id) {
             (&Method::GET | &Method::HEAD, None) => list::list(ctx, self).await,
             (&Method::GET | &Method::HEAD, Some(id)) => get::get(ctx, self, id).await,

@@ -13,7 +13,7 @@ use shared::{
     store::Tx,
 };
 
-use super::Operation;
+use super::{Operation, View};
 use crate::{
     app::App,
     context::User,
@@ -68,7 +68,7 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
     let (method, query_text) = (Method::DELETE, String::new());
     let request =
         ApiRequest { method: method.clone(), path, query_text, headers, ..request.clone() };
-    Some(Operation { method, list, id: Some(id), request })
+    Some(Operation { method, list, id: Some(id), view: View::Itself, request })
 }
 
 /// Takes the principal from every access control list, and from the groups.

@@ -1,11 +1,22 @@
-//! Kinto's plug-ins that are small enough for one file each, and what the hello view tells of
-//! them.
+//! What Kinto has as plug-ins, where `includes` names them: history and quotas, which follow from
+//! every change, and what is small enough for one file.
 
 pub mod default_bucket;
+pub mod history;
+pub mod ledger;
+pub mod quotas;
+pub mod rebuild;
+pub mod size;
 
 use serde_json::{Value, json};
+use shared::model::ObjectPath;
 
-use crate::config::Config;
+use crate::config::{Config, Quotas};
+
+/// Whether anybody wants to know how the object was, and is, when it changes.
+pub fn watch(config: &Config, path: &ObjectPath) -> bool {
+    config.history.records(path) || config.quotas.counts(path)
+}
 
 /// The capabilities that are more than a plug-in's name
 /// (`kinto-http-api.md` §1.1.4).
@@ -28,6 +39,12 @@ pub fn capabilities(config: &Config) -> Vec<(&'static str, Value)> {
             "disabled_metrics": prometheus.disabled_as_given,
         });
         known.push(("prometheus", value));
+    }
+    if config.history.enabled {
+        known.push(("history", config.history.capability()));
+    }
+    if config.quotas.enabled {
+        known.push(("quotas", Quotas::capability()));
     }
     known
 }

@@ -7,7 +7,7 @@ use shared::{
 };
 
 use super::{
-    Actor, Command, Effect, Refusal, Role, Status, Triple, guards,
+    Actor, Command, Effect, Refusal, Role, Status, Triple, guards, noted,
     publish::{copy_records, empty, ensure, push, sign},
     transition,
 };
@@ -87,7 +87,7 @@ async fn edited(ctx: &mut Ctx<'_>, source: ObjectPath) -> Result<(), ApiError> {
     let mut data = collection.data;
     data.insert("status".to_owned(), json!(Status::WorkInProgress.name()));
     stamp(ctx, &mut data, "last_edit");
-    store(ctx, &source, data).await?;
+    noted::put(ctx, &source, data).await?;
     ctx.edited.insert(once);
     Ok(())
 }
@@ -95,16 +95,6 @@ async fn edited(ctx: &mut Ctx<'_>, source: ObjectPath) -> Result<(), ApiError> {
 fn stamp(ctx: &Ctx<'_>, data: &mut Map<String, Value>, prefix: &str) {
     data.insert(format!("{prefix}_by"), ctx.user.name().into());
     data.insert(format!("{prefix}_date"), ctx.now.iso8601().into());
-}
-
-async fn store(
-    ctx: &mut Ctx<'_>,
-    source: &ObjectPath,
-    data: Map<String, Value>,
-) -> Result<(), ApiError> {
-    let timestamp = ctx.next_timestamp(&source.list, &source.id).await?;
-    ctx.put(source, timestamp, data).await?;
-    Ok(())
 }
 
 /// The status that was posted, if it is another one than before.
@@ -173,7 +163,7 @@ async fn created(ctx: &mut Ctx<'_>, triple: &Triple, new: &Object) -> Result<boo
     let mut data = new.data.clone();
     data.insert("status".to_owned(), json!(Status::Signed.name()));
     stamp(ctx, &mut data, "last_signature");
-    store(ctx, &triple.source, data).await?;
+    noted::put(ctx, &triple.source, data).await?;
     Ok(true)
 }
 
@@ -189,11 +179,10 @@ async fn set_up_groups(ctx: &mut Ctx<'_>, triple: &Triple) -> Result<(), ApiErro
     for (kind, members) in [("editors", user.as_slice()), ("reviewers", &[])] {
         let group = ObjectPath::group(bucket.clone(), checked(&format!("{id}-{kind}"))?);
         if ctx.object(&group).await?.is_none() {
-            let timestamp = ctx.next_timestamp(&group.list, &group.id).await?;
             let data = Map::from_iter([("members".to_owned(), json!(members))]);
-            ctx.put(&group, timestamp, data).await?;
-            memberships::set(ctx.settled().await?, &bucket, &group.id, members).await?;
             ctx.grant(&group, Permission::Write, &user[0]).await?;
+            noted::put(ctx, &group, data).await?;
+            memberships::set(ctx.settled().await?, &bucket, &group.id, members).await?;
         }
         ctx.grant(&triple.source, Permission::Write, &group.to_string()).await?;
     }
@@ -232,7 +221,7 @@ async fn updated(
         status = status.name(),
         "sign-off"
     );
-    store(ctx, &triple.source, data).await?;
+    noted::put(ctx, &triple.source, data).await?;
     Ok(true)
 }
 
@@ -364,9 +353,8 @@ pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(),
         };
         for kind in ["editors", "reviewers"] {
             let group = ObjectPath::group(bucket.clone(), checked(&format!("{id}-{kind}"))?);
-            if ctx.object(&group).await?.is_some() {
-                let timestamp = ctx.next_timestamp(&group.list, &group.id).await?;
-                ctx.delete(&group, timestamp).await?;
+            if let Some(old) = ctx.object(&group).await? {
+                noted::delete(ctx, &group, old).await?;
                 memberships::set(ctx.settled().await?, &bucket, &group.id, &[]).await?;
             }
         }

@@ -4,6 +4,7 @@
 
 pub mod effects;
 pub mod guards;
+mod noted;
 mod publish;
 mod resources;
 mod transition;

@@ -7,7 +7,7 @@ use shared::{
     model::{EVERYONE, ObjectPath, Permission},
 };
 
-use super::Triple;
+use super::{Triple, noted};
 use crate::{
     context::Ctx,
     store::objects::{self, Difference, Object},
@@ -46,6 +46,7 @@ pub(super) async fn copy_records(
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
     if difference.count() > 0 {
         let first = ctx.next_timestamps(&to, difference.count()).await?;
+        let before = noted::before(ctx, &to, &difference).await?;
         objects::delete_all(ctx.settled().await?, &to, &difference.deleted, first).await?;
         let written = [difference.replaced.as_slice(), &difference.created].concat();
         let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
@@ -53,6 +54,7 @@ pub(super) async fn copy_records(
             .await?;
         let (created, deleted) = (difference.created.len(), difference.deleted.len());
         ctx.changed_behind(&to, created, deleted);
+        noted::after(ctx, &to, &difference, first, before).await?;
     }
     Ok(difference)
 }
@@ -66,9 +68,12 @@ pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
     let live = objects::records(ctx.settled().await?, &list).await?;
     if !live.is_empty() {
         let first = ctx.next_timestamps(&list, live.len()).await?;
-        let ids: Vec<String> = live.into_iter().map(|object| object.id).collect();
-        objects::delete_all(ctx.settled().await?, &list, &ids, first).await?;
-        ctx.changed_behind(&list, 0, ids.len());
+        let deleted = live.into_iter().map(|object| object.id).collect();
+        let difference = Difference { deleted, ..Difference::default() };
+        let before = noted::before(ctx, &list, &difference).await?;
+        objects::delete_all(ctx.settled().await?, &list, &difference.deleted, first).await?;
+        ctx.changed_behind(&list, 0, difference.deleted.len());
+        noted::after(ctx, &list, &difference, first, before).await?;
     }
     sign(ctx, target, None).await
 }
@@ -80,10 +85,11 @@ pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(),
         if ctx.object(&path).await?.is_some() {
             continue;
         }
-        let timestamp = ctx.next_timestamp(&path.list, &path.id).await?;
-        ctx.put(&path, timestamp, Map::new()).await?;
         if path == *target {
             ctx.grant(&path, Permission::Read, EVERYONE).await?;
+        }
+        noted::put(ctx, &path, Map::new()).await?;
+        if path == *target {
             // An empty collection is signed, too, and its signature needs a timestamp.
             ctx.next_timestamp(&Triple::records(target), "").await?;
         } else {
@@ -123,8 +129,7 @@ pub(super) async fn sign(
     }
     data.insert("signatures".to_owned(), json!([signature]));
     data.insert("signature".to_owned(), json!(signature));
-    let moved = ctx.next_timestamp(&target.list, &target.id).await?;
-    ctx.put(target, moved, data).await?;
+    noted::put(ctx, target, data).await?;
     ctx.publications += 1;
     Ok(())
 }

@@ -3,8 +3,10 @@
 pub mod aces;
 pub mod cache;
 pub mod clocks;
+pub mod history;
 pub mod list_sql;
 pub mod maintenance;
 pub mod memberships;
 pub mod objects;
 pub mod permissions;
+pub mod quotas;

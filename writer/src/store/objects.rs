@@ -56,7 +56,7 @@ impl Object {
         self.data.get(member).and_then(Value::as_str)
     }
 
-    fn from_row(row: &Row) -> Result<Self, ApiError> {
+    pub(super) fn from_row(row: &Row) -> Result<Self, ApiError> {
         Ok(Self {
             id: row.try_get("id")?,
             last_modified: Timestamp::from_millis(row.try_get("last_modified")?),

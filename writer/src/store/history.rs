@@ -1,0 +1,145 @@
+//! The history of buckets: who changed what (`kinto-http-api.md` §7.2).
+
+use serde_json::{Map, Value};
+use shared::{
+    error::ApiError,
+    model::{ListPath, Timestamp},
+    parameters,
+    store::{Tx, Write},
+};
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::objects::Object;
+use crate::config::Trim;
+
+/// One entry of a bucket's history.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The bucket that it belongs to.
+    pub bucket_id: String,
+    /// Unique in the bucket.
+    pub last_modified: Timestamp,
+    /// Its members, without `id` and `last_modified`.
+    pub data: Map<String, Value>,
+    /// The principals that may read it.
+    pub readers: Vec<String>,
+}
+
+/// So many entries go in one statement: a message to PostgreSQL stays well below its limit.
+const CHUNK: usize = 500;
+
+/// Adds entries: one statement unless they are very many.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn append(tx: &Tx<'_>, mut entries: Vec<Entry>) -> Result<Vec<Write>, ApiError> {
+    const SQL: &str = "
+        insert into history (bucket_id, id, last_modified, data, readers)
+        select bucket_id, id, last_modified, data, array(select jsonb_array_elements_text(readers))
+        from unnest($1::text[], $2::text[], $3::bigint[], $4::jsonb[], $5::jsonb[])
+             as entry (bucket_id, id, last_modified, data, readers)";
+
+    let mut writes = Vec::new();
+    while !entries.is_empty() {
+        let (mut buckets, mut ids, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut data, mut readers) = (Vec::new(), Vec::new());
+        for entry in entries.drain(..entries.len().min(CHUNK)) {
+            buckets.push(entry.bucket_id);
+            ids.push(Uuid::new_v4().to_string());
+            times.push(entry.last_modified.as_millis());
+            data.push(Json(entry.data));
+            readers.push(Json(entry.readers));
+        }
+        writes.push(tx.write(SQL, parameters![buckets, ids, times, data, readers]).await?);
+    }
+    Ok(writes)
+}
+
+/// Deletes the oldest entries of a bucket about one kind of object, and of one user where `trim`
+/// names users, once there are more than it allows. No tombstones. How many went.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn trim(
+    tx: &Tx<'_>,
+    bucket: &str,
+    resource_name: &str,
+    user_id: Option<&str>,
+    trim: &Trim,
+) -> Result<usize, ApiError> {
+    // The newest entry that is one too many, and the newest that has to go.
+    const SQL: &str = "
+        with entry as (
+            select last_modified from history
+            where bucket_id = $1 and not deleted and data ->> 'resource_name' = $2
+              and ($3::text is null or data ->> 'user_id' = $3)
+            order by last_modified desc)
+        delete from history
+        where bucket_id = $1 and not deleted and data ->> 'resource_name' = $2
+          and ($3::text is null or data ->> 'user_id' = $3)
+          and exists (select from entry offset $4::bigint + $5::bigint limit 1)
+          and last_modified <= (select last_modified from entry offset $4::bigint limit 1)";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let gone = tx
+        .execute(&statement, &[&bucket, &resource_name, &user_id, &trim.keep, &trim.slack])
+        .await?;
+    Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+}
+
+/// Whether any entry of the bucket may be read by one of the principals.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn has_reader(
+    tx: &Tx<'_>,
+    bucket: &str,
+    principals: &[String],
+) -> Result<bool, ApiError> {
+    const SQL: &str = "
+        select exists (select from history
+                       where bucket_id = $1 and readers && $2 and not deleted)";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    Ok(tx.query_one(&statement, &[&bucket, &principals]).await?.try_get(0)?)
+}
+
+/// The records of a collection as they were at a time, newest first (§7.2.10): those that have not
+/// changed since, and of those that have, what their last entry before tells. Records that were
+/// deleted then are left out; the reference shows their tombstones.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn snapshot(
+    tx: &Tx<'_>,
+    records: &ListPath,
+    at: Timestamp,
+) -> Result<Vec<Object>, ApiError> {
+    const SQL: &str = "
+        select id, last_modified, false as deleted, data from record
+        where bucket_id = $1 and collection_id = $2 and not deleted and last_modified <= $3
+        union all
+        select r.id, past.last_modified, false, past.data - 'id' - 'last_modified'
+        from record r
+        cross join lateral (
+            select h.data #> '{target,data}' as data,
+                   (h.data #>> '{target,data,last_modified}')::bigint as last_modified
+            from history h
+            where h.bucket_id = $1 and h.data ->> 'uri' = $4 || '/' || r.id and not h.deleted
+              and (h.data #>> '{target,data,last_modified}')::bigint <= $3
+            order by h.last_modified desc limit 1) as past
+        where r.bucket_id = $1 and r.collection_id = $2 and r.last_modified > $3
+          and past.data -> 'deleted' is distinct from 'true'
+        order by last_modified desc";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (records.bucket_id(), records.collection_id());
+    let uri = records.to_string();
+    let rows = tx.query(&statement, &[&bucket, &collection, &at.as_millis(), &uri]).await?;
+    rows.iter().map(Object::from_row).collect()
+}

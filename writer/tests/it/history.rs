@@ -1,0 +1,502 @@
+//! Who changed what, and who may know it (`kinto-http-api.md` §7.2).
+
+use serde_json::{Value, json};
+use shared::testing::TestClient;
+
+use crate::harness::{Harness, SOURCE, ids, user_id};
+
+const B: &str = "/buckets/b";
+const C: &str = "/buckets/b/collections/c";
+const HISTORY: &str = "/buckets/b/history";
+
+async fn start(settings: &[(&str, &str)]) -> Harness {
+    let plugin = ("includes", "kinto.plugins.history");
+    let harness = Harness::with(&[&[plugin], settings].concat()).await;
+    harness.alice.put(B, json!({})).await.expect(201);
+    harness.alice.put(C, json!({})).await.expect(201);
+    harness
+}
+
+/// The entries that a client sees, oldest first.
+async fn entries(client: &TestClient, path: &str) -> Vec<Value> {
+    let list = client.get(path).await.expect(200).json;
+    let mut entries = list["data"].as_array().unwrap().clone();
+    entries.reverse();
+    entries
+}
+
+/// What happened to what, in a word each.
+fn told(entries: &[Value]) -> Vec<String> {
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or("?").to_owned();
+    entries.iter().map(|entry| text(entry, "action") + " " + &text(entry, "uri")).collect()
+}
+
+fn record(id: &str) -> String {
+    format!("{C}/records/{id}")
+}
+
+#[tokio::test]
+async fn every_change_leaves_an_entry() {
+    let harness = start(&[]).await;
+    let alice = user_id(&harness.alice).await;
+    let r = record("1");
+    let body = json!({"data": {"n": 1}, "permissions": {"read": ["zed"]}});
+
+    let created = harness.alice.send("PUT", &r, body).await.expect(201).json;
+    harness
+        .alice
+        .send("POST", &format!("{C}/records"), json!({"data": {"id": "1"}}))
+        .await
+        .expect(200);
+    harness.alice.send("PUT", &r, json!({})).await.expect(200);
+    harness.alice.patch(&r, json!({"n": 2})).await.expect(200);
+    let deleted = harness.alice.delete(&r).await.expect(200).json;
+    harness.alice.delete(&r).await.expect(404);
+
+    let entries = entries(&harness.alice, HISTORY).await;
+    let expected = [
+        format!("create {B}"),
+        format!("create {C}"),
+        format!("create {r}"),
+        format!("update {r}"),
+        format!("update {r}"),
+        format!("delete {r}"),
+    ];
+    assert_eq!(told(&entries), expected);
+    assert_eq!(entries[0]["bucket_id"], "b");
+    let first = entries[2].as_object().unwrap();
+    let members: Vec<&String> = first.keys().collect();
+    let expected = [
+        "action",
+        "collection_id",
+        "date",
+        "id",
+        "last_modified",
+        "record_id",
+        "resource_name",
+        "target",
+        "uri",
+        "user_id",
+    ];
+    assert_eq!(members, expected);
+    assert_eq!(first["target"]["data"], created["data"]);
+    assert_eq!(
+        first["target"]["permissions"],
+        json!({"read": ["zed"], "write": [alice.clone()]}),
+        "as the object had them then"
+    );
+    assert_eq!((&first["collection_id"], &first["record_id"]), (&json!("c"), &json!("1")));
+    assert_eq!((&first["resource_name"], &first["user_id"]), (&json!("record"), &json!(alice)));
+    assert_eq!(entries[5]["target"], json!({"data": deleted["data"], "permissions": {}}));
+}
+
+#[tokio::test]
+async fn what_is_deleted_with_its_parent_is_not_told() {
+    let harness = start(&[]).await;
+    for id in ["1", "2", "3"] {
+        harness.alice.put(&record(id), json!({})).await.expect(201);
+    }
+
+    harness.alice.delete(C).await.expect(200);
+
+    let entries = entries(&harness.alice, HISTORY).await;
+    assert_eq!(told(&entries)[5..], [format!("delete {C}")]);
+}
+
+#[tokio::test]
+async fn a_bucket_takes_its_history_along() {
+    let harness = start(&[]).await;
+    harness.alice.delete(B).await.expect(200);
+    harness.alice.get(HISTORY).await.expect(403);
+
+    harness.alice.put(B, json!({})).await.expect(201);
+
+    assert_eq!(told(&entries(&harness.alice, HISTORY).await), [format!("create {B}")]);
+    let requests = json!({"requests": [
+        {"method": "PUT", "path": format!("{B}/groups/g"), "body": {"data": {"members": []}}},
+        {"method": "DELETE", "path": B},
+        {"method": "PUT", "path": B},
+    ]});
+    harness.alice.send("POST", "/batch", requests).await.expect(200);
+    assert_eq!(told(&entries(&harness.alice, HISTORY).await), [format!("create {B}")]);
+}
+
+#[tokio::test]
+async fn a_batch_is_recorded_in_its_order_without_what_was_refused() {
+    let harness = start(&[]).await;
+    let put = |id: &str| json!({"method": "PUT", "path": record(id), "body": {"data": {"n": id}}});
+    let requests = json!({"requests": [put("a"), put("_bad"), put("b"), put("c")]});
+
+    let batch = harness.alice.send("POST", "/batch", requests).await.expect(200).json;
+
+    assert_eq!(batch["responses"][1]["status"], 400);
+    let entries = entries(&harness.alice, HISTORY).await;
+    let expected = ["a", "b", "c"].map(|id| format!("create {}", record(id)));
+    assert_eq!(told(&entries)[2..], expected);
+    let times: Vec<i64> =
+        entries.iter().map(|entry| entry["last_modified"].as_i64().unwrap()).collect();
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_fails_leaves_no_entry() {
+    let harness = start(&[]).await;
+    harness.alice.put("/buckets/work", json!({})).await.expect(201);
+    harness.alice.put(SOURCE, json!({})).await.expect(201);
+    let before = entries(&harness.alice, "/buckets/work/history").await;
+    let requests = json!({"requests": [
+        {"method": "PUT", "path": format!("{SOURCE}/records/r"), "body": {"data": {}}},
+        {"method": "PATCH", "path": SOURCE, "body": {"data": {"status": "nonsense"}}},
+    ]});
+
+    harness.alice.send("POST", "/batch", requests).await.expect(400);
+
+    assert_eq!(entries(&harness.alice, "/buckets/work/history").await, before);
+}
+
+#[tokio::test]
+async fn whoever_could_read_it_then_may_read_the_entry_for_ever() {
+    let harness = start(&[]).await;
+    let bob = user_id(&harness.bob).await;
+    let r = record("r");
+    harness.alice.put(&record("other"), json!({})).await.expect(201);
+    let shared = json!({"data": {"n": 1}, "permissions": {"read": [bob]}});
+    harness.alice.send("PUT", &r, shared).await.expect(201);
+    let withdrawn = json!({"data": {"n": 2}, "permissions": {"read": []}});
+    harness.alice.send("PATCH", &r, withdrawn).await.expect(200);
+
+    harness.bob.get(&r).await.expect(403);
+    let seen = entries(&harness.bob, HISTORY).await;
+
+    assert_eq!(told(&seen), [format!("create {r}")]);
+    assert_eq!(seen[0]["target"]["data"]["n"], 1);
+    harness.bob.delete(HISTORY).await.expect(403);
+    harness.anonymous.get(HISTORY).await.expect(401);
+}
+
+#[tokio::test]
+async fn entries_are_filtered_by_their_members() {
+    let harness = start(&[]).await;
+    let bob = user_id(&harness.bob).await;
+    let shared = json!({"data": {"n": 1}, "permissions": {"read": [bob]}});
+    harness.alice.send("PUT", &record("1"), shared).await.expect(201);
+    harness.alice.put(&record("2"), json!({"n": 2})).await.expect(201);
+    harness.alice.delete(&record("2")).await.expect(200);
+
+    for (query, count) in [
+        ("record_id=1", 1),
+        ("resource_name=record&action=delete", 1),
+        ("target.data.n=2", 1),
+        ("uri=/buckets/b/collections/c/records/2&_limit=1", 1),
+        ("collection_id=c", 4),
+    ] {
+        let found = entries(&harness.alice, &format!("{HISTORY}?{query}")).await;
+        assert_eq!(found.len(), count, "{query}");
+    }
+    harness.alice.get(&format!("{HISTORY}?unknown=1")).await.expect(400);
+    assert_eq!(entries(&harness.bob, &format!("{HISTORY}?record_id=2")).await.len(), 0);
+
+    harness.alice.delete(&format!("{HISTORY}?record_id=2")).await.expect(200);
+    let left = entries(&harness.alice, &format!("{HISTORY}?resource_name=record")).await;
+    assert_eq!(told(&left), [format!("create {}", record("1"))]);
+    harness.bob.get(HISTORY).await.expect(200);
+    harness.alice.delete(HISTORY).await.expect(200);
+    harness.bob.get(&format!("{HISTORY}?_since=0")).await.expect(403);
+}
+
+#[tokio::test]
+async fn without_explicit_permissions_all_is_recorded_for_the_bucket_s_readers() {
+    let harness = Harness::with(&[
+        ("includes", "kinto.plugins.history"),
+        ("explicit_permissions", "false"),
+        ("bucket_create_principals", "system.Authenticated"),
+    ])
+    .await;
+    let (alice, bob) = (user_id(&harness.alice).await, user_id(&harness.bob).await);
+    let owned = json!({"permissions": {"write": [alice]}});
+    harness.alice.send("PUT", B, owned).await.expect(201);
+    harness.alice.send("PUT", C, json!({"permissions": {"read": [bob]}})).await.expect(201);
+    let requests: Vec<Value> = ["a", "b"]
+        .iter()
+        .map(|id| json!({"method": "PUT", "path": record(id), "body": {"data": {}}}))
+        .collect();
+    harness.alice.send("POST", "/batch", json!({"requests": requests})).await.expect(200);
+
+    assert_eq!(entries(&harness.alice, HISTORY).await.len(), 4);
+    harness.bob.get(HISTORY).await.expect(403);
+}
+
+#[tokio::test]
+async fn history_can_be_read_and_deleted_only() {
+    let harness = start(&[]).await;
+
+    for method in ["POST", "PUT", "PATCH"] {
+        let refused = harness.alice.send(method, HISTORY, json!({})).await.expect(405);
+        assert_eq!(refused.header("allow"), "GET, HEAD, DELETE, OPTIONS", "{method}");
+    }
+    harness.alice.get("/buckets/b/history/some").await.expect(404);
+    let head = harness.alice.raw("HEAD", HISTORY, &[], "").await.expect(200);
+    assert_eq!(head.header("total-objects"), "", "not counted");
+    assert_ne!(head.header("content-length"), "11", "the length of the list, not of an empty one");
+    for (path, status) in [("/buckets/none/history", 403), ("/buckets/_bad/history", 403)] {
+        harness.alice.get(path).await.expect(status);
+        harness.anonymous.get(path).await.expect(401);
+    }
+    let without = Harness::with_collection().await;
+    without.alice.get(HISTORY).await.expect(404);
+    without.alice.get("/buckets/b/snapshot/collections/c@1").await.expect(404);
+    assert_eq!(without.alice.get("/").await.json["capabilities"]["history"], Value::Null);
+}
+
+#[tokio::test]
+async fn deleted_entries_leave_tombstones() {
+    let harness = start(&[]).await;
+
+    let deleted = harness.alice.delete(HISTORY).await.expect(200).json;
+
+    assert_eq!(ids(&deleted).len(), 2);
+    assert_eq!(entries(&harness.alice, HISTORY).await, [] as [Value; 0]);
+    let since = entries(&harness.alice, "/buckets/b/history?_since=0").await;
+    assert!(since.len() == 2 && since.iter().all(|entry| entry["deleted"] == true), "{since:?}");
+}
+
+#[tokio::test]
+async fn what_is_excluded_is_not_recorded() {
+    let excluded = "/buckets/out /buckets/b/collections/out /buckets/b/collections/c/records/out";
+    let harness = start(&[("history.exclude_resources", excluded)]).await;
+    for path in [
+        "/buckets/out",
+        "/buckets/out/collections/c",
+        "/buckets/b/collections/out",
+        "/buckets/b/collections/out/records/r",
+        &record("out"),
+        &record("in"),
+    ] {
+        harness.alice.put(path, json!({})).await.expect(201);
+    }
+
+    let told = told(&entries(&harness.alice, HISTORY).await);
+
+    assert_eq!(told[2..], [format!("create {}", record("in"))]);
+    assert_eq!(entries(&harness.alice, "/buckets/out/history").await.len(), 0);
+    let hello = harness.alice.get("/").await.json;
+    assert_eq!(
+        hello["capabilities"]["history"]["excluded_resources"][2],
+        json!({"bucket": "b", "collection": "c", "record": "out"})
+    );
+}
+
+#[tokio::test]
+async fn the_changes_of_some_users_are_not_recorded() {
+    let harness = Harness::start().await;
+    let alice = user_id(&harness.alice).await;
+    let harness = start(&[("history.exclude_user_ids", &alice)]).await;
+
+    let open = json!({"permissions": {"write": ["system.Authenticated"]}});
+    harness.alice.send("PATCH", B, open).await.expect(200);
+    harness.bob.put(&record("r"), json!({})).await.expect(201);
+
+    let told = told(&entries(&harness.alice, HISTORY).await);
+    assert_eq!(told, [format!("create {}", record("r"))]);
+}
+
+#[tokio::test]
+async fn old_entries_of_each_kind_are_trimmed() {
+    let harness =
+        start(&[("history.auto_trim_max_count", "3"), ("history.auto_trim_threshold", "2")]).await;
+
+    let mut counts = Vec::new();
+    for _ in 0..7 {
+        harness.alice.put(&record("r"), json!({})).await;
+        let entries = entries(&harness.alice, HISTORY).await;
+        counts.push(entries.iter().filter(|entry| entry["resource_name"] == "record").count());
+    }
+
+    assert_eq!(counts, [1, 2, 3, 4, 5, 3, 4], "above three and two, the newest three are kept");
+    assert_eq!(told(&entries(&harness.alice, HISTORY).await)[0], format!("create {B}"));
+    let since = entries(&harness.alice, "/buckets/b/history?_since=0").await;
+    assert!(since.iter().all(|entry| entry["deleted"] != true), "no tombstones");
+}
+
+#[tokio::test]
+async fn with_user_ids_only_the_entries_of_these_users_are_trimmed() {
+    let bob = user_id(&Harness::start().await.bob).await;
+    let harness = start(&[
+        ("history.auto_trim_max_count", "1"),
+        ("history.auto_trim_threshold", "0"),
+        ("history.auto_trim_user_ids", &bob),
+    ])
+    .await;
+    let open = json!({"permissions": {"write": ["system.Authenticated"]}});
+    harness.alice.send("PATCH", C, open).await.expect(200);
+
+    for client in [&harness.alice, &harness.bob, &harness.alice, &harness.bob] {
+        client.put(&record("r"), json!({})).await;
+    }
+
+    let entries = entries(&harness.alice, HISTORY).await;
+    let records = entries.iter().filter(|entry| entry["resource_name"] == "record");
+    let by_bob: Vec<bool> = records.map(|entry| entry["user_id"] == bob.as_str()).collect();
+    assert_eq!(by_bob, [false, false, true]);
+}
+
+#[tokio::test]
+async fn sign_off_is_recorded_as_the_plugin_s_changes() {
+    let harness = Harness::with(&[
+        ("includes", "kinto.plugins.history"),
+        ("history.exclude_resources", "/buckets/preview"),
+    ])
+    .await;
+    harness.alice.put("/buckets/work", json!({})).await.expect(201);
+    harness.alice.put(SOURCE, json!({})).await.expect(201);
+    let bob = user_id(&harness.bob).await;
+    let reviewers = "/buckets/work/groups/c-reviewers";
+    harness.alice.patch(reviewers, json!({"members": [bob]})).await.expect(200);
+    let before = entries(&harness.alice, "/buckets/work/history").await.len();
+
+    harness.alice.put(&format!("{SOURCE}/records/r"), json!({"n": 1})).await.expect(201);
+    harness.publish().await;
+
+    let names = [
+        (user_id(&harness.alice).await, "alice"),
+        (bob, "bob"),
+        ("plugin:remote-settings".to_owned(), "plugin"),
+    ];
+    let who = |entry: &Value| {
+        let id = entry["user_id"].as_str().unwrap();
+        names.iter().find(|(known, _)| known == id).unwrap().1
+    };
+    let what = |entry: &Value| {
+        let status = entry["target"]["data"]["status"].as_str().unwrap_or("-").to_owned();
+        (who(entry), entry["resource_name"].as_str().unwrap().to_owned(), status)
+    };
+    let entries_of_work = entries(&harness.alice, "/buckets/work/history").await;
+    let told: Vec<_> = entries_of_work[before..].iter().map(what).collect();
+    let expected = [
+        ("alice", "record", "-"),
+        ("plugin", "collection", "work-in-progress"),
+        ("alice", "collection", "to-review"),
+        ("plugin", "collection", "to-review"),
+        ("bob", "collection", "to-sign"),
+        ("plugin", "collection", "signed"),
+    ];
+    let expected = expected.map(|(who, kind, status)| (who, kind.to_owned(), status.to_owned()));
+    assert_eq!(told, expected);
+
+    let main = harness.anonymous.get("/buckets/main/history").await.expect(200).json;
+    let published = main["data"].as_array().unwrap();
+    let of_records: Vec<&Value> =
+        published.iter().filter(|entry| entry["resource_name"] == "record").collect();
+    assert_eq!(of_records.len(), 1);
+    assert_eq!((of_records[0]["action"].as_str(), who(of_records[0])), (Some("create"), "plugin"));
+    assert_eq!(of_records[0]["target"]["data"]["n"], 1);
+}
+
+#[tokio::test]
+async fn writers_of_a_bucket_get_entries_in_the_order_of_their_commits() {
+    let harness = start(&[]).await;
+    for collection in 0..8 {
+        let path = format!("{B}/collections/c{collection}");
+        harness.alice.put(&path, json!({})).await.expect(201);
+    }
+
+    let writers: Vec<_> = (0..8)
+        .map(|collection| {
+            let client = harness.alice.clone();
+            tokio::spawn(async move {
+                for number in 0..10 {
+                    let path = format!("{B}/collections/c{collection}/records/r{number}");
+                    client.put(&path, json!({})).await.expect(201);
+                }
+            })
+        })
+        .collect();
+    let (mut seen, mut since) = (0, 0);
+    while seen < 90 {
+        let page = harness.alice.get(&format!("{HISTORY}?_since={since}")).await.expect(200).json;
+        let times = page["data"].as_array().unwrap().iter().map(|e| e["last_modified"].as_i64());
+        let times: Vec<i64> = times.map(Option::unwrap).collect();
+        assert!(times.is_sorted_by(|a, b| a > b), "unique, newest first");
+        seen += times.len();
+        since = times.first().copied().unwrap_or(since);
+        if writers.iter().all(tokio::task::JoinHandle::is_finished) && times.is_empty() {
+            break;
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+
+    assert_eq!(seen, 90, "whoever polls has missed nothing");
+}
+
+mod snapshot {
+    use super::*;
+
+    async fn at(harness: &Harness, time: i64) -> Vec<(String, i64)> {
+        let path = format!("/buckets/b/snapshot/collections/c@{time}");
+        let list = harness.alice.get(&path).await.expect(200).json;
+        let records = list["data"].as_array().unwrap().iter();
+        records
+            .map(|record| {
+                assert!(record["last_modified"].as_i64().unwrap() <= time);
+                (record["id"].as_str().unwrap().to_owned(), record["v"].as_i64().unwrap())
+            })
+            .collect()
+    }
+
+    async fn put(harness: &Harness, id: &str, v: i64) -> i64 {
+        let reply = harness.alice.put(&record(id), json!({"v": v})).await.json;
+        reply["data"]["last_modified"].as_i64().unwrap()
+    }
+
+    async fn delete(harness: &Harness, id: &str) -> i64 {
+        let reply = harness.alice.delete(&record(id)).await.expect(200).json;
+        reply["data"]["last_modified"].as_i64().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_collection_is_shown_as_it_was() {
+        let harness = start(&[]).await;
+        let times = [
+            put(&harness, "a", 1).await,
+            put(&harness, "b", 1).await,
+            put(&harness, "a", 2).await,
+            delete(&harness, "b").await,
+            put(&harness, "b", 3).await,
+            delete(&harness, "a").await,
+        ];
+
+        let pair = |id: &str, v| (id.to_owned(), v);
+        assert_eq!(at(&harness, times[0] - 1).await, []);
+        assert_eq!(at(&harness, times[0]).await, [pair("a", 1)]);
+        assert_eq!(at(&harness, times[1]).await, [pair("b", 1), pair("a", 1)]);
+        assert_eq!(at(&harness, times[2]).await, [pair("a", 2), pair("b", 1)]);
+        assert_eq!(at(&harness, times[3]).await, [pair("a", 2)], "no tombstone of b");
+        assert_eq!(at(&harness, times[4]).await, [pair("b", 3), pair("a", 2)]);
+        assert_eq!(at(&harness, times[5]).await, [pair("b", 3)]);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_for_readers_of_the_collection() {
+        let harness = start(&[("collection_read_principals", "system.Everyone")]).await;
+        let path = |last: &str| format!("/buckets/b/snapshot/collections/{last}");
+
+        harness.bob.get(&path("c@1")).await.expect(403);
+        harness.anonymous.get(&path("c@1")).await.expect(401);
+        harness.alice.get("/buckets/none/snapshot/collections/c@1").await.expect(403);
+        harness.alice.get("/buckets/_bad/snapshot/collections/c@1").await.expect(404);
+        let malformed = harness.anonymous.get(&path("c@x@1")).await.expect(404).json;
+        assert_eq!(malformed["details"], json!({"id": "c@x", "resource_name": "collection"}));
+        let unknown = harness.alice.get(&path("none@1")).await.expect(200);
+        assert_eq!(unknown.json, json!({"data": []}));
+        assert_eq!((unknown.header("etag"), unknown.header("cache-control")), ("", ""));
+        for bad in ["c@abc", "c@-1", "c@1.5"] {
+            let refused = harness.anonymous.get(&path(bad)).await.expect(400).json;
+            assert_eq!(refused["details"][0]["name"], "timestamp", "{bad}");
+        }
+        let refused = harness.alice.send("POST", &path("c@1"), json!({})).await.expect(405);
+        assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
+        harness.alice.get(&path("c@")).await.expect(404);
+    }
+}
