@@ -139,6 +139,9 @@ pub enum ApiError {
     /// Anonymous, and not allowed.
     #[error("Please authenticate yourself to use this endpoint.")]
     MissingAuth,
+    /// Anonymous, and accounts are never listed to everybody (`kinto-http-api.md` §5.3.6).
+    #[error("Cannot read accounts.")]
+    AnonymousAccounts,
     /// Authenticated, and not allowed.
     #[error("This user cannot access this resource.")]
     Forbidden,
@@ -213,6 +216,7 @@ impl ApiError {
                 (StatusCode::METHOD_NOT_ALLOWED, Errno::MethodNotAllowed)
             }
             Self::MissingAuth => (StatusCode::UNAUTHORIZED, Errno::MissingAuthToken),
+            Self::AnonymousAccounts => (StatusCode::UNAUTHORIZED, Errno::Undefined),
             Self::Forbidden | Self::Refused { forbidden: true, .. } => {
                 (StatusCode::FORBIDDEN, Errno::Forbidden)
             }
@@ -266,6 +270,7 @@ impl ApiError {
             Self::Invalid(_) | Self::NotAcceptable(_) | Self::UnsupportedMediaType(_) => {
                 "Invalid parameters"
             }
+            Self::AnonymousAccounts => "Cannot read accounts.",
             _ => status.canonical_reason().unwrap_or("Error"),
         }
     }
@@ -273,7 +278,7 @@ impl ApiError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others have one message, their text")]
     fn message(&self) -> Option<String> {
         match self {
-            Self::NoSuchParent { .. } | Self::NoSuchObject { .. } => None,
+            Self::NoSuchParent { .. } | Self::NoSuchObject { .. } | Self::AnonymousAccounts => None,
             Self::Invalid(details) => sorted(details).first().map(|detail| detail.message()),
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(detail.message())

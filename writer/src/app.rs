@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use prometheus::{Gauge, IntCounter, Registry};
@@ -12,6 +12,7 @@ use shared::{
 };
 
 use crate::{
+    authn::Authenticator,
     config::Config,
     signer::{LocalSigner, Signer},
     store::clocks,
@@ -26,6 +27,8 @@ pub struct App {
     pub pool: Pool,
     /// Who signs.
     pub signer: Signer,
+    /// Who is who.
+    pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -58,7 +61,8 @@ impl App {
         let pool = store::pool(&config.database, "countersign-writer");
         match (pool, Metrics::new()) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
-                Ok(Self { config, pool, signer, metrics })
+                let authn = Authenticator::new(&config);
+                Ok(Self { config, pool, signer, authn, metrics })
             }
             (pool, metrics) => {
                 if let Err(error) = pool {
@@ -70,6 +74,12 @@ impl App {
                 Err(problems)
             }
         }
+    }
+
+    /// How long PostgreSQL may take for one transaction: a little longer than it allows itself for
+    /// one statement, so that its own timeouts are told first.
+    pub fn patience(&self) -> Duration {
+        self.config.database.statement_timeout + Duration::from_secs(5)
     }
 
     /// Whether PostgreSQL takes a write, which is rolled back.

@@ -5,7 +5,7 @@ use shared::{
     model::{ListPath, ObjectPath, Permission, Resource, granting},
 };
 
-use crate::{config::Grant, context::Ctx, store::aces};
+use crate::{config::Grant, context::Ctx, operations, store::aces};
 
 /// What of a list the user may see or delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +130,9 @@ async fn visible(
     wanted: Permission,
     rights: &[&str],
 ) -> Result<Visible, ApiError> {
+    if *list == ListPath::Accounts {
+        return operations::visible_accounts(ctx, wanted, rights).await;
+    }
     let by_settings: &[Grant] =
         if wanted == Permission::Read { &[Grant::Read] } else { &[Grant::Write] };
     let by_write = list.resource() != Resource::Bucket

@@ -9,7 +9,7 @@ use shared::{
     model::{Permission, Resource, Timestamp},
 };
 
-use crate::store::aces::Acl;
+use crate::{operations::MAX_PASSWORD_BYTES, store::aces::Acl};
 
 /// A checked body.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,7 +32,7 @@ impl ObjectBody {
     pub fn parse_patch(bytes: &Bytes, resource: Resource) -> Result<Self, ApiError> {
         let mentions_members = serde_json::from_slice::<Value>(bytes)
             .is_ok_and(|body| body["data"].get("members").is_some());
-        let mut body = Self::parse(bytes, resource).map_err(bare_names)?;
+        let mut body = Self::read(bytes, resource).map_err(bare_names)?;
         if let Some(data) = body.data.as_mut().filter(|_| !mentions_members) {
             data.remove("members");
         }
@@ -44,8 +44,26 @@ impl ObjectBody {
     /// # Errors
     ///
     /// 400 with everything that is wrong.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not an object is refused alike")]
     pub fn parse(bytes: &Bytes, resource: Resource) -> Result<Self, ApiError> {
+        let body = Self::read(bytes, resource)?;
+        if resource == Resource::Account {
+            body.require_password()?;
+        }
+        Ok(body)
+    }
+
+    /// New accounts have a password (§5.3.1).
+    fn require_password(&self) -> Result<(), ApiError> {
+        let missing = match &self.data {
+            None => "data",
+            Some(data) if !data.contains_key("password") => "data.password",
+            Some(_) => return Ok(()),
+        };
+        Err(ApiError::invalid(Location::Body, missing, "Required"))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not an object is refused alike")]
+    fn read(bytes: &Bytes, resource: Resource) -> Result<Self, ApiError> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
@@ -179,9 +197,25 @@ fn check_members(data: &mut Map<String, Value>, resource: Resource, problems: &m
             data.remove("last_modified");
         }
     }
-    if resource == Resource::Group {
-        check_group(data, problems);
+    match resource {
+        Resource::Group => check_group(data, problems),
+        Resource::Account => check_password(data, problems),
+        Resource::Bucket | Resource::Collection | Resource::Record | Resource::History => {}
     }
+}
+
+/// A password that was good has become its hash already.
+fn check_password(data: &Map<String, Value>, problems: &mut Vec<Detail>) {
+    let text = match data.get("password") {
+        None => return,
+        Some(Value::String(text)) if text.len() > MAX_PASSWORD_BYTES => {
+            format!("Longer than maximum length {MAX_PASSWORD_BYTES}")
+        }
+        Some(Value::String(text)) if !text.is_empty() => return,
+        Some(Value::Null | Value::String(_)) => "Required".to_owned(),
+        Some(other) => format!("{} is not a string: {{'password': ''}}", python(other)),
+    };
+    problems.push(Detail::new(Location::Body, "data.password", text));
 }
 
 fn check_group(data: &mut Map<String, Value>, problems: &mut Vec<Detail>) {

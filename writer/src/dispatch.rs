@@ -16,10 +16,11 @@ use tokio::time::timeout;
 
 use crate::{
     app::App,
-    authn, batch,
+    authn::{self, Identities},
+    batch,
     context::{Ctx, User},
     locks::Plan,
-    operations::{self, Operation},
+    operations::{self, Operation, openid},
     pipeline,
     routes::{Parent, Route},
     service::{self, ApiRequest},
@@ -45,8 +46,10 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             Ok(Reply::text(StatusCode::OK, body))
         }
         Route::Batch => run_batch(app, request).await,
+        Route::OpenId { provider, step } => openid::login(app, &provider, step, request).await,
         Route::List(_) | Route::Object(..) => {
-            let step = Step::new(app, route, request.clone());
+            let mut identities = Identities::default();
+            let step = Step::new(app, &mut identities, route, request.clone()).await?;
             let mut replies = transaction(app, &[step]).await?;
             replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
         }
@@ -55,27 +58,23 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
 
 async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let mut user = User { id: None, principals: vec![EVERYONE.to_owned()] };
-    if let Some(id) = authn::user_id(&app.config, &request.headers) {
+    let identity = authn::authenticate(app, &request.headers).await?;
+    let (id, profile) = identity.map(|found| (found.user_id, found.profile)).unzip();
+    if let Some(id) = id {
         let mut client = app.pool.get().await?;
-        let Ok(groups) = timeout(patience(app), groups_of(&mut client, &id)).await else {
+        let Ok(groups) = timeout(app.patience(), groups_of(&mut client, &id)).await else {
             return Err(give_up(client));
         };
         user.principals.extend([id.clone(), shared::model::AUTHENTICATED.to_owned()]);
         user.principals.extend(groups?);
         user.id = Some(id);
     }
-    Ok(operations::hello(app, &request.headers, &user))
+    Ok(operations::hello(app, &request.headers, &user, profile.flatten()).await)
 }
 
 async fn groups_of(client: &mut ClientWrapper, id: &str) -> Result<Vec<String>, ApiError> {
     let tx = store::snapshot(client).await?;
     memberships::groups_of(&tx, id).await
-}
-
-/// How long PostgreSQL may take for one transaction: a little longer than it allows itself for
-/// one statement, so that its own timeouts are told first.
-fn patience(app: &App) -> Duration {
-    app.config.database.statement_timeout + Duration::from_secs(5)
 }
 
 /// A PostgreSQL that hangs does not see its own timeouts. Its connection is not used again.
@@ -145,14 +144,20 @@ impl Step {
         clippy::wildcard_enum_match_arm,
         reason = "only lists and objects are steps of a transaction"
     )]
-    fn new(app: &App, route: Route, request: ApiRequest) -> Self {
-        let user_id = authn::user_id(&app.config, &request.headers);
+    async fn new(
+        app: &App,
+        identities: &mut Identities,
+        route: Route,
+        request: ApiRequest,
+    ) -> Result<Self, ApiError> {
+        let identity = identities.of(app, &request.headers).await?;
+        let user_id = identity.map(|found| found.user_id);
         let (parent, id) = match route {
             Route::List(parent) => (parent, None),
             Route::Object(parent, id) => (parent, Some(id)),
             _ => {
                 let source = ApiErrorSource::Url(request.path, request.method);
-                return Self { user_id, operation: Err(source) };
+                return Ok(Self { user_id, operation: Err(source) });
             }
         };
         let tells_everybody = match request.method {
@@ -162,12 +167,14 @@ impl Step {
         };
         let operation = match parent {
             Parent::Known(list) => {
-                Ok(Operation { method: request.method.clone(), list, id, request })
+                let mut operation = Operation { method: request.method.clone(), list, id, request };
+                operations::hash_password(app, user_id.as_ref(), &mut operation).await?;
+                Ok(operation)
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
         };
-        Self { user_id, operation }
+        Ok(Self { user_id, operation })
     }
 }
 
@@ -190,7 +197,7 @@ async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
 
 async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let mut client = app.pool.get().await?;
-    match timeout(patience(app), run_once(app, &mut client, steps)).await {
+    match timeout(app.patience(), run_once(app, &mut client, steps)).await {
         Ok(result) => result,
         Err(_) => Err(give_up(client)),
     }
@@ -264,12 +271,13 @@ fn is_transient(error: &ApiError) -> bool {
 async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let requests = batch::parse(app.config.batch_max_requests, request)?;
     let mut steps = Vec::with_capacity(requests.len());
+    let mut identities = Identities::default();
     for request in &requests {
-        let step = match Route::parse(&request.path).and_then(|route| {
+        let step = match Route::find(app, &request.path).and_then(|route| {
             route.allow(&request.method)?;
             Ok(route)
         }) {
-            Ok(route) => Step::new(app, route, request.clone()),
+            Ok(route) => Step::new(app, &mut identities, route, request.clone()).await?,
             Err(_) => Step {
                 user_id: None,
                 operation: Err(ApiErrorSource::Url(request.path.clone(), request.method.clone())),

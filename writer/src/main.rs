@@ -155,7 +155,7 @@ async fn serve_until_stopped(
     telemetry::init(logs.format, &logs.filter)
         .map_err(|problem| Failure::configuration(format!("log.level: {problem}")))?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if config.basicauth {
+    if config.identity.has_basicauth() {
         tracing::warn!("basicauth takes any user and password: for tests and development only");
     }
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);

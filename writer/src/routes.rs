@@ -7,6 +7,8 @@ use shared::{
     model::{Id, ListPath, Resource},
 };
 
+use crate::{app::App, config::Plugin};
+
 /// What a URL addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -22,10 +24,26 @@ pub enum Route {
     Metrics,
     /// `/v1/batch`
     Batch,
+    /// `/v1/openid/{provider}/login` and `/v1/openid/{provider}/token`
+    OpenId {
+        /// The provider's name in the settings, unchecked.
+        provider: String,
+        /// Which of the two.
+        step: LoginStep,
+    },
     /// A list of objects.
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
     Object(Parent, String),
+}
+
+/// A part of a login at an OpenID provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginStep {
+    /// The user is sent to the provider.
+    Begin,
+    /// The provider has sent the user back.
+    End,
 }
 
 /// The list that a URL addresses. A malformed parent is told late for reads (§2.4).
@@ -51,6 +69,37 @@ const OBJECT: &[Method] =
     &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 impl Route {
+    /// Finds the route of an undecoded path, among those of the plug-ins that are switched on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Route::parse`].
+    pub fn find(app: &App, path: &str) -> Result<Self, ApiError> {
+        let route = Self::parse(path)?;
+        match route.plugin() {
+            Some(plugin) if !app.config.plugins.has(plugin) => Err(ApiError::NoSuchEndpoint),
+            _ => Ok(route),
+        }
+    }
+
+    /// The plug-in that the route is a part of.
+    fn plugin(&self) -> Option<Plugin> {
+        match self {
+            Self::OpenId { .. } => Some(Plugin::OpenId),
+            Self::List(parent) | Self::Object(parent, _) if parent.holds() == Resource::Account => {
+                Some(Plugin::Accounts)
+            }
+            Self::Hello
+            | Self::Heartbeat
+            | Self::LoadBalancerHeartbeat
+            | Self::Version
+            | Self::Metrics
+            | Self::Batch
+            | Self::List(_)
+            | Self::Object(..) => None,
+        }
+    }
+
     /// Finds the route of an undecoded path.
     ///
     /// # Errors
@@ -82,6 +131,16 @@ impl Route {
             ["v1", "buckets", b, "collections", c, "records", r] if !r.is_empty() => {
                 Self::Object(records(b, c), r.to_owned())
             }
+            ["v1", "accounts"] => Self::List(Parent::Known(ListPath::Accounts)),
+            ["v1", "accounts", a] if !a.is_empty() => {
+                Self::Object(Parent::Known(ListPath::Accounts), a.to_owned())
+            }
+            ["v1", "openid", provider, "login"] => {
+                Self::OpenId { provider: provider.to_owned(), step: LoginStep::Begin }
+            }
+            ["v1", "openid", provider, "token"] => {
+                Self::OpenId { provider: provider.to_owned(), step: LoginStep::End }
+            }
             [first, ..] if first.starts_with("v1") => return Err(ApiError::NoSuchEndpoint),
             _ => return Err(ApiError::NoSuchVersion),
         })
@@ -96,6 +155,8 @@ impl Route {
             Self::Version => "version",
             Self::Metrics => "metrics",
             Self::Batch => "batch",
+            Self::OpenId { step: LoginStep::Begin, .. } => "openid_login",
+            Self::OpenId { step: LoginStep::End, .. } => "openid_token",
             Self::List(parent) => match parent.holds() {
                 Resource::Bucket => "bucket-plural",
                 Resource::Group => "group-plural",
@@ -129,7 +190,8 @@ impl Route {
             | Self::Heartbeat
             | Self::LoadBalancerHeartbeat
             | Self::Version
-            | Self::Metrics => SERVICE,
+            | Self::Metrics
+            | Self::OpenId { .. } => SERVICE,
         };
         if allow.contains(method) { Ok(()) } else { Err(ApiError::MethodNotAllowed { allow }) }
     }

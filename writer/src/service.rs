@@ -84,7 +84,7 @@ async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
 }
 
 async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result<Reply, ApiError>) {
-    let route = match Route::parse(&request.path) {
+    let route = match Route::find(app, &request.path) {
         Ok(route) => route,
         Err(error) => {
             let redirected = redirect(app, request);
@@ -113,9 +113,12 @@ pub fn refuse(app: &App, error: &ApiError) -> Reply {
         tracing::error!(%error, source, database, "request failed");
     }
     let mut reply = Reply::from(error);
-    if matches!(error, ApiError::MissingAuth) && app.config.basicauth {
-        let challenge = HeaderValue::from_static("Basic realm=\"Realm\"");
-        reply = reply.header(header::WWW_AUTHENTICATE, challenge);
+    if matches!(error, ApiError::MissingAuth) {
+        for policy in &app.config.identity.policies {
+            if let Ok(challenge) = HeaderValue::from_str(&policy.challenge()) {
+                reply.headers.append(header::WWW_AUTHENTICATE, challenge);
+            }
+        }
     }
     if matches!(status, StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE) {
         reply = reply.header_text(header::RETRY_AFTER, &app.config.retry_after.to_string());

@@ -1,9 +1,15 @@
 //! The writer's settings, typed and checked.
 
+mod identity;
+mod openid;
+mod outgoing;
 mod plugins;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use identity::{AccountSettings, Identity, Method, Policy};
+pub use openid::OpenIdSettings;
+pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
@@ -38,8 +44,10 @@ pub struct Config {
     pub batch_max_requests: usize,
     /// Whether whoever writes an object becomes a writer of it.
     pub explicit_permissions: bool,
-    /// Whether HTTP Basic credentials make a user.
-    pub basicauth: bool,
+    /// How users prove who they are.
+    pub identity: Identity,
+    /// Requests that the service itself makes.
+    pub outgoing: OutgoingSettings,
     /// Key of basicauth's user ids.
     pub userid_hmac_secret: Secret,
     /// `{resource}_{create,read,write}_principals`.
@@ -99,8 +107,8 @@ pub struct SignerSettings {
     pub destination_writers: Vec<String>,
 }
 
-const RESOURCES: [Resource; 4] =
-    [Resource::Bucket, Resource::Group, Resource::Collection, Resource::Record];
+const RESOURCES: [Resource; 5] =
+    [Resource::Bucket, Resource::Group, Resource::Collection, Resource::Record, Resource::Account];
 
 impl Config {
     /// Reads and checks everything.
@@ -111,21 +119,25 @@ impl Config {
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
         let database = Database::read(layers);
         let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
+        let plugins = Plugins::read(layers);
+        let principals = principals(layers);
+        let identity = Identity::read(layers, &plugins, &principals);
         let config = Self {
             listen: Listen::read(layers),
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
-            plugins: Plugins::read(layers),
+            plugins,
             project: project(layers),
             retry_after: layers.number("retry_after_seconds", 0, 86_400),
             backoff: layers.optional_number("backoff", 0, 86_400),
             batch_max_requests: usize::try_from(layers.number("batch_max_requests", 1, 100_000))
                 .unwrap_or(1),
             explicit_permissions: layers.flag("explicit_permissions"),
-            basicauth: basicauth(layers),
+            identity,
+            outgoing: OutgoingSettings::read(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
-            principals: principals(layers),
+            principals,
             monitored: Monitored::read(layers),
             signer: signer(layers),
             warnings: Vec::new(),
@@ -146,15 +158,6 @@ fn project(layers: &mut Layers) -> Project {
         scheme: layers.optional("http_scheme"),
         host: layers.optional("http_host"),
     }
-}
-
-/// Other policies come with accounts and OpenID.
-fn basicauth(layers: &mut Layers) -> bool {
-    let policies = layers.words("multiauth.policies");
-    for policy in policies.iter().filter(|policy| *policy != "basicauth") {
-        layers.problem(format!("multiauth.policies: `{policy}` is not known; known is basicauth"));
-    }
-    !policies.is_empty()
 }
 
 fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {

@@ -25,14 +25,14 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     require_collection(ctx, list).await?;
     check_content_type(request, &["application/json"])?;
     let creates = authz::may_create(ctx, list).await?;
-    let old = match operation.id_hint().as_deref().map(Id::new) {
+    let old = match operation.id_hint().as_deref().map(|id| list.parse_id(id)) {
         Some(Ok(id)) => objects::get(ctx.tx, &list.object(id)).await?,
         _ => None,
     };
     let allowed = match &old {
         // Nothing is modified, so it is a read: of that very object (§4.3).
         Some(old) => {
-            let path = list.object(checked_id(&old.id)?);
+            let path = list.object(checked_id(list, &old.id)?);
             authz::may(ctx, Permission::Read, &path).await?
         }
         None => creates,
@@ -46,8 +46,8 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     )?;
     let id = match body.data.as_ref().and_then(|data| data.get("id")) {
         None => generate_id(list)?,
-        Some(Value::String(id)) => checked_id(id)?,
-        Some(_) => checked_id("")?,
+        Some(Value::String(id)) => checked_id(list, id)?,
+        Some(_) => checked_id(list, "")?,
     };
     authz::refuse_signed(ctx, list, Some(&id))?;
     let path = list.object(id);
@@ -66,7 +66,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
     let acl = aces::get(ctx.tx, &path).await?;
-    let reply = object_reply(ctx, StatusCode::OK, &old, &acl);
+    let reply = object_reply(ctx, StatusCode::OK, &path, &old, &acl);
     Ok(Outcome::Ready(reply.version(old.last_modified)))
 }
 

@@ -115,11 +115,11 @@ pub(super) async fn delete_list(
             // All is checked before anything is written: a refusal deletes nothing.
             for old in &objects {
                 authz::refuse_signed(ctx, list, Some(&old.id))?;
-                effects::refuse_in_use(ctx, &list.object(stored_id(&old.id)?)).await?;
+                effects::refuse_in_use(ctx, &list.object(stored_id(list, &old.id)?)).await?;
             }
             let mut tombstones = Vec::new();
             for old in objects {
-                let path = list.object(stored_id(&old.id)?);
+                let path = list.object(stored_id(list, &old.id)?);
                 tombstones.push(erase(ctx, &path, old, None).await?);
             }
             tombstones
@@ -146,7 +146,7 @@ async fn erase_records(
     objects::delete_all(ctx.tx, list, &ids, first).await?;
     let mut tombstones = Vec::new();
     for (offset, old) in (0..).zip(objects) {
-        let path = list.object(stored_id(&old.id)?);
+        let path = list.object(stored_id(list, &old.id)?);
         aces::erase(ctx.tx, &path).await?;
         tombstones.push(Object {
             id: old.id.clone(),
@@ -159,6 +159,6 @@ async fn erase_records(
     Ok(tombstones)
 }
 
-fn stored_id(text: &str) -> Result<Id, ApiError> {
-    Id::new(text).map_err(|error| ApiError::Internal(error.into()))
+fn stored_id(list: &ListPath, text: &str) -> Result<Id, ApiError> {
+    list.parse_id(text).map_err(|error| ApiError::Internal(error.into()))
 }

@@ -34,6 +34,6 @@ pub(super) async fn get(
         Verdict::Proceed => {}
     }
     let acl = aces::get(ctx.tx, &path).await?;
-    let reply = object_reply(ctx, StatusCode::OK, &object, &acl);
+    let reply = object_reply(ctx, StatusCode::OK, &path, &object, &acl);
     Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
 }

@@ -1,19 +1,31 @@
 //! `GET /v1/` (`kinto-http-api.md` §1.1).
 
 use http::{HeaderMap, StatusCode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use shared::http::Reply;
 
-use crate::{app::App, context::User, service};
+use crate::{app::App, config::Plugin, context::User, service};
 
 /// The hello view: what this server is and can, and who the client is to it.
-pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
+pub async fn hello(
+    app: &App,
+    headers: &HeaderMap,
+    user: &User,
+    profile: Option<Map<String, Value>>,
+) -> Reply {
     let (config, project) = (&app.config, &app.config.project);
     let mut capabilities = json!({});
-    if config.basicauth {
+    if config.identity.has_basicauth() {
         capabilities["basicauth"] = json!({
             "description": "Very basic authentication sessions. Not for production use.",
             "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
+        });
+    }
+    if config.plugins.has(Plugin::Accounts) {
+        capabilities["accounts"] = json!({
+            "description": "Manage user accounts.",
+            "url": "https://kinto.readthedocs.io/en/latest/api/1.x/accounts.html",
+            "validation_enabled": false,
         });
     }
     let signer = &config.signer.resources;
@@ -47,6 +59,9 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
     });
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
+        if let Some(profile) = profile {
+            body["user"]["profile"] = Value::Object(profile);
+        }
     }
     Reply::json(StatusCode::OK, &body)
 }

@@ -1,14 +1,17 @@
 //! What one request asks for: an operation is a value, so that it can be planned, put in a batch,
 //! and run again.
 
+mod accounts;
 mod create;
 mod delete;
 mod get;
 mod hello;
 mod list;
+pub mod openid;
 mod patch;
 mod put;
 
+pub use accounts::{MAX_PASSWORD_BYTES, create_user, hash_password, visible as visible_accounts};
 pub use hello::hello;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -82,6 +85,9 @@ impl Operation {
     ///
     /// [`ApiError`]: a refusal, or a failure that ends the whole request.
     pub async fn run(&self, ctx: &mut Ctx<'_>) -> Result<Outcome, ApiError> {
+        if self.list == ListPath::Accounts {
+            accounts::check(ctx, self).await?;
+        }
         match (&self.method, &self.id) {
             (&Method::GET | &Method::HEAD, None) => list::list(ctx, self).await,
             (&Method::GET | &Method::HEAD, Some(id)) => get::get(ctx, self, id).await,
@@ -100,22 +106,30 @@ impl Outcome {
     pub fn into_reply(self, ctx: &Ctx<'_>) -> Reply {
         match self {
             Self::Ready(reply) => reply,
-            Self::Written { status, object, acl, .. } => {
-                object_reply(ctx, status, &object, &acl).version(object.last_modified)
+            Self::Written { status, path, object, acl } => {
+                object_reply(ctx, status, &path, &object, &acl).version(object.last_modified)
             }
         }
     }
 }
 
 /// `{"permissions": {…}, "data": {…}}`, permissions first (§0.1.2).
-fn object_reply(ctx: &Ctx<'_>, status: StatusCode, object: &Object, acl: &Acl) -> Reply {
+fn object_reply(
+    ctx: &Ctx<'_>,
+    status: StatusCode,
+    path: &ObjectPath,
+    object: &Object,
+    acl: &Acl,
+) -> Reply {
     #[derive(serde::Serialize)]
     struct Body {
         permissions: Value,
         data: Value,
     }
     let writers = acl.get(Permission::Write.name());
-    let shown = writers.is_some_and(|list| list.iter().any(|principal| ctx.user.is(principal)));
+    let stands_for = accounts::stands_for(ctx, path);
+    let is_user = |p: &String| ctx.user.is(p) || stands_for.as_ref() == Some(p);
+    let shown = writers.is_some_and(|list| list.iter().any(is_user));
     let permissions = if shown { json!(acl) } else { json!({}) };
     Reply::json(status, &Body { permissions, data: object.to_value() })
 }
@@ -144,8 +158,8 @@ fn modified_meanwhile(ctx: &Ctx<'_>, list: &ListPath, existing: Option<&Object>)
 }
 
 /// The id of an object's URL or body, checked after authorization (§2.3.3).
-fn checked_id(text: &str) -> Result<Id, ApiError> {
-    Id::new(text)
+fn checked_id(list: &ListPath, text: &str) -> Result<Id, ApiError> {
+    list.parse_id(text)
         .map_err(|error| ApiError::Invalid(vec![Detail::whole(Location::Path, error.to_string())]))
 }
 
@@ -195,6 +209,7 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     let mut data = data.or_else(|| old.as_ref().map(|old| old.data.clone())).unwrap_or_default();
     data.remove("id");
     let wanted = data.remove("last_modified").and_then(|value| value.as_i64());
+    accounts::check_stored(&path, &data)?;
     let timestamp = assign_timestamp(ctx, &path, old.as_ref(), wanted).await?;
     if let ListPath::Groups(bucket) = &path.list {
         let members = data.get("members").and_then(Value::as_array);
@@ -271,7 +286,7 @@ async fn write_acl(
         stored.insert(permission, principals);
     }
     if ctx.app.config.explicit_permissions {
-        let user = ctx.user.name().to_owned();
+        let user = accounts::stands_for(ctx, path).unwrap_or_else(|| ctx.user.name().to_owned());
         let writers = stored.entry(Permission::Write.name()).or_default();
         if !writers.contains(&user) {
             aces::add(ctx.tx, path, Permission::Write.name(), std::slice::from_ref(&user)).await?;
@@ -345,15 +360,10 @@ async fn addressed_path(
     list: &ListPath,
     id: &str,
 ) -> Result<ObjectPath, ApiError> {
-    match checked_id(id) {
+    match checked_id(list, id) {
         Ok(id) => Ok(list.object(id)),
-        Err(refusal) => {
-            let readable = match list.parent() {
-                Some(parent) => authz::may(ctx, Permission::Read, &parent).await?,
-                None => false,
-            };
-            Err(if readable { refusal } else { authz::denied(ctx) })
-        }
+        Err(refusal) if parent_is_readable(ctx, list).await? => Err(refusal),
+        Err(_) => Err(authz::denied(ctx)),
     }
 }
 
@@ -378,11 +388,14 @@ async fn addressed(
 
 /// A missing object is told to whoever may read its parent (§2.5.1).
 async fn require_readable(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    let readable = if let Some(parent) = path.list.parent() {
-        authz::may(ctx, Permission::Read, &parent).await?
-    } else {
-        let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
-        authz::settings_grant(ctx, Resource::Bucket, &grants)
-    };
-    if readable { Ok(()) } else { Err(authz::denied(ctx)) }
+    if parent_is_readable(ctx, &path.list).await? { Ok(()) } else { Err(authz::denied(ctx)) }
+}
+
+/// Buckets and accounts have no parent: all of them are read by a right from the settings.
+async fn parent_is_readable(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiError> {
+    if let Some(parent) = list.parent() {
+        return authz::may(ctx, Permission::Read, &parent).await;
+    }
+    let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
+    Ok(authz::settings_grant(ctx, list.resource(), &grants))
 }

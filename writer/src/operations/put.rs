@@ -17,7 +17,7 @@ pub(super) async fn put(
     require_collection(ctx, list).await?;
     check_content_type(request, &["application/json"])?;
     let conditions = Preconditions::parse(&request.headers);
-    let path = checked_id(id).map(|id| list.object(id));
+    let path = checked_id(list, id).map(|id| list.object(id));
     let old = match &path {
         Ok(path) => objects::get(ctx.tx, path).await?,
         Err(_) => None,

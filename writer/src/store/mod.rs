@@ -1,5 +1,6 @@
 //! SQL that only the writer runs: one file per table.
 
+pub mod accounts;
 pub mod aces;
 pub mod clocks;
 pub mod memberships;
