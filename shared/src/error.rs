@@ -21,6 +21,8 @@ use crate::{
 pub enum Errno {
     /// No credentials, or none that any policy knows.
     MissingAuthToken = 104,
+    /// The state of a login is not one that was begun.
+    InvalidAuthToken = 105,
     /// A header, the query string, the path or the body is wrong.
     InvalidParameters = 107,
     /// The workflow refuses what was posted.
@@ -142,6 +144,9 @@ pub enum ApiError {
     /// Anonymous, and accounts are never listed to everybody (`kinto-http-api.md` §5.3.6).
     #[error("Cannot read accounts.")]
     AnonymousAccounts,
+    /// A login has ended already, or was never begun (`kinto-http-api.md` §5.4.6).
+    #[error("Invalid state")]
+    InvalidState,
     /// Authenticated, and not allowed.
     #[error("This user cannot access this resource.")]
     Forbidden,
@@ -223,7 +228,7 @@ impl ApiError {
             Self::Refused { forbidden: false, .. } => {
                 (StatusCode::BAD_REQUEST, Errno::InvalidPostedData)
             }
-            Self::Invalid(_) | Self::BadRequest(_) => {
+            Self::Invalid(_) | Self::BadRequest(_) | Self::InvalidState => {
                 (StatusCode::BAD_REQUEST, Errno::InvalidParameters)
             }
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, Errno::InvalidParameters),
@@ -267,9 +272,10 @@ impl ApiError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others have HTTP's own reason")]
     fn reason(&self, status: StatusCode) -> &'static str {
         match self {
-            Self::Invalid(_) | Self::NotAcceptable(_) | Self::UnsupportedMediaType(_) => {
-                "Invalid parameters"
-            }
+            Self::Invalid(_)
+            | Self::InvalidState
+            | Self::NotAcceptable(_)
+            | Self::UnsupportedMediaType(_) => "Invalid parameters",
             Self::AnonymousAccounts => "Cannot read accounts.",
             _ => status.canonical_reason().unwrap_or("Error"),
         }
@@ -297,6 +303,12 @@ impl ApiError {
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(json!([detail]))
             }
+            Self::InvalidState => Some(json!([{
+                "location": Location::Body,
+                "name": "state",
+                "description": self.to_string(),
+                "errno": Errno::InvalidAuthToken as u16,
+            }])),
             Self::ModifiedMeanwhile { existing: Some(existing), .. } => {
                 Some(json!({"existing": existing}))
             }

@@ -16,6 +16,7 @@ pub mod context;
 pub mod dispatch;
 pub mod locks;
 pub mod operations;
+pub mod outgoing;
 pub mod pipeline;
 pub mod preconditions;
 pub mod routes;

@@ -5,6 +5,7 @@
 mod attempts;
 mod basic;
 mod hash;
+mod openid;
 mod passwords;
 
 use std::collections::HashMap;
@@ -14,10 +15,14 @@ use serde_json::{Map, Value};
 use shared::error::ApiError;
 
 use self::basic::Credentials;
-pub use self::passwords::Passwords;
+pub use self::{
+    openid::{Provider, callback},
+    passwords::Passwords,
+};
 use crate::{
     app::App,
     config::{Config, Method},
+    outgoing::Outgoing,
 };
 
 /// Who asks, and how they proved it.
@@ -34,13 +39,42 @@ pub struct Identity {
 pub struct Authenticator {
     /// The passwords of accounts.
     pub passwords: Passwords,
+    providers: Vec<Provider>,
 }
 
 impl Authenticator {
     /// Prepares the policies of the settings; calls nobody yet.
     pub fn new(config: &Config) -> Self {
-        Self { passwords: Passwords::new(&config.identity.accounts) }
+        let outgoing = Outgoing::new(&config.outgoing);
+        let providers = config.identity.providers();
+        Self {
+            passwords: Passwords::new(&config.identity.accounts),
+            providers: providers
+                .map(|(name, settings)| Provider::new(name, settings, &outgoing))
+                .collect(),
+        }
     }
+
+    /// The OpenID provider of the policy `name`.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// All OpenID providers, in the order of their policies.
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+}
+
+/// Random bytes in hexadecimal.
+///
+/// # Errors
+///
+/// [`ApiError::Internal`] when the system has none.
+pub fn random_hex(bytes: usize) -> Result<String, ApiError> {
+    hash::random(bytes)
+        .map(|bytes| hash::to_hex(&bytes))
+        .map_err(|error| ApiError::Internal(error.into()))
 }
 
 /// The identities of one request, or of one batch: each `Authorization` is verified once.
@@ -87,7 +121,10 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Ident
                 }
                 _ => None,
             },
-            Method::OpenId(_) => None,
+            Method::OpenId(_) => match app.authn.provider(&policy.prefix) {
+                Some(provider) => provider.identify(authorization).await,
+                None => None,
+            },
         };
         if let Some(identity) = found {
             return Ok(Some(identity.with_prefix(&policy.prefix)));

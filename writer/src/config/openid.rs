@@ -31,7 +31,8 @@ pub struct OpenIdSettings {
     pub state_length: usize,
     /// What logins may ask for.
     pub allowed_scopes: Vec<String>,
-    /// Patterns of the URLs that logins may return to.
+    /// Patterns of the URLs that logins may return to; none: clients on the user's machine, and
+    /// the console.
     pub trusted_callbacks: Vec<String>,
     /// How tokens may be signed.
     pub algorithms: Vec<Algorithm>,
@@ -48,9 +49,6 @@ const ALGORITHMS: [(&str, Algorithm); 4] = [
     ("ES256", Algorithm::ES256),
     ("EdDSA", Algorithm::EdDSA),
 ];
-
-/// Clients on the user's own machine.
-const LOCAL_CALLBACKS: [&str; 2] = ["http://localhost:*/*", "http://127.0.0.1:*/*"];
 
 impl OpenIdSettings {
     /// Reads the options of the policy `name`.
@@ -74,7 +72,7 @@ impl OpenIdSettings {
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(32),
             allowed_scopes: words(layers, &key("allowed_scopes"), &["openid", "email", "profile"]),
-            trusted_callbacks: words(layers, &key("trusted_callback_urls"), &LOCAL_CALLBACKS),
+            trusted_callbacks: layers.words(&key("trusted_callback_urls")),
             algorithms: algorithms(layers, &key("algorithms")),
             required_claims: claims(layers, &key("required_claims")),
             local_validation: layers.flag(&key("local_validation")),

@@ -1,10 +1,16 @@
 //! `GET /v1/` (`kinto-http-api.md` §1.1).
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 use shared::http::Reply;
+use tokio::time::timeout;
 
 use crate::{app::App, config::Plugin, context::User, service};
+
+/// How long a provider may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The hello view: what this server is and can, and who the client is to it.
 pub async fn hello(
@@ -27,6 +33,9 @@ pub async fn hello(
             "url": "https://kinto.readthedocs.io/en/latest/api/1.x/accounts.html",
             "validation_enabled": false,
         });
+    }
+    if config.plugins.has(Plugin::OpenId) && !app.authn.providers().is_empty() {
+        capabilities["openid"] = openid(app).await;
     }
     let signer = &config.signer.resources;
     if !signer.is_empty() {
@@ -64,4 +73,28 @@ pub async fn hello(
         }
     }
     Reply::json(StatusCode::OK, &body)
+}
+
+/// What clients need for a login. A provider that is away is shown as the settings know it.
+async fn openid(app: &App) -> Value {
+    let mut providers = Vec::new();
+    for provider in app.authn.providers() {
+        let (name, settings) = (&provider.name, &provider.settings);
+        let metadata = timeout(PATIENCE, provider.metadata()).await.ok().flatten();
+        let metadata = metadata.as_ref();
+        providers.push(json!({
+            "name": name,
+            "issuer": metadata.map_or(&settings.issuer, |metadata| &metadata.issuer),
+            "auth_path": format!("/openid/{name}/login"),
+            "client_id": settings.client_id,
+            "audience": settings.audience,
+            "header_type": settings.header_type,
+            "userinfo_endpoint": metadata.map(|metadata| &metadata.userinfo_endpoint),
+        }));
+    }
+    json!({
+        "description": "OpenID connect support.",
+        "url": "http://kinto.readthedocs.io/en/stable/api/1.x/authentication.html",
+        "providers": providers,
+    })
 }

@@ -2,6 +2,8 @@
 
 pub mod accounts;
 pub mod aces;
+pub mod cache;
 pub mod clocks;
+pub mod logins;
 pub mod memberships;
 pub mod objects;
