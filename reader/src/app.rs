@@ -7,8 +7,8 @@ use deadpool_postgres::Pool;
 use http::{
     HeaderName, HeaderValue, Method, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL,
-        CONTENT_LENGTH, RETRY_AFTER,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH,
+        RETRY_AFTER,
     },
     request::Parts,
 };
@@ -74,7 +74,7 @@ impl App {
     ) -> Reply {
         let is_known = route.is_ok();
         if !METHODS.contains(&head.method) {
-            let allow = if is_known { METHODS } else { &[] };
+            let allow = if is_known { METHODS.to_vec() } else { Vec::new() };
             return refusal(&ApiError::MethodNotAllowed { allow });
         }
         let answered = match route {
@@ -107,10 +107,7 @@ impl App {
 
 /// An error, with the lifetime that caches may give it.
 fn refusal(error: &ApiError) -> Reply {
-    let mut reply = Reply::from(error);
-    if let ApiError::MethodNotAllowed { allow: [] } = error {
-        reply.headers.remove(ALLOW);
-    }
+    let reply = Reply::from(error);
     let is_ours = reply.status.is_server_error();
     let lifetime = if is_ours { HeaderValue::from_static("no-store") } else { REFUSAL_TTL };
     reply.header(CACHE_CONTROL, lifetime)

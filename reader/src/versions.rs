@@ -14,7 +14,7 @@ use shared::{
     error::ApiError,
     model::Timestamp,
     store::{
-        self, Tx,
+        Tx,
         migrate::{self, SchemaError},
         published::{self, Version},
     },
@@ -166,7 +166,7 @@ impl Follower {
             self.is_schema_checked = true;
             self.schema_told.clear();
         }
-        let watermark = published::watermark(&**client).await?;
+        let watermark = published::watermark(client).await?;
         if self.app.board.saw(watermark) && self.loaded_at.is_some() {
             tracing::info!("the database answers again");
         }
@@ -199,8 +199,9 @@ impl Follower {
         let everything = self.is_everything_due();
         let old = self.app.board.published();
         let buckets = self.app.config.monitored.buckets();
-        let tx = store::snapshot(client).await?;
-        let watermark = published::watermark(&*tx).await?;
+        let tx = Tx::reading(client);
+        tx.begin().await?;
+        let watermark = published::watermark(&tx).await?;
         if old.as_ref().is_some_and(|old| watermark < old.watermark) {
             self.refuse_older(watermark);
             return Ok(());
@@ -219,7 +220,7 @@ impl Follower {
                 slots.push(self.finish(first).await);
             }
         }
-        tx.commit().await?;
+        drop(tx);
         for pending in pending {
             slots.push(self.finish(pending).await);
         }

@@ -45,6 +45,8 @@ pub enum Errno {
     Constraint = 122,
     /// The storage, or the signer, does not answer.
     Backend = 201,
+    /// The service has ended.
+    ServiceDeprecated = 202,
     /// Anything else.
     Undefined = 999,
 }
@@ -135,8 +137,8 @@ pub enum ApiError {
     /// The URL exists, the method does not.
     #[error("Method not allowed on this endpoint.")]
     MethodNotAllowed {
-        /// The methods that do.
-        allow: &'static [Method],
+        /// The methods that do; none of them is told in read-only mode.
+        allow: Vec<Method>,
     },
     /// Anonymous, and not allowed.
     #[error("Please authenticate yourself to use this endpoint.")]
@@ -182,6 +184,15 @@ pub enum ApiError {
     /// Two objects of one list cannot have the same timestamp.
     #[error("Integrity constraint violated, please retry.")]
     Constraint,
+    /// Path and query string are larger than the limit, in bytes.
+    #[error("The URL is larger than {0} bytes.")]
+    UrlTooLong(usize),
+    /// The headers are larger than the limit, in bytes.
+    #[error("The request headers are larger than {0} bytes.")]
+    HeadersTooLarge(usize),
+    /// The service has ended.
+    #[error("The service you are trying to connect no longer exists at this location.")]
+    Gone,
     /// The body is larger than the limit, in bytes.
     #[error("The request body is larger than {0} bytes.")]
     TooLarge(usize),
@@ -240,6 +251,11 @@ impl ApiError {
             }
             Self::Constraint => (StatusCode::CONFLICT, Errno::Constraint),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Errno::RequestTooLarge),
+            Self::UrlTooLong(_) => (StatusCode::URI_TOO_LONG, Errno::RequestTooLarge),
+            Self::HeadersTooLarge(_) => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Errno::RequestTooLarge)
+            }
+            Self::Gone => (StatusCode::GONE, Errno::ServiceDeprecated),
             Self::Backend(_) => (StatusCode::SERVICE_UNAVAILABLE, Errno::Backend),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, Errno::Undefined),
         }

@@ -7,9 +7,11 @@ use prometheus::{Gauge, IntCounter, Registry};
 use shared::{
     config::Problems,
     error::ApiError,
-    store,
+    model::ListPath,
+    store::{self, Tx},
     telemetry::{self, HttpMetrics},
 };
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     authn::Authenticator,
@@ -31,7 +33,12 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// When the signer last worked, or did not: signing costs more than a heartbeat should.
+    signer_health: Mutex<Option<(Instant, bool)>>,
 }
+
+/// How long the signer's health is remembered.
+const SIGNER_HEALTH: Duration = Duration::from_secs(10);
 
 /// The writer's metrics.
 #[derive(Debug)]
@@ -62,7 +69,8 @@ impl App {
         match (pool, Metrics::new()) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
                 let authn = Authenticator::new(&config);
-                Ok(Self { config, pool, signer, authn, metrics })
+                let signer_health = Mutex::default();
+                Ok(Self { config, pool, signer, authn, metrics, signer_health })
             }
             (pool, metrics) => {
                 if let Err(error) = pool {
@@ -82,17 +90,43 @@ impl App {
         self.config.database.statement_timeout + Duration::from_secs(5)
     }
 
-    /// Whether PostgreSQL takes a write, which is rolled back.
+    /// Whether PostgreSQL takes a write, which is rolled back; in read-only mode, whether it
+    /// answers.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when it does not.
     pub async fn probe_storage(&self) -> Result<(), ApiError> {
         let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        clocks::probe(&tx).await?;
-        tx.rollback().await?;
-        Ok(())
+        if self.config.service.readonly {
+            let tx = Tx::reading(&mut client);
+            tx.begin().await?;
+            clocks::read(&tx, &ListPath::Buckets).await?;
+            return Ok(());
+        }
+        let tx = Tx::writing(&mut client);
+        tx.begin().await?;
+        clocks::probe(&tx).await
+    }
+
+    /// Whether the signer signs, if anything is signed here. The answer may be ten seconds old.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when it does not.
+    pub async fn probe_signer(&self) -> Result<(), ApiError> {
+        if self.config.signer.resources.is_empty() {
+            return Ok(());
+        }
+        let mut health = self.signer_health.lock().await;
+        let known = health.filter(|(at, _)| at.elapsed() < SIGNER_HEALTH);
+        let (_, works) = known.unwrap_or_else(|| {
+            (Instant::now(), self.signer.sign(b"This is a heartbeat test.").is_ok())
+        });
+        if known.is_none() {
+            *health = Some((Instant::now(), works));
+        }
+        if works { Ok(()) } else { Err(ApiError::backend("the signer does not sign")) }
     }
 }
 

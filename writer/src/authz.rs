@@ -36,32 +36,20 @@ pub async fn may(
     if settings_grant(ctx, path.resource(), by_settings) {
         return Ok(true);
     }
-    if let Some(parent) = path.list.parent()
-        && may_on_parent(ctx, wanted, &parent).await?
-    {
-        return Ok(true);
-    }
-    let own: Vec<_> =
-        granting(wanted, path).into_iter().filter(|(uri, _)| *uri == path.to_string()).collect();
-    aces::any(ctx.tx, path.bucket_id(), &own, &ctx.user.principals).await
+    holds(ctx, &granting(wanted, path)).await
 }
 
-/// Whether a right on the parent, or above, grants `wanted` on what is below. Asked once a
-/// request: a batch of writes to one collection costs one query.
-async fn may_on_parent(
-    ctx: &mut Ctx<'_>,
-    wanted: Permission,
-    parent: &ObjectPath,
-) -> Result<bool, ApiError> {
-    if ctx.has_grant(parent, wanted) {
-        return Ok(true);
+/// Whether the user has any one of these rights. The lists were read when the transaction began:
+/// this costs no query, also in a batch.
+async fn holds(ctx: &mut Ctx<'_>, rights: &[(ObjectPath, Permission)]) -> Result<bool, ApiError> {
+    let user = ctx.user.clone();
+    for (object, permission) in rights {
+        let principals = ctx.acl(object).await?.get(permission.name());
+        if principals.is_some_and(|list| list.iter().any(|principal| user.is(principal))) {
+            return Ok(true);
+        }
     }
-    let grants = granting(wanted, parent);
-    let granted = aces::any(ctx.tx, parent.bucket_id(), &grants, &ctx.user.principals).await?;
-    if granted {
-        ctx.remember_grant(parent.clone(), wanted);
-    }
-    Ok(granted)
+    Ok(false)
 }
 
 /// Whether a single object may be read: rights to create below it let its attributes be seen, but
@@ -74,11 +62,9 @@ pub async fn may_read_object(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<boo
     if may(ctx, Permission::Read, path).await? {
         return Ok(true);
     }
-    let creating = own_rights(path.resource())
-        .iter()
-        .map(|permission| (path.to_string(), *permission))
-        .collect::<Vec<_>>();
-    aces::any(ctx.tx, path.bucket_id(), &creating, &ctx.user.principals).await
+    let creating: Vec<_> =
+        own_rights(path.resource()).iter().map(|right| (path.clone(), *right)).collect();
+    holds(ctx, &creating).await
 }
 
 /// Whether the user may create objects in the list.
@@ -100,7 +86,7 @@ pub async fn may_create(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiE
         return Ok(true);
     }
     match (list.parent(), Permission::to_create(resource)) {
-        (Some(parent), Some(wanted)) => may_on_parent(ctx, wanted, &parent).await,
+        (Some(parent), Some(wanted)) => holds(ctx, &granting(wanted, &parent)).await,
         _ => Ok(false),
     }
 }
@@ -141,11 +127,11 @@ async fn visible(
         return Ok(Visible::All);
     }
     if let Some(parent) = list.parent()
-        && may_on_parent(ctx, wanted, &parent).await?
+        && holds(ctx, &granting(wanted, &parent)).await?
     {
         return Ok(Visible::All);
     }
-    let ids = aces::shared_ids(ctx.tx, list, rights, &ctx.user.principals).await?;
+    let ids = aces::shared_ids(ctx.settled().await?, list, rights, &ctx.user.principals).await?;
     if !ids.is_empty() || may_create(ctx, list).await? {
         return Ok(Visible::Only(ids));
     }

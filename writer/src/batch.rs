@@ -1,38 +1,49 @@
 //! The form of a batch: many requests in one body (`kinto-http-api.md` §6).
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
-    http::Reply,
+    http::{Reply, security_headers},
     json,
 };
 
-use crate::{body::python, operations, routes::redirect, service::ApiRequest};
+use crate::{
+    body::python,
+    config::Config,
+    operations,
+    routes::{Route, redirect},
+    service::ApiRequest,
+};
 
-/// One request's reply, as the batch shows it (§6.3).
-///
-/// # Errors
-///
-/// [`ApiError::Internal`] when the reply is not JSON: ours always are.
-pub fn entry(request: &ApiRequest, reply: &Reply) -> Result<Value, ApiError> {
+/// One request's reply, as the batch shows it (§6.3). The headers are all that the request alone
+/// would have been answered with.
+pub fn entry(request: &ApiRequest, mut reply: Reply) -> Value {
+    security_headers(reply.status, &mut reply.headers);
+    if reply.status != StatusCode::NOT_MODIFIED {
+        reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+    }
     let headers: Map<String, Value> = reply
         .headers
         .iter()
         .filter_map(|(name, value)| Some((title(name.as_str()), value.to_str().ok()?.into())))
         .collect();
-    let body = if request.method == Method::HEAD || reply.body.is_empty() {
-        json!("")
-    } else {
-        serde_json::from_slice(&reply.body).map_err(|error| ApiError::Internal(error.into()))?
-    };
-    Ok(json!({
+    json!({
         "status": reply.status.as_u16(),
-        "path": request.path,
+        "path": percent_decode_str(&request.path).decode_utf8_lossy(),
         "headers": headers,
-        "body": body,
-    }))
+        "body": body(&request.method, &reply.body),
+    })
+}
+
+/// JSON, or the text as it is.
+fn body(method: &Method, bytes: &Bytes) -> Value {
+    if *method == Method::HEAD || bytes.is_empty() {
+        return json!("");
+    }
+    serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)))
 }
 
 /// `last-modified` as people and Kinto write it: `Last-Modified`, and `ETag`.
@@ -49,13 +60,13 @@ fn title(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-/// Checks a batch and makes it the requests that it stands for, `defaults` merged in. `max` is
-/// `batch_max_requests`.
+/// Checks a batch and makes it the requests that it stands for, `defaults` merged in and
+/// redirects followed.
 ///
 /// # Errors
 ///
 /// 400 with every request that is malformed, or 415.
-pub fn parse(max: usize, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
+pub fn parse(config: &Config, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
     let invalid = |name: &str, text: String| Err(ApiError::invalid(Location::Body, name, text));
     operations::check_content_type(request, &["application/json"])?;
     let body = if request.body.is_empty() { json!({}) } else { json::parse(&request.body)? };
@@ -74,6 +85,7 @@ pub fn parse(max: usize, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiErr
         let shown = python(&Value::Object(body));
         return invalid("", format!("Unrecognized keys in mapping: \"{shown}\""));
     }
+    let max = config.service.batch_max_requests;
     if requests.len() > max {
         return invalid("requests", format!("Number of requests is limited to {max}"));
     }
@@ -91,9 +103,12 @@ pub fn parse(max: usize, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiErr
     if !problems.is_empty() {
         return Err(ApiError::Invalid(problems));
     }
-    if parsed.iter().any(|step| step.path.contains("/batch")) {
+    if parsed.iter().any(is_recursive) {
         let text = "Recursive call on /batch endpoint is forbidden.";
         return invalid("requests", text.to_owned());
+    }
+    for step in &mut parsed {
+        follow(config, step);
     }
     Ok(parsed)
 }
@@ -134,9 +149,22 @@ fn parse_step(
     let headers = step_headers(parent, member("headers"), !body.is_empty())?;
     let url = if url.starts_with("/v1") { url } else { format!("/v1{url}") };
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
-    // A trailing slash is redirected, and a redirect followed (§6.2.3).
-    let path = redirect(path).filter(|_| path != "/v1/").unwrap_or(path.to_owned());
-    Ok(ApiRequest { method, path, query_text: query.to_owned(), headers, body })
+    let (path, query_text) = (path.to_owned(), query.to_owned());
+    Ok(ApiRequest { method, path, query_text, headers, body })
+}
+
+/// The text anywhere in a path counts (§6.1.4); so does the endpoint, however it is written.
+fn is_recursive(step: &ApiRequest) -> bool {
+    step.path.contains("/batch") || matches!(Route::parse(&step.path), Ok(Route::Batch))
+}
+
+/// Redirects are followed, with method and body (§6.2.3).
+fn follow(config: &Config, step: &mut ApiRequest) {
+    if Route::find(config, &step.path).is_err()
+        && let Some((_, path)) = redirect(config, &step.path)
+    {
+        step.path = path;
+    }
 }
 
 /// All headers of the batch, but for its length; a request's own go before (§6.2.1).
@@ -157,7 +185,7 @@ fn step_headers(
         };
     }
     if has_body {
-        let json = http::HeaderValue::from_static("application/json; charset=utf-8");
+        let json = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, json);
     }
     Ok(headers)

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
@@ -12,14 +13,19 @@ use shared::{
     store::Tx,
 };
 
+use tokio::try_join;
+
 use crate::{
     app::App,
+    locks::Plan,
     signoff::Role,
     store::{
-        clocks::Clocks,
+        aces::Acl,
+        clocks::{self, Clocks},
         memberships,
-        objects::{self, Object},
+        objects::Object,
     },
+    work::Work,
 };
 
 /// Who asks.
@@ -32,6 +38,16 @@ pub struct User {
 }
 
 impl User {
+    /// The user `id`, who is in `groups`; nobody in particular without an id.
+    pub fn new(id: Option<String>, groups: Vec<String>) -> Self {
+        let mut principals = vec![EVERYONE.to_owned()];
+        if let Some(id) = &id {
+            principals.extend([id.clone(), AUTHENTICATED.to_owned()]);
+            principals.extend(groups);
+        }
+        Self { id, principals }
+    }
+
     /// What workflow attributes store: the id, or everybody.
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(EVERYONE)
@@ -48,10 +64,16 @@ impl User {
 pub struct Change {
     /// Which object.
     pub path: ObjectPath,
+    /// Who did it.
+    pub user_id: Option<String>,
     /// As it was.
     pub old: Option<Object>,
     /// As it is; `None` when it was deleted.
     pub new: Option<Object>,
+    /// The tombstone's timestamp, or the object's.
+    pub timestamp: Timestamp,
+    /// The access control list after the change.
+    pub acl: Acl,
     /// The members that the client sent.
     pub posted: Map<String, Value>,
 }
@@ -60,8 +82,6 @@ pub struct Change {
 pub struct Ctx<'a> {
     /// Settings, signer.
     pub app: &'a App,
-    /// The transaction.
-    pub tx: &'a Tx<'a>,
     /// When the request arrived.
     pub now: Timestamp,
     /// Who asks.
@@ -74,9 +94,9 @@ pub struct Ctx<'a> {
     pub publications: u64,
     /// Source collections that this request has marked as edited already.
     pub edited: HashSet<(ObjectPath, Option<String>)>,
+    tx: &'a Tx<'a>,
+    work: Work,
     users: HashMap<Option<String>, Arc<User>>,
-    granted: HashSet<(Option<String>, ObjectPath, Permission)>,
-    collections: HashSet<ObjectPath>,
 }
 
 impl<'a> Ctx<'a> {
@@ -85,17 +105,58 @@ impl<'a> Ctx<'a> {
         let user = Arc::new(User { id: None, principals: vec![EVERYONE.to_owned()] });
         Self {
             app,
-            tx,
             now,
             user,
             clocks: Clocks::default(),
             changes: Vec::new(),
             publications: 0,
             edited: HashSet::new(),
+            tx,
+            work: Work::default(),
             users: HashMap::new(),
-            granted: HashSet::new(),
-            collections: HashSet::new(),
         }
+    }
+
+    /// Takes the locks that are planned, and reads, in the same round trip but after them, the
+    /// groups of `users`, the objects that are addressed, and the access control lists that decide
+    /// about them.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn prepare(
+        &mut self,
+        plan: Plan,
+        users: &HashSet<Option<String>>,
+        objects: &HashSet<ObjectPath>,
+    ) -> Result<(), ApiError> {
+        let tx = self.tx;
+        let listed: HashSet<ObjectPath> =
+            objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
+        let groups = users.iter().map(|id| async move {
+            match id {
+                Some(name) => Ok((id, memberships::groups_of(tx, name).await?)),
+                None => Ok((id, Vec::new())),
+            }
+        });
+        if !plan.lists.is_empty() {
+            clocks::prepare(tx).await?;
+        }
+        let locks = self.clocks.lock(tx, plan.lists, plan.publication);
+        let ((), complete, groups, ()) = try_join!(
+            tx.begin(),
+            locks,
+            try_join_all(groups),
+            self.work.prefetch(tx, objects, &listed),
+        )?;
+        for (id, groups) in groups {
+            self.users.insert(id.clone(), Arc::new(User::new(id.clone(), groups)));
+        }
+        if !complete {
+            // A list's row was missing and could be locked only now: what was read is too old.
+            self.work.forget(|_| true);
+        }
+        Ok(())
     }
 
     /// Makes `id` the user of the next operation. Groups are looked up once a request
@@ -109,52 +170,141 @@ impl<'a> Ctx<'a> {
             self.user = user.clone();
             return Ok(());
         }
-        let mut principals = vec![EVERYONE.to_owned()];
-        if let Some(id) = &id {
-            principals.extend([id.clone(), AUTHENTICATED.to_owned()]);
-            principals.extend(memberships::groups_of(self.tx, id).await?);
-        }
-        self.user = Arc::new(User { id: id.clone(), principals });
+        let groups = match &id {
+            Some(id) => memberships::groups_of(self.settled().await?, id).await?,
+            None => Vec::new(),
+        };
+        self.user = Arc::new(User::new(id.clone(), groups));
         self.users.insert(id, self.user.clone());
         Ok(())
     }
 
-    /// Remembers that the user has a right on a parent, for the rest of the request.
-    pub fn remember_grant(&mut self, parent: ObjectPath, permission: Permission) {
-        self.granted.insert((self.user.id.clone(), parent, permission));
-    }
-
-    /// Whether the user is known to have a right on a parent.
-    pub fn has_grant(&self, parent: &ObjectPath, permission: Permission) -> bool {
-        self.granted.contains(&(self.user.id.clone(), parent.clone(), permission))
-    }
-
-    /// Forgets what was learned about rights, parents and groups: they may have changed.
-    pub fn forget(&mut self) {
-        self.granted.clear();
-        self.collections.clear();
+    /// Forgets who is in which group: it may have changed.
+    pub fn forget_groups(&mut self) {
         self.users.clear();
     }
 
-    /// Whether the collection exists; asked once a request.
+    /// The transaction, for statements that see all that was written so far. Whoever changes
+    /// objects or rights with it says so to [`Self::forget`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Constraint`] when two objects of a list have one timestamp.
+    pub async fn settled(&mut self) -> Result<&'a Tx<'a>, ApiError> {
+        let writes = self.work.drain(self.tx).await?;
+        self.tx.run(writes).await?;
+        Ok(self.tx)
+    }
+
+    /// Notes that a statement has made and deleted so many objects of a list, and forgets what was
+    /// known of the list.
+    pub fn changed_behind(&mut self, list: &ListPath, created: usize, deleted: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.clocks.count(list, number(created) - number(deleted));
+        self.work.forget(|path| path.list == *list);
+    }
+
+    /// Forgets objects and rights that a statement has changed.
+    pub fn forget(&mut self, changed: impl Fn(&ObjectPath) -> bool) {
+        self.work.forget(changed);
+    }
+
+    /// The live object at `path`.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn collection_exists(&mut self, path: &ObjectPath) -> Result<bool, ApiError> {
-        if self.collections.contains(path) {
-            return Ok(true);
-        }
-        let exists = objects::get(self.tx, path).await?.is_some();
-        if exists {
-            self.collections.insert(path.clone());
-        }
-        Ok(exists)
+    pub async fn object(&mut self, path: &ObjectPath) -> Result<Option<Object>, ApiError> {
+        self.work.object(self.tx, path).await
     }
 
-    /// Whether changing the object changes what readers serve.
-    pub fn is_published(&self, list: &ListPath, id: &str) -> bool {
-        is_published(self.app, list, id)
+    /// The access control list of `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn acl(&mut self, path: &ObjectPath) -> Result<&Acl, ApiError> {
+        self.work.acl(self.tx, path).await
+    }
+
+    /// Notes that nothing has this path: its id was made a moment ago.
+    pub fn is_new(&mut self, path: &ObjectPath) {
+        self.work.is_new(path);
+    }
+
+    /// Creates or replaces an object; a tombstone of that id is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn put(
+        &mut self,
+        path: &ObjectPath,
+        last_modified: Timestamp,
+        data: Map<String, Value>,
+    ) -> Result<Object, ApiError> {
+        let id = path.id.to_string();
+        let object = Object { id, last_modified, deleted: false, data };
+        if !self.work.put(self.tx, path, object.clone()).await? {
+            self.clocks.count(&path.list, 1);
+        }
+        Ok(object)
+    }
+
+    /// Replaces an object by a tombstone, and its access control list by none.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn delete(
+        &mut self,
+        path: &ObjectPath,
+        last_modified: Timestamp,
+    ) -> Result<Object, ApiError> {
+        let id = path.id.to_string();
+        let tombstone = Object { id, last_modified, deleted: true, data: Map::new() };
+        if self.work.put(self.tx, path, tombstone.clone()).await? {
+            self.clocks.count(&path.list, -1);
+        }
+        self.work.put_acl(self.tx, path, Acl::new()).await?;
+        Ok(tombstone)
+    }
+
+    /// Replaces an access control list.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn put_acl(&mut self, path: &ObjectPath, acl: Acl) -> Result<(), ApiError> {
+        self.work.put_acl(self.tx, path, acl).await
+    }
+
+    /// Gives one right on an object to one more principal.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn grant(
+        &mut self,
+        path: &ObjectPath,
+        permission: Permission,
+        principal: &str,
+    ) -> Result<(), ApiError> {
+        let mut acl = self.acl(path).await?.clone();
+        let principals = acl.entry(permission.name()).or_default();
+        if !principals.iter().any(|known| known == principal) {
+            principals.push(principal.to_owned());
+        }
+        self.put_acl(path, acl).await
+    }
+
+    /// Locks a list for the rest of the transaction, and returns its timestamp.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when the lock is not granted in time.
+    pub async fn hold(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
+        self.clocks.hold(self.tx, list).await
     }
 
     /// Takes the next timestamp for the object `id` of `list`.
@@ -171,6 +321,21 @@ impl<'a> Ctx<'a> {
         self.clocks.take(self.tx, list, self.now, 1, publish).await
     }
 
+    /// Takes `count` consecutive timestamps for objects of a list of records, and returns the
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn next_timestamps(
+        &mut self,
+        list: &ListPath,
+        count: usize,
+    ) -> Result<Timestamp, ApiError> {
+        let publish = self.is_published(list, "");
+        self.clocks.take(self.tx, list, self.now, count, publish).await
+    }
+
     /// Gives a list that has just come into being its first timestamp.
     ///
     /// # Errors
@@ -181,12 +346,37 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    /// Notes a change, and forgets what it may have made wrong.
+    /// Whether changing the object changes what readers serve.
+    pub fn is_published(&self, list: &ListPath, id: &str) -> bool {
+        is_published(self.app, list, id)
+    }
+
+    /// Notes a change, and forgets the groups that it may have made wrong.
     pub fn changed(&mut self, change: Change) {
-        if !matches!(change.path.list, ListPath::Records(..)) {
-            self.forget();
+        match change.path.list {
+            ListPath::Groups(_) | ListPath::Buckets => self.forget_groups(),
+            ListPath::Collections(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts
+            | ListPath::History(_) => {}
         }
         self.changes.push(change);
+    }
+
+    /// Writes what is left, objects, rights and timestamps, and commits, in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Constraint`] when two objects of a list have one timestamp.
+    pub async fn finish(&mut self) -> Result<(), ApiError> {
+        let published =
+            self.changes.iter().any(|change| self.is_published(&change.path.list, &change.path.id));
+        if published {
+            self.clocks.touch_publication(self.tx, self.now).await?;
+        }
+        let mut writes = self.work.drain(self.tx).await?;
+        writes.extend(self.clocks.store(self.tx).await?);
+        self.tx.commit(writes).await
     }
 }
 

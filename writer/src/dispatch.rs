@@ -1,25 +1,27 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::{ClientWrapper, Object};
 use http::{Method, StatusCode};
 use serde_json::json;
 use shared::{
-    error::ApiError,
+    error::{ApiError, Detail},
     http::Reply,
     model::{EVERYONE, Timestamp},
-    store,
+    store::Tx,
 };
-use tokio::time::timeout;
+use tokio::{time::timeout, try_join};
 
 use crate::{
     app::App,
     authn::{self, Identities},
     batch,
     context::{Ctx, User},
+    cors,
     locks::Plan,
+    openapi,
     operations::{self, Operation, openid},
     pipeline,
     routes::{Parent, Route},
@@ -36,11 +38,17 @@ const ATTEMPTS: usize = 4;
 ///
 /// [`ApiError`]; nothing was written then.
 pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
+    if !matches!(route, Route::List(_) | Route::Object(..)) {
+        let checked = app.config.service.cors.check(&request.headers);
+        checked.map_err(|detail| ApiError::Invalid(vec![detail]))?;
+    }
     match route {
         Route::Hello => hello(app, request).await,
-        Route::Heartbeat => Ok(heartbeat(app).await),
+        Route::Heartbeat => Ok(operations::heartbeat(app).await),
         Route::LoadBalancerHeartbeat => Ok(Reply::json(StatusCode::OK, &json!({}))),
-        Route::Version => Ok(version(app)),
+        Route::Version => Ok(operations::version(app)),
+        Route::Contribute => Ok(operations::contribute(app)),
+        Route::OpenApi => Ok(openapi::document(app, &request.headers)),
         Route::Metrics => {
             let body = app.metrics.render(&app.pool);
             Ok(Reply::text(StatusCode::OK, body))
@@ -73,8 +81,9 @@ async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
 }
 
 async fn groups_of(client: &mut ClientWrapper, id: &str) -> Result<Vec<String>, ApiError> {
-    let tx = store::snapshot(client).await?;
-    memberships::groups_of(&tx, id).await
+    let tx = Tx::reading(client);
+    let ((), groups) = try_join!(tx.begin(), memberships::groups_of(&tx, id))?;
+    Ok(groups)
 }
 
 /// A PostgreSQL that hangs does not see its own timeouts. Its connection is not used again.
@@ -83,32 +92,11 @@ fn give_up(client: Object) -> ApiError {
     ApiError::backend("PostgreSQL does not answer")
 }
 
-/// One key a backend (§1.2.1).
-async fn heartbeat(app: &App) -> Reply {
-    let probe = timeout(Duration::from_secs(10), app.probe_storage());
-    let storage = matches!(probe.await, Ok(Ok(())));
-    let resources = &app.config.signer.resources;
-    let signer = resources.is_empty() || app.signer.sign(b"This is a heartbeat test.").is_ok();
-    let status = if storage && signer { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({"storage": storage, "permission": storage, "cache": true, "signer": signer});
-    Reply::json(status, &body)
-}
-
-fn version(app: &App) -> Reply {
-    Reply::json(
-        StatusCode::OK,
-        &json!({
-            "name": app.config.project.name,
-            "version": env!("CARGO_PKG_VERSION"),
-            "source": env!("CARGO_PKG_REPOSITORY"),
-            "commit": option_env!("COUNTERSIGN_COMMIT").unwrap_or_default(),
-        }),
-    )
-}
-
 /// One request of a transaction: an operation, or what it was refused with beforehand.
 struct Step {
     user_id: Option<String>,
+    /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
+    refused_origin: Option<Detail>,
     operation: Result<Operation, ApiErrorSource>,
 }
 
@@ -118,8 +106,8 @@ enum ApiErrorSource {
     Parent(Parent),
     /// The parent is malformed, and only the authorized are told: nobody is (§2.4).
     Denied,
-    /// The URL of a batch's request is wrong.
-    Url(String, Method),
+    /// The URL is not that of a list or an object.
+    NoOperation,
 }
 
 impl ApiErrorSource {
@@ -130,11 +118,7 @@ impl ApiErrorSource {
             }
             Self::Denied if user_id.is_some() => ApiError::Forbidden,
             Self::Denied => ApiError::MissingAuth,
-            Self::Url(path, method) => Route::parse(path)
-                .and_then(|route| route.allow(method))
-                .err()
-                .unwrap_or(ApiError::NoSuchEndpoint),
-            Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+            Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
         }
     }
 }
@@ -152,12 +136,13 @@ impl Step {
     ) -> Result<Self, ApiError> {
         let identity = identities.of(app, &request.headers).await?;
         let user_id = identity.map(|found| found.user_id);
+        let refused_origin = app.config.service.cors.check(&request.headers).err();
         let (parent, id) = match route {
             Route::List(parent) => (parent, None),
             Route::Object(parent, id) => (parent, Some(id)),
             _ => {
-                let source = ApiErrorSource::Url(request.path, request.method);
-                return Ok(Self { user_id, operation: Err(source) });
+                let operation = Err(ApiErrorSource::NoOperation);
+                return Ok(Self { user_id, refused_origin, operation });
             }
         };
         let tells_everybody = match request.method {
@@ -174,7 +159,7 @@ impl Step {
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
         };
-        Ok(Self { user_id, operation })
+        Ok(Self { user_id, refused_origin, operation })
     }
 }
 
@@ -209,28 +194,34 @@ async fn run_once(
     steps: &[Step],
 ) -> Result<Replies, ApiError> {
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
-    let tx = if writes { wrapper.transaction().await? } else { store::snapshot(wrapper).await? };
+    let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    if writes {
-        let mut plan = Plan::default();
-        for operation in steps.iter().filter_map(|step| step.operation.as_ref().ok()) {
-            if operation.is_write() {
-                plan.add(app, &tx, operation).await?;
-            }
-        }
-        ctx.clocks.lock(&tx, plan.lists, plan.publication).await?;
-        // The locks may have been waited for: what is written now is stamped now.
-        ctx.now = Timestamp::now();
-    }
+    prepare(&mut ctx, &tx, steps).await?;
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
-        pipeline::before_commit(&mut ctx).await?;
+        pipeline::commit(&mut ctx).await?;
         let publications = ctx.publications;
-        drop(ctx);
-        tx.commit().await?;
         app.metrics.publications.inc_by(publications);
     }
     Ok(replies)
+}
+
+/// Locks what may be written, and reads what every step will look at.
+async fn prepare(ctx: &mut Ctx<'_>, tx: &Tx<'_>, steps: &[Step]) -> Result<(), ApiError> {
+    let mut plan = Plan::default();
+    let (mut users, mut objects) = (HashSet::new(), HashSet::new());
+    for step in steps {
+        let Ok(operation) = &step.operation else { continue };
+        users.insert(step.user_id.clone());
+        objects.extend(operation.objects());
+        if operation.is_write() {
+            plan.add(ctx.app, tx, operation).await?;
+        }
+    }
+    ctx.prepare(plan, &users, &objects).await?;
+    // The locks may have been waited for: what is written now is stamped now.
+    ctx.now = Timestamp::now();
+    Ok(())
 }
 
 async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiError> {
@@ -245,7 +236,8 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         };
         ctx.become_user(step.user_id.clone()).await?;
         let first = ctx.changes.len();
-        match operation.run(ctx).await {
+        let result = operation.run(ctx).await;
+        match cors::judge(step.refused_origin.as_ref(), result) {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
                 replies.push(Ok(outcome.into_reply(ctx)));
@@ -267,29 +259,47 @@ fn is_transient(error: &ApiError) -> bool {
     code.is_some_and(|code| matches!(code.code(), "40P01" | "40001"))
 }
 
-/// `POST /v1/batch` (`kinto-http-api.md` §6).
+/// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
+/// apart from the transaction.
 async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = batch::parse(app.config.batch_max_requests, request)?;
+    let requests = batch::parse(&app.config, request)?;
     let mut steps = Vec::with_capacity(requests.len());
+    let mut answered = HashMap::new();
     let mut identities = Identities::default();
-    for request in &requests {
-        let step = match Route::find(app, &request.path).and_then(|route| {
-            route.allow(&request.method)?;
-            Ok(route)
-        }) {
-            Ok(route) => Step::new(app, &mut identities, route, request.clone()).await?,
-            Err(_) => Step {
-                user_id: None,
-                operation: Err(ApiErrorSource::Url(request.path.clone(), request.method.clone())),
-            },
-        };
-        steps.push(step);
+    for (index, request) in requests.iter().enumerate() {
+        match route_of(app, request) {
+            Ok(route @ (Route::List(_) | Route::Object(..))) => {
+                steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
+            }
+            Ok(route) => {
+                let reply = Box::pin(run(app, route, request)).await;
+                answered.insert(index, service::unless_ours(app, reply)?);
+            }
+            Err(error) => {
+                answered.insert(index, service::refuse(app, &error));
+            }
+        }
     }
-    let replies = transaction(app, &steps).await?;
-    let mut responses = Vec::with_capacity(replies.len());
-    for (request, reply) in requests.iter().zip(replies) {
-        let reply = reply.unwrap_or_else(|error| service::refuse(app, &error));
-        responses.push(batch::entry(request, &reply)?);
+    let mut replies = match steps.as_slice() {
+        [] => Vec::new().into_iter(),
+        steps => transaction(app, steps).await?.into_iter(),
+    };
+    let mut responses = Vec::with_capacity(requests.len());
+    for (index, request) in requests.iter().enumerate() {
+        let reply = answered.remove(&index).or_else(|| {
+            replies.next().map(|reply| reply.unwrap_or_else(|error| service::refuse(app, &error)))
+        });
+        let reply = reply.ok_or_else(|| ApiError::internal("no reply"))?;
+        let endpoint = Route::find(&app.config, &request.path).ok().map(|route| route.endpoint());
+        let reply = service::complete(app, endpoint, request, reply);
+        responses.push(batch::entry(request, reply));
     }
     Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
+}
+
+fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {
+    request.query()?;
+    let route = Route::find(&app.config, &request.path)?;
+    route.allow(&app.config, &request.method)?;
+    Ok(route)
 }

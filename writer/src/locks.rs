@@ -99,6 +99,7 @@ impl Plan {
         self.publication = true;
         self.lock(&ListPath::Groups(bucket.clone()));
         self.lock(&ListPath::Collections(bucket.clone()));
+        tx.begin().await?;
         for id in clocks::collections_with_clock(tx, bucket).await? {
             if let Ok(id) = Id::new(&id) {
                 self.collection(app, bucket, &id);
@@ -111,6 +112,7 @@ impl Plan {
 /// The collections that the operation may be about.
 async fn ids(tx: &Tx<'_>, operation: &Operation, bucket: &Id) -> Result<Vec<Id>, ApiError> {
     if operation.method == Method::DELETE && operation.id.is_none() {
+        tx.begin().await?;
         let ids = clocks::collections_with_clock(tx, bucket).await?;
         return Ok(ids.iter().filter_map(|id| Id::new(id).ok()).collect());
     }

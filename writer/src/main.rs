@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod create_user;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -38,6 +40,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 PostgreSQL or the \
     address is not available, or the schema is not the one expected; 78 the configuration is wrong.
+    Of create-user: 51 the service is read-only; 52 accounts are not switched on; 53 nothing typed.
 
 Every setting has a default (`config check` shows all), and can come from a file, or from the
 environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
@@ -64,6 +67,19 @@ enum Command {
         /// The directory to write to; existing keys are never overwritten.
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
+    },
+    /// Make an account, or give it a new password; its name and password are asked for where they
+    /// are not given.
+    CreateUser {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The account's name.
+        #[arg(long, short)]
+        username: Option<String>,
+        /// Its password, which other users of this machine can see here: better typed, or piped.
+        #[arg(long, short)]
+        password: Option<String>,
     },
     /// Look at the configuration.
     Config {
@@ -119,6 +135,9 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Serve { config, listen } => serve_until_stopped(config.as_deref(), listen).await,
         Command::Migrate { config } => migrate_schema(config.as_deref()).await,
         Command::Keygen { out } => signer::generate(&out).map_err(Failure::other),
+        Command::CreateUser { config, username, password } => {
+            create_user::run(config.as_deref(), username, password).await
+        }
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;

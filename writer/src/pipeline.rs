@@ -6,12 +6,7 @@
 
 use shared::error::ApiError;
 
-use crate::{
-    context::Ctx,
-    operations::Outcome,
-    signoff::effects,
-    store::{aces, objects},
-};
+use crate::{context::Ctx, operations::Outcome, signoff::effects};
 
 /// Draws the consequences of the changes from the `first` on.
 ///
@@ -30,24 +25,19 @@ pub async fn after_operation(
     }
     // The client sees the final state, and its `ETag`, not the command that it sent (D12).
     if moved && let Outcome::Written { path, object, acl, .. } = outcome {
-        if let Some(now) = objects::get(ctx.tx, path).await? {
+        if let Some(now) = ctx.object(path).await? {
             *object = now;
         }
-        *acl = aces::get(ctx.tx, path).await?;
+        acl.clone_from(ctx.acl(path).await?);
     }
     Ok(())
 }
 
-/// The last steps of a transaction.
+/// The last steps of a transaction, and its end.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn before_commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
-    let published =
-        ctx.changes.iter().any(|change| ctx.is_published(&change.path.list, &change.path.id));
-    if published {
-        ctx.clocks.touch_publication(ctx.tx, ctx.now).await?;
-    }
-    ctx.clocks.store(ctx.tx).await
+pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    ctx.finish().await
 }

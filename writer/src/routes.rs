@@ -7,7 +7,10 @@ use shared::{
     model::{Id, ListPath, Resource},
 };
 
-use crate::{app::App, config::Plugin};
+use crate::{
+    config::{Config, Redirect},
+    endpoints::{self, Endpoint},
+};
 
 /// What a URL addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub enum Route {
     Version,
     /// `/v1/__metrics__`
     Metrics,
+    /// `/v1/__api__`
+    OpenApi,
+    /// `/v1/contribute.json`
+    Contribute,
     /// `/v1/batch`
     Batch,
     /// `/v1/openid/{provider}/login` and `/v1/openid/{provider}/token`
@@ -62,44 +69,7 @@ pub enum Parent {
     },
 }
 
-const SERVICE: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
-const BATCH: &[Method] = &[Method::POST, Method::OPTIONS];
-const LIST: &[Method] = &[Method::HEAD, Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
-const OBJECT: &[Method] =
-    &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-
 impl Route {
-    /// Finds the route of an undecoded path, among those of the plug-ins that are switched on.
-    ///
-    /// # Errors
-    ///
-    /// As [`Route::parse`].
-    pub fn find(app: &App, path: &str) -> Result<Self, ApiError> {
-        let route = Self::parse(path)?;
-        match route.plugin() {
-            Some(plugin) if !app.config.plugins.has(plugin) => Err(ApiError::NoSuchEndpoint),
-            _ => Ok(route),
-        }
-    }
-
-    /// The plug-in that the route is a part of.
-    fn plugin(&self) -> Option<Plugin> {
-        match self {
-            Self::OpenId { .. } => Some(Plugin::OpenId),
-            Self::List(parent) | Self::Object(parent, _) if parent.holds() == Resource::Account => {
-                Some(Plugin::Accounts)
-            }
-            Self::Hello
-            | Self::Heartbeat
-            | Self::LoadBalancerHeartbeat
-            | Self::Version
-            | Self::Metrics
-            | Self::Batch
-            | Self::List(_)
-            | Self::Object(..) => None,
-        }
-    }
-
     /// Finds the route of an undecoded path.
     ///
     /// # Errors
@@ -108,12 +78,18 @@ impl Route {
     pub fn parse(path: &str) -> Result<Self, ApiError> {
         let segments = segments(path)?;
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        // Nothing has a slash in its name (§1.6.4).
+        if segments.iter().any(|segment| segment.contains('/')) {
+            return Err(ApiError::NoSuchEndpoint);
+        }
         Ok(match *segments {
             ["v1", ""] => Self::Hello,
             ["__heartbeat__"] | ["v1", "__heartbeat__"] => Self::Heartbeat,
             ["__lbheartbeat__"] | ["v1", "__lbheartbeat__"] => Self::LoadBalancerHeartbeat,
             ["__version__"] | ["v1", "__version__"] => Self::Version,
             ["__metrics__"] | ["v1", "__metrics__"] => Self::Metrics,
+            ["v1", "__api__"] => Self::OpenApi,
+            ["v1", "contribute.json"] => Self::Contribute,
             ["v1", "batch"] => Self::Batch,
             ["v1", "buckets"] => Self::List(Parent::Known(ListPath::Buckets)),
             ["v1", "buckets", b] if !b.is_empty() => {
@@ -146,34 +122,66 @@ impl Route {
         })
     }
 
-    /// The name in metrics and logs; never an id.
-    pub const fn name(&self) -> &'static str {
+    /// Finds the route of an undecoded path among those that exist with these settings.
+    ///
+    /// # Errors
+    ///
+    /// 404, or 400 when the path is not UTF-8.
+    pub fn find(config: &Config, path: &str) -> Result<Self, ApiError> {
+        let route = Self::parse(path)?;
+        if !(route.endpoint().is_on)(config) {
+            return Err(ApiError::NoSuchEndpoint);
+        }
+        Ok(match route {
+            Self::List(parent) => Self::List(parent.checked(config)),
+            Self::Object(parent, id) => Self::Object(parent.checked(config), id),
+            other @ (Self::Hello
+            | Self::Heartbeat
+            | Self::LoadBalancerHeartbeat
+            | Self::Version
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Contribute
+            | Self::Batch
+            | Self::OpenId { .. }) => other,
+        })
+    }
+
+    /// Its line in the table of endpoints.
+    pub const fn endpoint(&self) -> &'static Endpoint {
         match self {
-            Self::Hello => "hello",
-            Self::Heartbeat => "heartbeat",
-            Self::LoadBalancerHeartbeat => "lbheartbeat",
-            Self::Version => "version",
-            Self::Metrics => "metrics",
-            Self::Batch => "batch",
-            Self::OpenId { step: LoginStep::Begin, .. } => "openid_login",
-            Self::OpenId { step: LoginStep::End, .. } => "openid_token",
+            Self::Hello => &endpoints::HELLO,
+            Self::Heartbeat => &endpoints::HEARTBEAT,
+            Self::LoadBalancerHeartbeat => &endpoints::LB_HEARTBEAT,
+            Self::Version => &endpoints::VERSION,
+            Self::Metrics => &endpoints::METRICS,
+            Self::OpenApi => &endpoints::OPENAPI,
+            Self::Contribute => &endpoints::CONTRIBUTE,
+            Self::Batch => &endpoints::BATCH,
+            Self::OpenId { step: LoginStep::Begin, .. } => &endpoints::OPENID_LOGIN,
+            Self::OpenId { step: LoginStep::End, .. } => &endpoints::OPENID_TOKEN,
             Self::List(parent) => match parent.holds() {
-                Resource::Bucket => "bucket-plural",
-                Resource::Group => "group-plural",
-                Resource::Collection => "collection-plural",
-                Resource::Record => "record-plural",
-                Resource::Account => "account-plural",
-                Resource::History => "history-plural",
+                Resource::Bucket => &endpoints::BUCKETS,
+                Resource::Group => &endpoints::GROUPS,
+                Resource::Collection => &endpoints::COLLECTIONS,
+                Resource::Record => &endpoints::RECORDS,
+                Resource::Account => &endpoints::ACCOUNTS,
+                Resource::History => &endpoints::HISTORY,
             },
             Self::Object(parent, _) => match parent.holds() {
-                Resource::Bucket => "bucket-object",
-                Resource::Group => "group-object",
-                Resource::Collection => "collection-object",
-                Resource::Record => "record-object",
-                Resource::Account => "account-object",
-                Resource::History => "history-object",
+                Resource::Bucket => &endpoints::BUCKET,
+                Resource::Group => &endpoints::GROUP,
+                Resource::Collection => &endpoints::COLLECTION,
+                Resource::Record => &endpoints::RECORD,
+                Resource::Account => &endpoints::ACCOUNT,
+                Resource::History => &endpoints::HISTORY,
             },
         }
+    }
+
+    /// The name in metrics and logs; never an id.
+    pub const fn name(&self) -> &'static str {
+        self.endpoint().name
     }
 
     /// Refuses a method that the URL does not have.
@@ -181,18 +189,8 @@ impl Route {
     /// # Errors
     ///
     /// 405 with the methods that it has.
-    pub fn allow(&self, method: &Method) -> Result<(), ApiError> {
-        let allow = match self {
-            Self::Batch => BATCH,
-            Self::List(_) => LIST,
-            Self::Object(..) => OBJECT,
-            Self::Hello
-            | Self::Heartbeat
-            | Self::LoadBalancerHeartbeat
-            | Self::Version
-            | Self::Metrics
-            | Self::OpenId { .. } => SERVICE,
-        };
+    pub fn allow(&self, config: &Config, method: &Method) -> Result<(), ApiError> {
+        let allow = self.endpoint().methods(config);
         if allow.contains(method) { Ok(()) } else { Err(ApiError::MethodNotAllowed { allow }) }
     }
 }
@@ -202,6 +200,30 @@ impl Parent {
         match self {
             Self::Known(list) => list.resource(),
             Self::Malformed { holds, .. } => *holds,
+        }
+    }
+
+    /// An id that the settings do not allow is as malformed as any other.
+    fn checked(self, config: &Config) -> Self {
+        let generators = &config.service.generators;
+        let Self::Known(list) = &self else { return self };
+        let holds = list.resource();
+        let refused = match list {
+            ListPath::Buckets | ListPath::Accounts => None,
+            ListPath::Groups(bucket)
+            | ListPath::Collections(bucket)
+            | ListPath::History(bucket) => {
+                Some((Resource::Bucket, bucket)).filter(|(kind, id)| !generators.accept(*kind, id))
+            }
+            ListPath::Records(bucket, collection) => {
+                [(Resource::Bucket, bucket), (Resource::Collection, collection)]
+                    .into_iter()
+                    .find(|(kind, id)| !generators.accept(*kind, id))
+            }
+        };
+        match refused {
+            Some((resource, id)) => malformed(holds, resource, id),
+            None => self,
         }
     }
 }
@@ -232,26 +254,37 @@ fn malformed(holds: Resource, resource: Resource, id: &str) -> Parent {
     Parent::Malformed { holds, resource, id: id.to_owned() }
 }
 
-/// Where a URL that is not a route is redirected, if anywhere: below the version prefix, or
-/// without its trailing slashes (`kinto-http-api.md` §1.5-1.6).
-pub fn redirect(path: &str) -> Option<String> {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let mut characters = first.chars();
-    let is_version =
-        characters.next() == Some('v') && characters.next().is_some_and(|c| c.is_ascii_digit());
+/// Where a URL that is not a route is redirected, if anywhere, and how (`kinto-http-api.md`
+/// §1.5-1.6): below the version prefix, or without its trailing slashes.
+pub fn redirect(config: &Config, path: &str) -> Option<(Redirect, String)> {
+    let service = &config.service;
+    if !is_versioned(path) {
+        let upper = path.to_ascii_uppercase();
+        let splits = upper.contains("%0A") || upper.contains("%0D");
+        let target = (!splits && path.starts_with('/')).then(|| format!("/v1{path}"))?;
+        return Some((service.version_redirect?, target));
+    }
+    Some((service.slash_redirect?, without_slashes(path)?))
+}
+
+/// Whether the first segment looks like a version: `v` and a digit.
+pub fn is_versioned(path: &str) -> bool {
+    let mut characters = path.strip_prefix('/').unwrap_or(path).chars();
+    characters.next() == Some('v') && characters.next().is_some_and(|c| c.is_ascii_digit())
+}
+
+fn without_slashes(path: &str) -> Option<String> {
     if path == "/v1" {
         return Some("/v1/".to_owned());
     }
-    if !is_version && !path.contains("%0A") && !path.contains("%0D") {
-        return Some(format!("/v1{path}"));
-    }
     let trimmed = path.trim_end_matches('/');
-    (is_version && trimmed.len() < path.len() && trimmed.starts_with("/v1/"))
-        .then(|| trimmed.to_owned())
+    (trimmed.len() < path.len() && trimmed.starts_with("/v1")).then(|| trimmed.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::config::Layers;
+
     use super::*;
 
     #[test]
@@ -262,19 +295,17 @@ mod tests {
         assert_eq!(list("/__metrics__"), Route::Metrics);
         assert_eq!(list("/v1/buckets/b/collections/c/records/r").name(), "record-object");
         assert_eq!(list("/v1/buckets/_b/groups").name(), "group-plural");
-        let encoded = list("/v1/buckets/a%2Fb");
-        assert_eq!(
-            encoded,
-            Route::Object(Parent::Known(ListPath::Buckets), "a/b".to_owned()),
-            "no id accepts a slash"
-        );
-        for (path, errno) in [("/v1/unknown", 111), ("/v12/foo", 111), ("/v0/foo", 116)] {
+        for (path, errno) in
+            [("/v1/buckets/a%2Fb", 111), ("/v1/unknown", 111), ("/v12/foo", 111), ("/v0/foo", 116)]
+        {
             assert_eq!(Route::parse(path).unwrap_err().contract().1 as u16, errno, "{path}");
         }
     }
 
     #[test]
     fn redirects_stay_on_the_host() {
+        let config = Config::read(&mut Layers::new(crate::config::DEFAULTS)).unwrap();
+        let redirect = |path| super::redirect(&config, path).map(|(_, target)| target);
         assert_eq!(redirect("/"), Some("/v1/".to_owned()));
         assert_eq!(redirect("/v1"), Some("/v1/".to_owned()));
         assert_eq!(redirect("/buckets"), Some("/v1/buckets".to_owned()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use shared::{
     error::ApiError,
     http::{Answer, Query, Reply, Service},
@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use crate::{
     app::App,
     dispatch,
+    endpoints::{self, Endpoint},
     routes::{self, Route},
 };
 
@@ -78,28 +79,85 @@ async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
         headers: head.headers,
         body,
     };
-    let (route, result) = route_and_run(app, &request).await;
-    let reply = result.unwrap_or_else(|error| refuse(app, &error));
-    Answer::new(route, common_headers(app, &request, reply))
+    let (route, reply) = respond(app, &request).await;
+    let reply = if request.method == Method::HEAD { without_body(reply) } else { reply };
+    Answer::new(route, reply)
 }
 
-async fn route_and_run(app: &App, request: &ApiRequest) -> (&'static str, Result<Reply, ApiError>) {
-    let route = match Route::find(app, &request.path) {
-        Ok(route) => route,
-        Err(error) => {
-            let redirected = redirect(app, request);
-            return ("unknown", redirected.ok_or(error));
-        }
-    };
-    let name = route.name();
-    if request.method == Method::OPTIONS {
-        return (name, Ok(preflight()));
+/// hyper would do this for HTTP/1, and not for HTTP/2.
+fn without_body(reply: Reply) -> Reply {
+    if reply.body.is_empty() {
+        return reply;
     }
-    let result = match route.allow(&request.method) {
-        Ok(()) => dispatch::run(app, route, request).await,
-        Err(refusal) => Err(refusal),
-    };
-    (name, result)
+    let length = HeaderValue::from(reply.body.len());
+    Reply { body: Bytes::new(), ..reply.header(header::CONTENT_LENGTH, length) }
+}
+
+/// What is asked before anything else: whether the service still exists, and takes writes
+/// (`kinto-http-api.md` §0.4).
+async fn respond(app: &App, request: &ApiRequest) -> (&'static str, Reply) {
+    let service = &app.config.service;
+    if service.end.as_ref().is_some_and(|end| end.is_over(Timestamp::now())) {
+        return ("gone", complete(app, None, request, refuse(app, &ApiError::Gone)));
+    }
+    if service.readonly && !endpoints::is_safe(&request.method) {
+        let refusal = ApiError::MethodNotAllowed { allow: Vec::new() };
+        return ("readonly", complete(app, None, request, refuse(app, &refusal)));
+    }
+    let readable = request.query().map(drop);
+    match readable.and_then(|()| Route::find(&app.config, &request.path)) {
+        Ok(route) => {
+            let endpoint = route.endpoint();
+            let result = run(app, route, request).await;
+            let reply = result.unwrap_or_else(|error| refuse(app, &error));
+            (endpoint.name, complete(app, Some(endpoint), request, reply))
+        }
+        Err(error) => {
+            let reply = redirect(app, request).unwrap_or_else(|| refuse(app, &error));
+            ("unknown", complete(app, None, request, reply))
+        }
+    }
+}
+
+async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
+    let (config, endpoint) = (&app.config, route.endpoint());
+    if request.method == Method::OPTIONS {
+        return config.service.cors.preflight(config, endpoint, &request.headers);
+    }
+    route.allow(config, &request.method)?;
+    dispatch::run(app, route, request).await
+}
+
+/// The reply with what all replies carry: for browsers, and from the operator. `endpoint` is
+/// `None` for unknown URLs and redirects.
+pub fn complete(
+    app: &App,
+    endpoint: Option<&Endpoint>,
+    request: &ApiRequest,
+    reply: Reply,
+) -> Reply {
+    let service = &app.config.service;
+    let asked = (&request.method, &request.headers);
+    let mut reply = service.cors.decorate(&app.config, endpoint, asked, reply);
+    if let Some(backoff) = service.backoff {
+        reply = backoff.tell(reply);
+    }
+    match &service.end {
+        Some(end) => end.tell(reply, Timestamp::now()),
+        None => reply,
+    }
+}
+
+/// A client's fault as a reply, which is one of a batch.
+///
+/// # Errors
+///
+/// An error of ours, which ends the whole.
+pub fn unless_ours(app: &App, result: Result<Reply, ApiError>) -> Result<Reply, ApiError> {
+    match result {
+        Err(error) if error.is_clients_fault() => Ok(refuse(app, &error)),
+        other => other,
+    }
 }
 
 /// The error as a reply; ours are logged with what is behind them, which clients never see.
@@ -113,6 +171,11 @@ pub fn refuse(app: &App, error: &ApiError) -> Reply {
         tracing::error!(%error, source, database, "request failed");
     }
     let mut reply = Reply::from(error);
+    if let (ApiError::Internal(_), Some(link)) = (error, &app.config.service.error_info_link) {
+        let mut body = error.body();
+        body["info"] = link.as_str().into();
+        reply = Reply::json(status, &body);
+    }
     if matches!(error, ApiError::MissingAuth) {
         for policy in &app.config.identity.policies {
             if let Ok(challenge) = HeaderValue::from_str(&policy.challenge()) {
@@ -121,62 +184,37 @@ pub fn refuse(app: &App, error: &ApiError) -> Reply {
         }
     }
     if matches!(status, StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE) {
-        reply = reply.header_text(header::RETRY_AFTER, &app.config.retry_after.to_string());
+        reply = reply.header_text(header::RETRY_AFTER, &app.config.service.retry_after.to_string());
     }
     reply
 }
 
+/// Where a URL that is not ours may be meant to lead (§1.5-1.6).
 fn redirect(app: &App, request: &ApiRequest) -> Option<Reply> {
-    let path = routes::redirect(&request.path)?;
+    let (redirect, path) = routes::redirect(&app.config, &request.path)?;
+    if request.method == Method::OPTIONS && !routes::is_versioned(&request.path) {
+        // A browser that asks beforehand does not follow redirects.
+        let html = HeaderValue::from_static("text/html; charset=UTF-8");
+        return Some(Reply::empty(StatusCode::OK).header(header::CONTENT_TYPE, html));
+    }
     let query = match request.query_text.as_str() {
         "" => String::new(),
         text => format!("?{text}"),
     };
     let location = format!("{}{path}{query}", origin(app, &request.headers));
     let reply = Reply::redirect(&location);
-    // A trailing slash is a mistake that caches may remember, a missing version is not (§1.5-1.6).
-    let is_slash = request.path.starts_with("/v1/");
-    Some(if is_slash { reply.lifetime(3_600, Timestamp::now()) } else { reply })
+    Some(match redirect.lifetime {
+        Some(seconds) => reply.lifetime(seconds, Timestamp::now()),
+        None => reply,
+    })
 }
 
 /// Scheme and host as clients see them: settings go before what the request says (§1.11).
 pub fn origin(app: &App, headers: &HeaderMap) -> String {
-    let project = &app.config.project;
+    let project = &app.config.service.project;
     let sent = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = project.host.as_deref().or(sent).unwrap_or("localhost");
-    format!("{}://{host}", project.scheme.as_deref().unwrap_or("http"))
-}
-
-/// Browsers ask before they write from another origin; every origin may (`cors_origins = *`).
-fn preflight() -> Reply {
-    Reply::json_bytes(StatusCode::OK, "null")
-        .header(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS"),
-        )
-        .header(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(
-                "Authorization,Content-Type,If-Match,If-None-Match,Response-Behavior,\
-                 Backoff,Retry-After,Alert,Content-Length",
-            ),
-        )
-        .header(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"))
-}
-
-fn common_headers(app: &App, request: &ApiRequest, mut reply: Reply) -> Reply {
-    if request.headers.contains_key(header::ORIGIN) {
-        let any = HeaderValue::from_static("*");
-        reply = reply.header(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
-    }
-    if let Some(seconds) = app.config.backoff {
-        reply = reply.header_text(HeaderName::from_static("backoff"), &seconds.to_string());
-    }
-    reply.header(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static(
-            "Backoff, Retry-After, Alert, Content-Length, Content-Type, Next-Page, Last-Modified, \
-             ETag, Cache-Control, Expires, Pragma, Total-Objects, Total-Records",
-        ),
-    )
+    let scheme = project.scheme.as_deref().unwrap_or("http");
+    let usual_port = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{}", host.strip_suffix(usual_port).unwrap_or(host))
 }

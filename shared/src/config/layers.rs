@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -68,6 +68,7 @@ pub struct Layers {
     asked: BTreeSet<String>,
     problems: Problems,
     warnings: Vec<String>,
+    path: Option<PathBuf>,
 }
 
 impl Layers {
@@ -80,6 +81,7 @@ impl Layers {
 
     /// Adds a file: a Kinto INI by its extension, else TOML.
     pub fn file(&mut self, path: &Path) {
+        self.path = Some(path.to_owned());
         let shown = path.display();
         match std::fs::read_to_string(path) {
             Err(error) => self.problems.add(format!("{shown} cannot be read: {error}")),
@@ -96,6 +98,11 @@ impl Layers {
             }
             Ok(text) => self.toml(&text, &Origin::Toml),
         }
+    }
+
+    /// The file that was added last.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Adds environment variables; only those named `KINTO_…` and `COUNTERSIGN_…` count.

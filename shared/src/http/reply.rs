@@ -111,6 +111,7 @@ impl From<&ApiError> for Reply {
         let (status, _) = error.contract();
         let reply = Self::json(status, &error.body());
         match error {
+            ApiError::MethodNotAllowed { allow } if allow.is_empty() => reply,
             ApiError::MethodNotAllowed { allow } => reply.header_text(ALLOW, &list(allow)),
             ApiError::ModifiedMeanwhile { current: Some(current), .. } => reply.version(*current),
             _ => reply,
@@ -122,10 +123,13 @@ fn list(methods: &[Method]) -> String {
     methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Adds what every response carries (`kinto-http-api.md` §0.3). The trailing `"; "` is part of
-/// the reference's value; header values cannot end in a space, so only its semicolon travels.
-pub fn security_headers(headers: &mut HeaderMap) {
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// Adds what every response carries (`kinto-http-api.md` §0.3), a 410's `nosniff` apart. The
+/// trailing `"; "` is part of the reference's value; header values cannot end in a space, so only
+/// its semicolon travels.
+pub fn security_headers(status: StatusCode, headers: &mut HeaderMap) {
+    if status != StatusCode::GONE {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
         "default-src 'none'; frame-ancestors 'none'; base-uri 'none';",
     ));

@@ -193,9 +193,9 @@ impl<S: Service> Shared<S> {
             Some(rid) => work.instrument(tracing::info_span!("request", rid)).await,
             None => work.await,
         };
-        security_headers(answer.response.headers_mut());
-
         let (status, elapsed) = (answer.response.status(), started.elapsed());
+        security_headers(status, answer.response.headers_mut());
+
         self.metrics.observe(&method, answer.route, status, elapsed);
         if self.limits.log.wants(status) {
             let rid = rid.unwrap_or_else(|| observe::request_id(sent_id.as_ref()));
@@ -205,7 +205,7 @@ impl<S: Service> Shared<S> {
     }
 
     async fn read_and_call(&self, head: Parts, body: Incoming) -> Answer {
-        if let Err(refusal) = check_framing(&head) {
+        if let Err(refusal) = check_framing(&head).and_then(|()| check_size(&head)) {
             return refused(&refusal);
         }
         match self.read(body).await {
@@ -247,6 +247,25 @@ fn check_framing(head: &Parts) -> Result<(), ApiError> {
     }
     if head.method == Method::CONNECT {
         return refuse("This is not a proxy.");
+    }
+    Ok(())
+}
+
+/// Longest path and query string, in bytes. hyper's own limit of 64 KiB for the whole head stands
+/// behind these two; it closes the connection without a word.
+const MAX_URL_BYTES: usize = 16 * 1024;
+/// Largest sum of all header names and values, in bytes.
+const MAX_HEADERS_BYTES: usize = 32 * 1024;
+
+fn check_size(head: &Parts) -> Result<(), ApiError> {
+    let url = head.uri.path_and_query().map_or(0, |url| url.as_str().len());
+    if url > MAX_URL_BYTES {
+        return Err(ApiError::UrlTooLong(MAX_URL_BYTES));
+    }
+    let headers: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > MAX_HEADERS_BYTES {
+        return Err(ApiError::HeadersTooLarge(MAX_HEADERS_BYTES));
     }
     Ok(())
 }

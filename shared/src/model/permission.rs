@@ -66,15 +66,15 @@ impl Permission {
 ///
 /// The inheritance tree of `kinto-http-api.md` §4.2. The create rights that let a single object be
 /// read (but not its list) are added by the caller who reads a single object.
-pub fn granting(wanted: Permission, path: &ObjectPath) -> Vec<(String, Permission)> {
-    let mut grants = vec![(path.to_string(), Permission::Write)];
+pub fn granting(wanted: Permission, path: &ObjectPath) -> Vec<(ObjectPath, Permission)> {
+    let mut grants = vec![(path.clone(), Permission::Write)];
     if wanted != Permission::Write {
-        grants.push((path.to_string(), wanted));
+        grants.push((path.clone(), wanted));
     }
     for ancestor in path.ancestors() {
-        grants.push((ancestor.to_string(), Permission::Write));
+        grants.push((ancestor.clone(), Permission::Write));
         if wanted == Permission::Read {
-            grants.push((ancestor.to_string(), Permission::Read));
+            grants.push((ancestor, Permission::Read));
         }
     }
     grants
@@ -92,7 +92,10 @@ mod tests {
 
     #[test]
     fn reading_a_record_is_granted_by_six_rights() {
-        let grants = granting(Permission::Read, &record());
+        let grants: Vec<_> = granting(Permission::Read, &record())
+            .into_iter()
+            .map(|(object, right)| (object.to_string(), right))
+            .collect();
 
         let (b, c) = ("/buckets/b", "/buckets/b/collections/c");
         let r = "/buckets/b/collections/c/records/r";
@@ -109,7 +112,8 @@ mod tests {
         let grants = granting(Permission::CreateRecord, &collection);
 
         assert!(grants.iter().all(|(_, right)| *right != Permission::Read));
-        assert!(grants.contains(&("/buckets/b".to_owned(), Permission::Write)));
+        let bucket = collection.ancestors().next().unwrap();
+        assert!(grants.contains(&(bucket, Permission::Write)));
         assert_eq!(grants.len(), 3);
     }
 }

@@ -35,7 +35,12 @@ impl Timestamp {
     /// The wall clock. Called once per request, where it enters; everything else takes `now`.
     #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self::from_system(SystemTime::now())
+    }
+
+    /// From the system's clock, or a file's times; zero before the epoch.
+    pub fn from_system(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 

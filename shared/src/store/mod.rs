@@ -3,5 +3,7 @@
 pub mod migrate;
 mod pool;
 pub mod published;
+mod tx;
 
-pub use pool::{Snapshot, Tx, pool, snapshot};
+pub use pool::pool;
+pub use tx::{Parameters, Tx, Write};

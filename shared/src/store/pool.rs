@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction,
-};
-use tokio_postgres::{IsolationLevel, NoTls};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::NoTls;
 
 use crate::{config::Database, error::ApiError};
-
-/// A transaction with cached prepared statements.
-pub type Tx<'a> = Transaction<'a>;
-/// A read-only transaction that sees one state of the database.
-pub type Snapshot<'a> = Transaction<'a>;
 
 /// A pool that connects on demand; `name` is shown in `pg_stat_activity`.
 ///
@@ -51,19 +44,4 @@ pub fn pool(settings: &Database, name: &str) -> Result<Pool, ApiError> {
         .create_timeout(Some(settings.connect_timeout))
         .build()
         .map_err(|error| ApiError::Internal(error.into()))
-}
-
-/// Begins a read that sees one state: a list's rows, count and `ETag` agree, and so do a
-/// changeset's records, timestamp and signature. Works on a standby.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn snapshot(client: &mut ClientWrapper) -> Result<Snapshot<'_>, ApiError> {
-    Ok(client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?)
 }

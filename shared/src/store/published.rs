@@ -2,7 +2,7 @@
 //! one snapshot.
 
 use serde_json::{Map, Value};
-use tokio_postgres::{GenericClient, types::Json};
+use tokio_postgres::{Client, types::Json};
 
 use super::Tx;
 use crate::{error::ApiError, model::Timestamp};
@@ -41,7 +41,7 @@ pub struct Row {
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn watermark(client: &impl GenericClient) -> Result<Timestamp, ApiError> {
+pub async fn watermark(client: &Client) -> Result<Timestamp, ApiError> {
     let row = client.query_one("select last_modified from publication_clock", &[]).await?;
     Ok(Timestamp::from_millis(row.try_get(0)?))
 }

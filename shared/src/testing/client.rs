@@ -74,14 +74,24 @@ impl TestClient {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        self.finish(request, body.into()).await
+    }
+
+    async fn finish(&self, mut request: http::request::Builder, body: Bytes) -> TestReply {
         if let Some(user) = &self.user {
             request = request.header(header::AUTHORIZATION, user);
         }
-        let request = request.body(Full::new(body.into())).unwrap();
+        let request = request.body(Full::new(body)).unwrap();
         let (head, body) = self.client.request(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
         TestReply { status: head.status.as_u16(), headers: head.headers, json, bytes }
+    }
+
+    /// Sends a request without body to a path of the server, `/v1` or not.
+    pub async fn root(&self, method: &str, path: &str) -> TestReply {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.root));
+        self.finish(request, Bytes::new()).await
     }
 
     /// Sends JSON.

@@ -4,6 +4,7 @@ mod identity;
 mod openid;
 mod outgoing;
 mod plugins;
+mod service;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -11,6 +12,7 @@ pub use identity::{AccountSettings, Identity, Method, Policy};
 pub use openid::OpenIdSettings;
 pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
+pub use service::{Project, Redirect, Service};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
@@ -34,14 +36,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Which plug-ins of Kinto's are switched on.
     pub plugins: Plugins,
-    /// Names of the hello view.
-    pub project: Project,
-    /// Seconds in `Retry-After`.
-    pub retry_after: u64,
-    /// Seconds in `Backoff`, if any.
-    pub backoff: Option<u64>,
-    /// Most requests in a batch.
-    pub batch_max_requests: usize,
+    /// What all endpoints have in common.
+    pub service: Service,
     /// Whether whoever writes an object becomes a writer of it.
     pub explicit_permissions: bool,
     /// How users prove who they are.
@@ -81,21 +77,6 @@ pub enum Grant {
     Write,
 }
 
-/// Names and addresses shown to clients.
-#[derive(Debug, Clone)]
-pub struct Project {
-    /// `project_name`.
-    pub name: String,
-    /// `project_version`.
-    pub version: String,
-    /// `project_docs`.
-    pub docs: String,
-    /// `http_scheme`, where it replaces what the request says.
-    pub scheme: Option<String>,
-    /// `http_host`, likewise.
-    pub host: Option<String>,
-}
-
 /// Sign-off and signatures (`remote-settings.md` §1.1).
 #[derive(Debug, Clone)]
 pub struct SignerSettings {
@@ -128,11 +109,7 @@ impl Config {
             migrate_url,
             telemetry: Telemetry::read(layers),
             plugins,
-            project: project(layers),
-            retry_after: layers.number("retry_after_seconds", 0, 86_400),
-            backoff: layers.optional_number("backoff", 0, 86_400),
-            batch_max_requests: usize::try_from(layers.number("batch_max_requests", 1, 100_000))
-                .unwrap_or(1),
+            service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
             identity,
             outgoing: OutgoingSettings::read(layers),
@@ -145,18 +122,6 @@ impl Config {
         layers.ignore(means_nothing_here);
         layers.finish()?;
         Ok(Self { warnings: layers.warnings().to_vec(), ..config })
-    }
-}
-
-fn project(layers: &mut Layers) -> Project {
-    Project {
-        name: layers.required("project_name", "a short name"),
-        version: layers
-            .optional("project_version")
-            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-        docs: layers.text("project_docs"),
-        scheme: layers.optional("http_scheme"),
-        host: layers.optional("http_host"),
     }
 }
 
@@ -211,7 +176,7 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
-    const PREFIXES: [&str; 8] = [
+    const PREFIXES: [&str; 11] = [
         "storage_",
         "cache_",
         "permission_",
@@ -220,8 +185,22 @@ fn means_nothing_here(key: &str) -> bool {
         "logging",
         "statsd_",
         "newrelic_",
+        "sentry_",
+        "profiler_",
+        "tm.",
     ];
-    key.contains("record_cache_")
+    const NAMES: [&str; 7] = [
+        "initialization_sequence",
+        "json_renderer",
+        "multiauth.authorization_policy",
+        "multiauth.groupfinder",
+        "multiauth.policy.basicauth.use",
+        "settings_prefix",
+        "transaction_per_request",
+    ];
+    key.contains("record_cache_minimum_")
+        || key.contains("record_cache_maximum_")
         || key.starts_with("changes.")
+        || NAMES.contains(&key)
         || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use shared::{
     error::{ApiError, Location},
     json,
-    model::{EVERYONE, Id, ListPath, ObjectPath, Permission, Resource},
+    model::{EVERYONE, Id, ListPath, ObjectPath, Permission, Resource, Timestamp},
+    store::Tx,
 };
 
 use super::{
@@ -20,6 +21,7 @@ use crate::{
     body::ObjectBody,
     config::Grant,
     context::Ctx,
+    pipeline,
     preconditions::Preconditions,
     store::aces,
 };
@@ -195,7 +197,8 @@ pub async fn visible(
     let list = ListPath::Accounts;
     let grant = if wanted == Permission::Read { Grant::Read } else { Grant::Write };
     let all = authz::settings_grant(ctx, Resource::Account, &[grant]);
-    let shared = aces::shared_ids(ctx.tx, &list, rights, &ctx.user.principals).await?;
+    let shared =
+        aces::shared_ids(ctx.settled().await?, &list, rights, &ctx.user.principals).await?;
     if !all && shared.is_empty() && !authz::may_create(ctx, &list).await? {
         return Err(authz::denied(ctx));
     }
@@ -216,17 +219,15 @@ pub async fn visible(
 pub async fn create_user(app: &App, id: Id, password: &str) -> Result<(), ApiError> {
     let hash = app.authn.passwords.hash(password).await?;
     let mut client = app.pool.get().await?;
-    let tx = client.transaction().await?;
-    let mut ctx = Ctx::new(app, &tx, shared::model::Timestamp::now());
+    let tx = Tx::writing(&mut client);
+    tx.begin().await?;
+    let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     let path = ListPath::Accounts.object(id);
     let timestamp = ctx.next_timestamp(&path.list, &path.id).await?;
     let data = Map::from_iter([("password".to_owned(), hash.into())]);
-    crate::store::objects::put(&tx, &path, timestamp, data).await?;
-    let owner = [format!("account:{}", path.id)];
-    aces::add(&tx, &path, Permission::Write.name(), &owner).await?;
-    ctx.clocks.store(&tx).await?;
-    drop(ctx);
-    Ok(tx.commit().await?)
+    ctx.put(&path, timestamp, data).await?;
+    ctx.grant(&path, Permission::Write, &format!("account:{}", path.id)).await?;
+    pipeline::commit(&mut ctx).await
 }
 
 #[cfg(test)]

@@ -6,19 +6,12 @@ use shared::{
     error::ApiError,
     model::{Id, ListPath, Permission},
 };
-use uuid::Uuid;
 
 use super::{
-    Operation, Outcome, Write, check_content_type, checked_id, merge_problems, modified_meanwhile,
-    object_reply, require_bucket, require_collection, write,
+    Operation, Outcome, Write, check_content_type, checked_id, id_for, merge_problems,
+    modified_meanwhile, object_reply, require_bucket, require_collection, write,
 };
-use crate::{
-    authz,
-    body::ObjectBody,
-    context::Ctx,
-    preconditions::Preconditions,
-    store::{aces, objects},
-};
+use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
 
 pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
@@ -26,7 +19,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     check_content_type(request, &["application/json"])?;
     let creates = authz::may_create(ctx, list).await?;
     let old = match operation.id_hint().as_deref().map(|id| list.parse_id(id)) {
-        Some(Ok(id)) => objects::get(ctx.tx, &list.object(id)).await?,
+        Some(Ok(id)) => ctx.object(&list.object(id)).await?,
         _ => None,
     };
     let allowed = match &old {
@@ -45,8 +38,14 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         ObjectBody::parse(&request.body, list.resource()),
     )?;
     let id = match body.data.as_ref().and_then(|data| data.get("id")) {
-        None => generate_id(list)?,
-        Some(Value::String(id)) => checked_id(list, id)?,
+        None => {
+            let id = generate_id(ctx, list)?;
+            if let ListPath::Records(..) = list {
+                ctx.is_new(&list.object(id.clone()));
+            }
+            id
+        }
+        Some(Value::String(id)) => id_for(ctx, list, id)?,
         Some(_) => checked_id(list, "")?,
     };
     authz::refuse_signed(ctx, list, Some(&id))?;
@@ -65,21 +64,13 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
-    let acl = aces::get(ctx.tx, &path).await?;
+    let acl = ctx.acl(&path).await?.clone();
     let reply = object_reply(ctx, StatusCode::OK, &path, &old, &acl);
     Ok(Outcome::Ready(reply.version(old.last_modified)))
 }
 
-/// A UUID for records, else eight letters and digits (§2.3.2).
-fn generate_id(list: &ListPath) -> Result<Id, ApiError> {
-    let uuid = Uuid::new_v4();
-    let text = match list {
-        ListPath::Records(..) | ListPath::History(_) => uuid.hyphenated().to_string(),
-        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
-            const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyzABCDEFGH";
-            let letter = |byte: &u8| char::from(LETTERS[usize::from(byte & 31)]);
-            uuid.as_bytes().iter().take(6).chain(&uuid.as_bytes()[14..]).map(letter).collect()
-        }
-    };
-    Id::new(&text).map_err(|error| ApiError::Internal(error.into()))
+/// By the resource's generator (§2.3.2).
+fn generate_id(ctx: &Ctx<'_>, list: &ListPath) -> Result<Id, ApiError> {
+    let generators = &ctx.app.config.service.generators;
+    generators.generate(list.resource()).map_err(|error| ApiError::Internal(error.into()))
 }

@@ -18,7 +18,8 @@ use crate::{
     preconditions::{Preconditions, Verdict},
     signoff::effects,
     store::{
-        aces, memberships,
+        aces::{self, Acl},
+        memberships,
         objects::{self, Object},
     },
 };
@@ -70,24 +71,50 @@ async fn erase(
     ctx.clocks.advance(&path.list, timestamp);
     // What sign-off does about a deleted source needs its records, so it comes first.
     effects::before_deletion(ctx, path).await?;
-    objects::erase_below(ctx.tx, path).await?;
+    erase_below(ctx, path).await?;
+    let tombstone = ctx.delete(path, timestamp).await?;
+    ctx.changed(deletion(ctx, path.clone(), old, timestamp));
+    Ok(tombstone)
+}
+
+/// Erases what is below an object, and what names it.
+async fn erase_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     let id = path.id.clone();
     match &path.list {
         ListPath::Buckets => {
-            memberships::erase_bucket(ctx.tx, &id).await?;
+            let tx = ctx.settled().await?;
+            objects::erase_below(tx, path).await?;
+            memberships::erase_bucket(tx, &id).await?;
+            aces::erase(tx, path).await?;
             ctx.clocks.forget(|list| list.bucket_id() == id.as_str());
+            ctx.forget(|known| known.bucket_id() == id.as_str() && known != path);
         }
-        ListPath::Groups(bucket) => memberships::set(ctx.tx, bucket, &id, &[]).await?,
+        ListPath::Groups(bucket) => {
+            memberships::set(ctx.settled().await?, bucket, &id, &[]).await?;
+        }
         ListPath::Collections(bucket) => {
+            let tx = ctx.settled().await?;
+            objects::erase_below(tx, path).await?;
+            aces::erase(tx, path).await?;
             let records = ListPath::Records(bucket.clone(), id);
             ctx.clocks.forget(|list| *list == records);
+            ctx.forget(|known| known.list == records);
         }
         ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {}
     }
-    aces::erase(ctx.tx, path).await?;
-    let tombstone = objects::delete(ctx.tx, path, timestamp).await?;
-    ctx.changed(Change { path: path.clone(), old: Some(old), new: None, posted: Map::new() });
-    Ok(tombstone)
+    Ok(())
+}
+
+fn deletion(ctx: &Ctx<'_>, path: ObjectPath, old: Object, timestamp: Timestamp) -> Change {
+    Change {
+        path,
+        user_id: ctx.user.id.clone(),
+        old: Some(old),
+        new: None,
+        timestamp,
+        acl: Acl::new(),
+        posted: Map::new(),
+    }
 }
 
 pub(super) async fn delete_list(
@@ -101,14 +128,14 @@ pub(super) async fn delete_list(
     let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
     let mut selection = selection(&request.query()?)?;
     selection.with_tombstones = false;
-    let current = ctx.clocks.hold(ctx.tx, list).await?;
+    let current = ctx.hold(list).await?;
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
     }
     if let Visible::Only(ids) = visible {
         selection.ids = Some(ids);
     }
-    let objects = objects::list(ctx.tx, list, &selection).await?;
+    let objects = objects::list(ctx.settled().await?, list, &selection).await?;
     let tombstones = match list {
         ListPath::Records(..) | ListPath::History(_) => erase_records(ctx, list, objects).await?,
         ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
@@ -125,7 +152,7 @@ pub(super) async fn delete_list(
             tombstones
         }
     };
-    let current = ctx.clocks.hold(ctx.tx, list).await?;
+    let current = ctx.hold(list).await?;
     let data: Vec<Value> = tombstones.iter().map(Object::to_value).collect();
     let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
     Ok(Outcome::Ready(reply.version(current)))
@@ -140,21 +167,18 @@ async fn erase_records(
     if objects.is_empty() {
         return Ok(objects);
     }
-    let publish = ctx.is_published(list, "");
-    let first = ctx.clocks.take(ctx.tx, list, ctx.now, objects.len(), publish).await?;
+    let first = ctx.next_timestamps(list, objects.len()).await?;
     let ids: Vec<String> = objects.iter().map(|object| object.id.clone()).collect();
-    objects::delete_all(ctx.tx, list, &ids, first).await?;
+    let tx = ctx.settled().await?;
+    objects::delete_all(tx, list, &ids, first).await?;
+    aces::erase_all(tx, list, &ids).await?;
+    ctx.changed_behind(list, 0, ids.len());
     let mut tombstones = Vec::new();
     for (offset, old) in (0..).zip(objects) {
         let path = list.object(stored_id(list, &old.id)?);
-        aces::erase(ctx.tx, &path).await?;
-        tombstones.push(Object {
-            id: old.id.clone(),
-            last_modified: first.plus_millis(offset),
-            deleted: true,
-            data: Map::new(),
-        });
-        ctx.changed(Change { path, old: Some(old), new: None, posted: Map::new() });
+        let (id, last_modified) = (old.id.clone(), first.plus_millis(offset));
+        tombstones.push(Object { id, last_modified, deleted: true, data: Map::new() });
+        ctx.changed(deletion(ctx, path, old, last_modified));
     }
     Ok(tombstones)
 }

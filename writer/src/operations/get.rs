@@ -4,14 +4,13 @@ use http::StatusCode;
 use shared::error::ApiError;
 
 use super::{
-    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_cached,
-    not_modified, object_reply, require_collection,
+    Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_modified,
+    object_reply, require_collection,
 };
 use crate::{
-    authz,
+    authz, caching,
     context::Ctx,
     preconditions::{Preconditions, Verdict},
-    store::{aces, objects},
 };
 
 pub(super) async fn get(
@@ -25,7 +24,7 @@ pub(super) async fn get(
     }
     require_collection(ctx, &operation.list).await?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
-    let Some(object) = objects::get(ctx.tx, &path).await? else {
+    let Some(object) = ctx.object(&path).await? else {
         return Err(no_such_object(&path));
     };
     match conditions.for_read(object.last_modified) {
@@ -33,7 +32,8 @@ pub(super) async fn get(
         Verdict::Failed => return Err(modified_meanwhile(ctx, &operation.list, Some(&object))),
         Verdict::Proceed => {}
     }
-    let acl = aces::get(ctx.tx, &path).await?;
+    let acl = ctx.acl(&path).await?.clone();
     let reply = object_reply(ctx, StatusCode::OK, &path, &object, &acl);
-    Ok(Outcome::Ready(not_cached(reply).version(object.last_modified)))
+    let reply = caching::apply(ctx, &operation.list, reply).await?;
+    Ok(Outcome::Ready(reply.version(object.last_modified)))
 }

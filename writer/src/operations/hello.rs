@@ -1,13 +1,19 @@
-//! `GET /v1/` (`kinto-http-api.md` §1.1).
+//! What this service says of itself: `GET /v1/`, `/__version__`, `/contribute.json`
+//! (`kinto-http-api.md` §1.1-1.2).
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::http::Reply;
+use shared::{http::Reply, model::Timestamp};
 use tokio::time::timeout;
 
-use crate::{app::App, config::Plugin, context::User, service};
+use crate::{
+    app::App,
+    config::{Config, Plugin},
+    context::User,
+    service,
+};
 
 /// How long a provider may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,60 +25,147 @@ pub async fn hello(
     user: &User,
     profile: Option<Map<String, Value>>,
 ) -> Reply {
-    let (config, project) = (&app.config, &app.config.project);
-    let mut capabilities = json!({});
-    if config.identity.has_basicauth() {
-        capabilities["basicauth"] = json!({
-            "description": "Very basic authentication sessions. Not for production use.",
-            "url": "https://docs.kinto-storage.org/en/stable/api/1.x/authentication.html",
-        });
-    }
-    if config.plugins.has(Plugin::Accounts) {
-        capabilities["accounts"] = json!({
-            "description": "Manage user accounts.",
-            "url": "https://kinto.readthedocs.io/en/latest/api/1.x/accounts.html",
-            "validation_enabled": false,
-        });
-    }
-    if config.plugins.has(Plugin::OpenId) && !app.authn.providers().is_empty() {
-        capabilities["openid"] = openid(app).await;
-    }
-    let signer = &config.signer.resources;
-    if !signer.is_empty() {
-        capabilities["signer"] = json!({
-            "description":
-                "Digital signatures for integrity and authenticity of records.",
-            "url": "https://github.com/mozilla/remote-settings/tree/main/kinto-remote-settings",
-            "version": env!("CARGO_PKG_VERSION"),
-            "plugin_userid": crate::signoff::effects::PLUGIN_USER,
-            "group_check_enabled": true,
-            "to_review_enabled": signer.review_by_default(),
-            "editors_group": "{collection_id}-editors",
-            "reviewers_group": "{collection_id}-reviewers",
-            "resources": signer.shown(),
-        });
-    }
+    let (config, service) = (&app.config, &app.config.service);
     let mut body = json!({
-        "project_name": project.name,
-        "project_version": project.version,
-        "http_api_version": "1.23",
-        "project_docs": project.docs,
+        "project_name": service.project.name,
+        "project_version": service.project.version,
+        "http_api_version": API_VERSION,
+        "project_docs": service.project.docs,
         "url": format!("{}/v1/", service::origin(app, headers)),
-        "config": null,
+        "config": service.file,
         "settings": {
-            "batch_max_requests": config.batch_max_requests,
-            "readonly": false,
+            "batch_max_requests": service.batch_max_requests,
+            "readonly": service.readonly,
             "explicit_permissions": config.explicit_permissions,
         },
-        "capabilities": capabilities,
+        "capabilities": capabilities(app).await,
     });
+    if let Some(end) = &service.end {
+        body["eos"] = end.text.as_str().into();
+    }
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
         if let Some(profile) = profile {
             body["user"]["profile"] = Value::Object(profile);
         }
     }
-    Reply::json(StatusCode::OK, &body)
+    let reply = Reply::json(StatusCode::OK, &body);
+    // What cannot change may be kept (§1.1.3).
+    if service.readonly { reply.lifetime(service.hello_lifetime, Timestamp::now()) } else { reply }
+}
+
+/// The version of Kinto's HTTP API that is spoken here.
+pub const API_VERSION: &str = "1.23";
+
+const DOCS: &str = "https://docs.kinto-storage.org/en/stable/";
+
+/// By name: what clients detect features by (§1.1.4).
+async fn capabilities(app: &App) -> Value {
+    let config = &app.config;
+    let mut all = Map::new();
+    if config.identity.has_basicauth() {
+        let text = "Very basic authentication sessions. Not for production use.";
+        all.insert("basicauth".to_owned(), capability(text, "api/1.x/authentication.html"));
+    }
+    for (plugin, name, text, page) in PLUGINS {
+        if config.plugins.has(plugin) {
+            all.insert(name.to_owned(), capability(text, page));
+        }
+    }
+    if let Some(accounts) = all.get_mut("accounts") {
+        accounts["validation_enabled"] = false.into();
+    }
+    if config.plugins.has(Plugin::OpenId) && !app.authn.providers().is_empty() {
+        all.insert("openid".to_owned(), openid(app).await);
+    }
+    if !config.signer.resources.is_empty() {
+        all.insert("signer".to_owned(), signer(config));
+    }
+    Value::Object(all)
+}
+
+const PLUGINS: [(Plugin, &str, &str, &str); 6] = [
+    (Plugin::Accounts, "accounts", "Manage user accounts.", "api/1.x/accounts.html"),
+    (
+        Plugin::Counters,
+        "counters_endpoint",
+        "The __counters__ endpoint exposes how many objects are stored.",
+        "api/1.x/counters.html",
+    ),
+    (
+        Plugin::DefaultBucket,
+        "default_bucket",
+        "The bucket `default` is each user's own; its collections are created on demand.",
+        "api/1.x/buckets.html#personal-bucket-default",
+    ),
+    (
+        Plugin::Flush,
+        "flush_endpoint",
+        "The __flush__ endpoint removes all data.",
+        "api/1.x/flush.html",
+    ),
+    (Plugin::History, "history", "Track changes on data.", "api/1.x/history.html"),
+    (
+        Plugin::Quotas,
+        "quotas",
+        "Limit the size and the number of what is stored.",
+        "configuration/settings.html#quotas",
+    ),
+];
+
+fn capability(description: &str, page: &str) -> Value {
+    json!({"description": description, "url": format!("{DOCS}{page}")})
+}
+
+fn signer(config: &Config) -> Value {
+    let resources = &config.signer.resources;
+    json!({
+        "description": "Digital signatures for integrity and authenticity of records.",
+        "url": "https://github.com/mozilla/remote-settings/tree/main/kinto-remote-settings",
+        "version": env!("CARGO_PKG_VERSION"),
+        "plugin_userid": crate::signoff::effects::PLUGIN_USER,
+        "group_check_enabled": true,
+        "to_review_enabled": resources.review_by_default(),
+        "editors_group": "{collection_id}-editors",
+        "reviewers_group": "{collection_id}-reviewers",
+        "resources": resources.shown(),
+    })
+}
+
+/// What the build left in a file, or what the binary knows of itself.
+pub fn version(app: &App) -> Reply {
+    let service = &app.config.service;
+    let own = || {
+        json!({
+            "name": service.project.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "source": env!("CARGO_PKG_REPOSITORY"),
+            "commit": option_env!("COUNTERSIGN_COMMIT").unwrap_or_default(),
+        })
+    };
+    Reply::json(StatusCode::OK, &service.version.clone().unwrap_or_else(own))
+}
+
+/// How to take part in the project.
+pub fn contribute(app: &App) -> Reply {
+    const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+    Reply::json(
+        StatusCode::OK,
+        &json!({
+            "name": "Countersign",
+            "description": "Signed, reviewed settings for millions of clients.",
+            "repository": {"url": REPOSITORY, "license": env!("CARGO_PKG_LICENSE")},
+            "participate": {
+                "home": format!("{REPOSITORY}/blob/main/CONTRIBUTING.md"),
+                "docs": app.config.service.project.docs,
+            },
+            "bugs": {
+                "list": format!("{REPOSITORY}/issues"),
+                "report": format!("{REPOSITORY}/issues/new"),
+            },
+            "keywords": ["JSON", "Rust", "REST", "API", "PostgreSQL"],
+        }),
+    )
 }
 
 /// What clients need for a login. A provider that is away is shown as the settings know it.
@@ -92,9 +185,7 @@ async fn openid(app: &App) -> Value {
             "userinfo_endpoint": metadata.map(|metadata| &metadata.userinfo_endpoint),
         }));
     }
-    json!({
-        "description": "OpenID connect support.",
-        "url": "http://kinto.readthedocs.io/en/stable/api/1.x/authentication.html",
-        "providers": providers,
-    })
+    let mut capability = capability("OpenID connect support.", "api/1.x/authentication.html");
+    capability["providers"] = Value::Array(providers);
+    capability
 }

@@ -8,9 +8,10 @@ use shared::{
     model::Timestamp,
 };
 
-use super::{Operation, Outcome, not_cached, not_modified, require_collection};
+use super::{Operation, Outcome, not_modified, require_collection};
 use crate::{
     authz::{self, Visible},
+    caching,
     context::Ctx,
     preconditions::{Preconditions, Verdict},
     store::{
@@ -25,7 +26,7 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     require_collection(ctx, list).await?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
     let mut selection = selection(&operation.request.query()?)?;
-    let current = clocks::read(ctx.tx, list).await?.unwrap_or(ctx.now);
+    let current = clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now);
     match conditions.for_read(current) {
         Verdict::NotModified => return Ok(not_modified(current)),
         Verdict::Failed => {
@@ -37,18 +38,20 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
         selection.ids = Some(ids);
     }
     if operation.method == Method::HEAD {
-        let count = objects::count(ctx.tx, list, selection.ids.as_deref()).await?;
-        return Ok(Outcome::Ready(counted(count).version(current)));
+        let count = objects::count(ctx.settled().await?, list, selection.ids.as_deref()).await?;
+        let reply = caching::apply(ctx, list, counted(count)).await?;
+        return Ok(Outcome::Ready(reply.version(current)));
     }
-    let objects = objects::list(ctx.tx, list, &selection).await?;
+    let objects = objects::list(ctx.settled().await?, list, &selection).await?;
     let data: Vec<Value> = objects.iter().map(Object::to_value).collect();
     let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
-    Ok(Outcome::Ready(not_cached(reply).version(current)))
+    let reply = caching::apply(ctx, list, reply).await?;
+    Ok(Outcome::Ready(reply.version(current)))
 }
 
 /// The body is that of an empty list, and hyper sends its length only (§2.2).
 fn counted(count: i64) -> Reply {
-    let reply = not_cached(Reply::json(StatusCode::OK, &json!({"data": []})));
+    let reply = Reply::json(StatusCode::OK, &json!({"data": []}));
     ["total-objects", "total-records"].into_iter().fold(reply, |reply, name| {
         reply.header_text(HeaderName::from_static(name), &count.to_string())
     })

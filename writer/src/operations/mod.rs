@@ -5,6 +5,7 @@ mod accounts;
 mod create;
 mod delete;
 mod get;
+mod heartbeat;
 mod hello;
 mod list;
 pub mod openid;
@@ -12,8 +13,9 @@ mod patch;
 mod put;
 
 pub use accounts::{MAX_PASSWORD_BYTES, create_user, hash_password, visible as visible_accounts};
-pub use hello::hello;
-use http::{HeaderValue, Method, StatusCode, header};
+pub use heartbeat::heartbeat;
+pub use hello::{API_VERSION, contribute, hello, version};
+use http::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
@@ -26,7 +28,7 @@ use crate::{
     context::{Change, Ctx},
     service::ApiRequest,
     store::{
-        aces::{self, Acl},
+        aces::Acl,
         memberships,
         objects::{self, Object},
     },
@@ -77,6 +79,12 @@ impl Operation {
         }
         let body: Value = serde_json::from_slice(&self.request.body).ok()?;
         body["data"]["id"].as_str().map(str::to_owned)
+    }
+
+    /// The objects that it will look at, as far as they can be known beforehand.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectPath> {
+        let addressed = self.id_hint().and_then(|id| self.list.parse_id(&id).ok());
+        addressed.map(|id| self.list.object(id)).into_iter().chain(self.list.parent())
     }
 
     /// Runs the operation. A refusal has written nothing.
@@ -134,11 +142,6 @@ fn object_reply(
     Reply::json(status, &Body { permissions, data: object.to_value() })
 }
 
-/// Reads are not to be kept by caches (§1.13.1).
-fn not_cached(reply: Reply) -> Reply {
-    reply.header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"))
-}
-
 /// 304: no body, no `Content-Type`, no `Cache-Control` (§2.7.2).
 fn not_modified(current: Timestamp) -> Outcome {
     Outcome::Ready(Reply::empty(StatusCode::NOT_MODIFIED).version(current))
@@ -163,10 +166,17 @@ fn checked_id(list: &ListPath, text: &str) -> Result<Id, ApiError> {
         .map_err(|error| ApiError::Invalid(vec![Detail::whole(Location::Path, error.to_string())]))
 }
 
+/// Likewise, and as the settings want ids of this kind (`ids.rs`).
+fn id_for(ctx: &Ctx<'_>, list: &ListPath, text: &str) -> Result<Id, ApiError> {
+    let resource = list.resource();
+    let accepted = ctx.app.config.service.generators.accept(resource, text);
+    checked_id(list, if accepted { text } else { "" })
+}
+
 /// Records need their collection: told to everybody, before authorization (§2.4).
 async fn require_collection(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<(), ApiError> {
     if let (ListPath::Records(_, id), Some(parent)) = (list, list.parent())
-        && !ctx.collection_exists(&parent).await?
+        && ctx.object(&parent).await?.is_none()
     {
         return Err(ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_string() });
     }
@@ -175,10 +185,10 @@ async fn require_collection(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<(), Ap
 
 /// A group or collection is never made in a bucket that does not exist, which a right from the
 /// settings would else allow (§2.4.1).
-async fn require_bucket(ctx: &Ctx<'_>, list: &ListPath) -> Result<(), ApiError> {
+async fn require_bucket(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<(), ApiError> {
     match (list, list.parent()) {
         (ListPath::Groups(id) | ListPath::Collections(id), Some(parent)) => {
-            match objects::get(ctx.tx, &parent).await? {
+            match ctx.object(&parent).await? {
                 Some(_) => Ok(()),
                 None => {
                     Err(ApiError::NoSuchParent { resource: Resource::Bucket, id: id.to_string() })
@@ -218,15 +228,23 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
             .flatten()
             .filter_map(|member| member.as_str().map(str::to_owned))
             .collect();
-        memberships::set(ctx.tx, bucket, &path.id, &members).await?;
+        memberships::set(ctx.settled().await?, bucket, &path.id, &members).await?;
     }
-    let new = objects::put(ctx.tx, &path, timestamp, data).await?;
-    let acl = write_acl(ctx, &path, old.is_some(), acl, replace_all).await?;
+    let new = ctx.put(&path, timestamp, data).await?;
+    let acl = write_acl(ctx, &path, acl, replace_all).await?;
     if old.is_none() {
         open_lists_below(ctx, &path).await?;
     }
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    ctx.changed(Change { path: path.clone(), old, new: Some(new.clone()), posted });
+    ctx.changed(Change {
+        path: path.clone(),
+        user_id: ctx.user.id.clone(),
+        old,
+        new: Some(new.clone()),
+        timestamp,
+        acl: acl.clone(),
+        posted,
+    });
     Ok(Outcome::Written { status, path, object: new, acl })
 }
 
@@ -238,7 +256,7 @@ async fn assign_timestamp(
     old: Option<&Object>,
     wanted: Option<i64>,
 ) -> Result<Timestamp, ApiError> {
-    let list_time = ctx.clocks.hold(ctx.tx, &path.list).await?;
+    let list_time = ctx.hold(&path.list).await?;
     let wanted = wanted.map(Timestamp::from_millis).filter(|wanted| {
         *wanted != list_time
             && old.is_none_or(|old| *wanted > old.last_modified)
@@ -251,7 +269,7 @@ async fn assign_timestamp(
             Ok(wanted)
         }
         Some(wanted) => {
-            if objects::timestamp_is_taken(ctx.tx, path, wanted).await? {
+            if objects::timestamp_is_taken(ctx.settled().await?, path, wanted).await? {
                 return Err(ApiError::Constraint);
             }
             Ok(wanted)
@@ -263,7 +281,6 @@ async fn assign_timestamp(
 async fn write_acl(
     ctx: &mut Ctx<'_>,
     path: &ObjectPath,
-    existed: bool,
     mut acl: Acl,
     replace_all: bool,
 ) -> Result<Acl, ApiError> {
@@ -272,14 +289,7 @@ async fn write_acl(
             acl.entry(permission.name()).or_default();
         }
     }
-    let mut stored = if existed { aces::get(ctx.tx, path).await? } else { Acl::new() };
-    if existed {
-        aces::replace(ctx.tx, path, &acl).await?;
-    } else {
-        for (permission, principals) in &acl {
-            aces::add(ctx.tx, path, permission, principals).await?;
-        }
-    }
+    let mut stored = ctx.acl(path).await?.clone();
     for (permission, mut principals) in acl {
         principals.sort();
         principals.dedup();
@@ -289,11 +299,11 @@ async fn write_acl(
         let user = accounts::stands_for(ctx, path).unwrap_or_else(|| ctx.user.name().to_owned());
         let writers = stored.entry(Permission::Write.name()).or_default();
         if !writers.contains(&user) {
-            aces::add(ctx.tx, path, Permission::Write.name(), std::slice::from_ref(&user)).await?;
             writers.push(user);
         }
     }
     stored.retain(|_, principals| !principals.is_empty());
+    ctx.put_acl(path, stored.clone()).await?;
     Ok(stored)
 }
 
@@ -360,7 +370,7 @@ async fn addressed_path(
     list: &ListPath,
     id: &str,
 ) -> Result<ObjectPath, ApiError> {
-    match checked_id(list, id) {
+    match id_for(ctx, list, id) {
         Ok(id) => Ok(list.object(id)),
         Err(refusal) if parent_is_readable(ctx, list).await? => Err(refusal),
         Err(_) => Err(authz::denied(ctx)),
@@ -375,7 +385,7 @@ async fn addressed(
     id: &str,
 ) -> Result<(ObjectPath, Option<Object>), ApiError> {
     let path = addressed_path(ctx, list, id).await?;
-    let old = objects::get(ctx.tx, &path).await?;
+    let old = ctx.object(&path).await?;
     match &old {
         Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
             return Err(authz::denied(ctx));

@@ -248,7 +248,7 @@ fn trusted_callbacks(app: &App, provider: &Provider) -> Vec<String> {
         return patterns.clone();
     }
     let mut patterns = LOCAL_CALLBACKS.map(str::to_owned).to_vec();
-    let project = &app.config.project;
+    let project = &app.config.service.project;
     if let Some(host) = project.host.as_ref().filter(|_| app.config.plugins.has(Plugin::Admin)) {
         let scheme = project.scheme.as_deref().unwrap_or("http");
         patterns.push(format!("{scheme}://{host}/v1/admin/*"));

@@ -3,10 +3,10 @@
 use shared::{error::ApiError, model::Permission};
 
 use super::{
-    Operation, Outcome, Write, check_content_type, check_same_id, checked_id, merge_problems,
+    Operation, Outcome, Write, check_content_type, check_same_id, id_for, merge_problems,
     modified_meanwhile, require_bucket, require_collection, write,
 };
-use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions, store::objects};
+use crate::{authz, body::ObjectBody, context::Ctx, preconditions::Preconditions};
 
 pub(super) async fn put(
     ctx: &mut Ctx<'_>,
@@ -17,9 +17,9 @@ pub(super) async fn put(
     require_collection(ctx, list).await?;
     check_content_type(request, &["application/json"])?;
     let conditions = Preconditions::parse(&request.headers);
-    let path = checked_id(list, id).map(|id| list.object(id));
+    let path = id_for(ctx, list, id).map(|id| list.object(id));
     let old = match &path {
-        Ok(path) => objects::get(ctx.tx, path).await?,
+        Ok(path) => ctx.object(path).await?,
         Err(_) => None,
     };
     // With `If-None-Match: *` the right to create is needed, also where the object exists.

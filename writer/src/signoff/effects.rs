@@ -15,7 +15,7 @@ use crate::{
     authz,
     context::{Change, Ctx},
     store::{
-        aces, memberships,
+        memberships,
         objects::{self, Object},
     },
 };
@@ -83,7 +83,7 @@ async fn edited(ctx: &mut Ctx<'_>, source: ObjectPath) -> Result<(), ApiError> {
     if ctx.edited.contains(&once) {
         return Ok(());
     }
-    let Some(collection) = objects::get(ctx.tx, &source).await? else { return Ok(()) };
+    let Some(collection) = ctx.object(&source).await? else { return Ok(()) };
     let mut data = collection.data;
     data.insert("status".to_owned(), json!(Status::WorkInProgress.name()));
     stamp(ctx, &mut data, "last_edit");
@@ -103,7 +103,7 @@ async fn store(
     data: Map<String, Value>,
 ) -> Result<(), ApiError> {
     let timestamp = ctx.next_timestamp(&source.list, &source.id).await?;
-    objects::put(ctx.tx, source, timestamp, data).await?;
+    ctx.put(source, timestamp, data).await?;
     Ok(())
 }
 
@@ -188,17 +188,16 @@ async fn set_up_groups(ctx: &mut Ctx<'_>, triple: &Triple) -> Result<(), ApiErro
     let user = [ctx.user.name().to_owned()];
     for (kind, members) in [("editors", user.as_slice()), ("reviewers", &[])] {
         let group = ObjectPath::group(bucket.clone(), checked(&format!("{id}-{kind}"))?);
-        if objects::get(ctx.tx, &group).await?.is_none() {
+        if ctx.object(&group).await?.is_none() {
             let timestamp = ctx.next_timestamp(&group.list, &group.id).await?;
             let data = Map::from_iter([("members".to_owned(), json!(members))]);
-            objects::put(ctx.tx, &group, timestamp, data).await?;
-            memberships::set(ctx.tx, &bucket, &group.id, members).await?;
-            aces::add(ctx.tx, &group, Permission::Write.name(), &user).await?;
+            ctx.put(&group, timestamp, data).await?;
+            memberships::set(ctx.settled().await?, &bucket, &group.id, members).await?;
+            ctx.grant(&group, Permission::Write, &user[0]).await?;
         }
-        let uri = [group.to_string()];
-        aces::add(ctx.tx, &triple.source, Permission::Write.name(), &uri).await?;
+        ctx.grant(&triple.source, Permission::Write, &group.to_string()).await?;
     }
-    ctx.forget();
+    ctx.forget_groups();
     Ok(())
 }
 
@@ -295,7 +294,7 @@ async fn restore(
     triple: &Triple,
     data: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
-    if objects::get(ctx.tx, &triple.destination).await?.is_none() {
+    if ctx.object(&triple.destination).await?.is_none() {
         return Err(refused("Collection has no work-in-progress"));
     }
     copy_records(ctx, &triple.destination, &triple.source).await?;
@@ -321,12 +320,12 @@ pub(super) async fn open_bucket(ctx: &mut Ctx<'_>, bucket: &ObjectPath) -> Resul
 /// # Errors
 ///
 /// 403 `Collection is in use.`
-pub async fn refuse_in_use(ctx: &Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
+pub async fn refuse_in_use(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     let resources = &ctx.app.config.signer.resources;
     let sources = match &path.list {
         ListPath::Collections(bucket) => resources.sources_of(bucket, &path.id),
         ListPath::Buckets => {
-            let collections = objects::collections_of(ctx.tx, &path.id).await?;
+            let collections = objects::collections_of(ctx.settled().await?, &path.id).await?;
             let of = |id: &Id| resources.sources_of(&path.id, id);
             collections.iter().flat_map(of).collect()
         }
@@ -335,7 +334,7 @@ pub async fn refuse_in_use(ctx: &Ctx<'_>, path: &ObjectPath) -> Result<(), ApiEr
         }
     };
     for source in sources {
-        if objects::get(ctx.tx, &source).await?.is_some() {
+        if ctx.object(&source).await?.is_some() {
             return Err(forbidden("Collection is in use."));
         }
     }
@@ -352,7 +351,7 @@ pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(),
     let collections = match &path.list {
         ListPath::Collections(bucket) => vec![(bucket.clone(), path.id.clone())],
         ListPath::Buckets => {
-            let ids = objects::collections_of(ctx.tx, &path.id).await?;
+            let ids = objects::collections_of(ctx.settled().await?, &path.id).await?;
             ids.into_iter().map(|id| (path.id.clone(), id)).collect()
         }
         ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
@@ -365,11 +364,10 @@ pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(),
         };
         for kind in ["editors", "reviewers"] {
             let group = ObjectPath::group(bucket.clone(), checked(&format!("{id}-{kind}"))?);
-            if objects::get(ctx.tx, &group).await?.is_some() {
+            if ctx.object(&group).await?.is_some() {
                 let timestamp = ctx.next_timestamp(&group.list, &group.id).await?;
-                objects::delete(ctx.tx, &group, timestamp).await?;
-                memberships::set(ctx.tx, &bucket, &group.id, &[]).await?;
-                aces::erase(ctx.tx, &group).await?;
+                ctx.delete(&group, timestamp).await?;
+                memberships::set(ctx.settled().await?, &bucket, &group.id, &[]).await?;
             }
         }
         for target in triple.targets() {

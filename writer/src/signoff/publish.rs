@@ -10,10 +10,7 @@ use shared::{
 use super::Triple;
 use crate::{
     context::Ctx,
-    store::{
-        aces,
-        objects::{self, Difference, Object, Selection},
-    },
+    store::objects::{self, Difference, Object, Selection},
 };
 
 /// Members of a source collection that its targets show as well (`remote-settings.md` §1.7).
@@ -46,30 +43,32 @@ pub(super) async fn copy_records(
     target: &ObjectPath,
 ) -> Result<Difference, ApiError> {
     let (from, to) = (Triple::records(source), Triple::records(target));
-    let difference = objects::difference(ctx.tx, &from, &to).await?;
+    let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
     if difference.count() > 0 {
-        let publish = ctx.is_published(&to, "");
-        let first = ctx.clocks.take(ctx.tx, &to, ctx.now, difference.count(), publish).await?;
-        objects::delete_all(ctx.tx, &to, &difference.deleted, first).await?;
+        let first = ctx.next_timestamps(&to, difference.count()).await?;
+        objects::delete_all(ctx.settled().await?, &to, &difference.deleted, first).await?;
         let written = [difference.replaced.as_slice(), &difference.created].concat();
         let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
-        objects::copy(ctx.tx, &from, &to, &written, first.plus_millis(offset)).await?;
+        objects::copy(ctx.settled().await?, &from, &to, &written, first.plus_millis(offset))
+            .await?;
+        let (created, deleted) = (difference.created.len(), difference.deleted.len());
+        ctx.changed_behind(&to, created, deleted);
     }
     Ok(difference)
 }
 
 /// Deletes all records of a target, with tombstones, and signs it empty.
 pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
-    if objects::get(ctx.tx, target).await?.is_none() {
+    if ctx.object(target).await?.is_none() {
         return Ok(());
     }
     let list = Triple::records(target);
-    let live = objects::list(ctx.tx, &list, &Selection::default()).await?;
+    let live = objects::list(ctx.settled().await?, &list, &Selection::default()).await?;
     if !live.is_empty() {
-        let publish = ctx.is_published(&list, "");
-        let first = ctx.clocks.take(ctx.tx, &list, ctx.now, live.len(), publish).await?;
+        let first = ctx.next_timestamps(&list, live.len()).await?;
         let ids: Vec<String> = live.into_iter().map(|object| object.id).collect();
-        objects::delete_all(ctx.tx, &list, &ids, first).await?;
+        objects::delete_all(ctx.settled().await?, &list, &ids, first).await?;
+        ctx.changed_behind(&list, 0, ids.len());
     }
     sign(ctx, target, None).await
 }
@@ -78,14 +77,13 @@ pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
 /// everybody may read the collection.
 pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
     for path in target.ancestors().chain([target.clone()]) {
-        if objects::get(ctx.tx, &path).await?.is_some() {
+        if ctx.object(&path).await?.is_some() {
             continue;
         }
         let timestamp = ctx.next_timestamp(&path.list, &path.id).await?;
-        objects::put(ctx.tx, &path, timestamp, Map::new()).await?;
+        ctx.put(&path, timestamp, Map::new()).await?;
         if path == *target {
-            let everyone = [EVERYONE.to_owned()];
-            aces::add(ctx.tx, &path, Permission::Read.name(), &everyone).await?;
+            ctx.grant(&path, Permission::Read, EVERYONE).await?;
             // An empty collection is signed, too, and its signature needs a timestamp.
             ctx.next_timestamp(&Triple::records(target), "").await?;
         } else {
@@ -108,12 +106,12 @@ pub(super) async fn sign(
     attributes: Option<&Map<String, Value>>,
 ) -> Result<(), ApiError> {
     let list = Triple::records(target);
-    let live = objects::list(ctx.tx, &list, &Selection::default()).await?;
+    let live = objects::list(ctx.settled().await?, &list, &Selection::default()).await?;
     let records: Vec<Value> = live.iter().map(Object::to_value).collect();
-    let timestamp = ctx.clocks.hold(ctx.tx, &list).await?;
+    let timestamp = ctx.hold(&list).await?;
     let signature = ctx.app.signer.sign(&canonical::document(&records, timestamp))?;
 
-    let old = objects::get(ctx.tx, target).await?;
+    let old = ctx.object(target).await?;
     let mut data = old.map(|old| old.data).unwrap_or_default();
     if let Some(attributes) = attributes {
         for name in PUBLISHED {
@@ -126,7 +124,7 @@ pub(super) async fn sign(
     data.insert("signatures".to_owned(), json!([signature]));
     data.insert("signature".to_owned(), json!(signature));
     let moved = ctx.next_timestamp(&target.list, &target.id).await?;
-    objects::put(ctx.tx, target, moved, data).await?;
+    ctx.put(target, moved, data).await?;
     ctx.publications += 1;
     Ok(())
 }

@@ -1,40 +1,16 @@
 //! Access control entries: who has which right on which object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use shared::{
     error::ApiError,
     model::{ListPath, ObjectPath, Permission},
-    store::Tx,
+    parameters,
+    store::{Parameters, Tx, Write},
 };
 
 /// An object's access control list: right to principals.
 pub type Acl = BTreeMap<&'static str, Vec<String>>;
-
-/// Whether any principal holds any of the rights. One query, whatever their number.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn any(
-    tx: &Tx<'_>,
-    bucket: &str,
-    grants: &[(String, Permission)],
-    principals: &[String],
-) -> Result<bool, ApiError> {
-    const SQL: &str = "
-        select exists (
-            select from ace
-            join unnest($2::text[], $3::text[]) as wanted (uri, permission)
-              on ace.object_uri = wanted.uri and ace.permission = wanted.permission
-            where ace.bucket_id = $1 and ace.principal = any ($4))";
-
-    let (uris, names): (Vec<&str>, Vec<&str>) =
-        grants.iter().map(|(uri, permission)| (uri.as_str(), permission.name())).unzip();
-    let statement = tx.prepare_cached(SQL).await?;
-    let row = tx.query_one(&statement, &[&bucket, &uris, &names, &principals]).await?;
-    Ok(row.try_get(0)?)
-}
 
 /// The ids of the list's objects on which a principal directly holds one of `rights`.
 ///
@@ -58,70 +34,116 @@ pub async fn shared_ids(
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
 }
 
-/// The object's own list; rights that nobody has are left out.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn get(tx: &Tx<'_>, path: &ObjectPath) -> Result<Acl, ApiError> {
-    const SQL: &str = "
-        select permission, array_agg(principal order by principal) as principals from ace
-        where bucket_id = $1 and object_uri = $2 group by permission";
+/// One entry of an access control list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    bucket_id: String,
+    object_uri: String,
+    permission: &'static str,
+    principal: String,
+}
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let rows = tx.query(&statement, &[&path.bucket_id(), &path.to_string()]).await?;
-    let mut acl = Acl::new();
-    for row in &rows {
-        let stored: &str = row.try_get("permission")?;
-        let known = Permission::of(path.resource()).iter().find(|known| known.name() == stored);
-        if let Some(permission) = known {
-            acl.insert(permission.name(), row.try_get("principals")?);
+impl Entry {
+    /// `principal` has `permission` on the object.
+    pub fn new(path: &ObjectPath, permission: &'static str, principal: &str) -> Self {
+        Self {
+            bucket_id: path.bucket_id().to_owned(),
+            object_uri: path.to_string(),
+            permission,
+            principal: principal.to_owned(),
         }
     }
-    Ok(acl)
 }
 
-/// Replaces the principals of the rights that `acl` names; others stay.
+/// The lists of some objects; those that have none are left out, and so are rights that nobody
+/// has. One query, whatever their number.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn replace(tx: &Tx<'_>, path: &ObjectPath, acl: &Acl) -> Result<(), ApiError> {
-    const DELETE: &str = "
-        delete from ace where bucket_id = $1 and object_uri = $2 and permission = any ($3)";
-
-    if acl.is_empty() {
-        return Ok(());
-    }
-    let uri = path.to_string();
-    let names: Vec<&str> = acl.keys().copied().collect();
-    let statement = tx.prepare_cached(DELETE).await?;
-    tx.execute(&statement, &[&path.bucket_id(), &uri, &names]).await?;
-    for (permission, principals) in acl {
-        add(tx, path, permission, principals).await?;
-    }
-    Ok(())
-}
-
-/// Adds principals to one right of an object.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn add(
+pub async fn get_all(
     tx: &Tx<'_>,
-    path: &ObjectPath,
-    permission: &str,
-    principals: &[String],
-) -> Result<(), ApiError> {
+    paths: &[&ObjectPath],
+) -> Result<HashMap<ObjectPath, Acl>, ApiError> {
+    const SQL: &str = "
+        select wanted.number, ace.permission, array_agg(ace.principal order by ace.principal)
+        from unnest($1::text[], $2::text[]) with ordinality as wanted (bucket_id, uri, number)
+        join ace on ace.bucket_id = wanted.bucket_id and ace.object_uri = wanted.uri
+        group by wanted.number, ace.permission";
+
+    let mut acls = HashMap::new();
+    if paths.is_empty() {
+        return Ok(acls);
+    }
+    let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
+    let uris: Vec<String> = paths.iter().map(ToString::to_string).collect();
+    let statement = tx.prepare_cached(SQL).await?;
+    for row in tx.query(&statement, &[&buckets, &uris]).await? {
+        let number = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+        let Some(path) = number.checked_sub(1).and_then(|index| paths.get(index)) else { continue };
+        let stored: &str = row.try_get(1)?;
+        let known = Permission::of(path.resource()).iter().find(|known| known.name() == stored);
+        if let Some(permission) = known {
+            let acl: &mut Acl = acls.entry((*path).clone()).or_default();
+            acl.insert(permission.name(), row.try_get(2)?);
+        }
+    }
+    Ok(acls)
+}
+
+/// Adds entries; those that exist already stay.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn add(tx: &Tx<'_>, entries: Vec<Entry>) -> Result<Write, ApiError> {
     const SQL: &str = "
         insert into ace (bucket_id, object_uri, permission, principal)
-        select $1, $2, $3, unnest($4::text[])
+        select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
         on conflict do nothing";
 
+    tx.write(SQL, columns(entries)).await
+}
+
+/// Removes entries.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn remove(tx: &Tx<'_>, entries: Vec<Entry>) -> Result<Write, ApiError> {
+    const SQL: &str = "
+        delete from ace
+        using unnest($1::text[], $2::text[], $3::text[], $4::text[])
+              as gone (bucket_id, object_uri, permission, principal)
+        where (ace.bucket_id, ace.object_uri, ace.permission, ace.principal)
+            = (gone.bucket_id, gone.object_uri, gone.permission, gone.principal)";
+
+    tx.write(SQL, columns(entries)).await
+}
+
+fn columns(entries: Vec<Entry>) -> Parameters {
+    let (mut buckets, mut uris) = (Vec::new(), Vec::new());
+    let (mut permissions, mut principals) = (Vec::new(), Vec::new());
+    for entry in entries {
+        buckets.push(entry.bucket_id);
+        uris.push(entry.object_uri);
+        permissions.push(entry.permission);
+        principals.push(entry.principal);
+    }
+    parameters![buckets, uris, permissions, principals]
+}
+
+/// Removes every right on some objects of a list that have nothing below them.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn erase_all(tx: &Tx<'_>, list: &ListPath, ids: &[String]) -> Result<(), ApiError> {
+    const SQL: &str = "delete from ace where bucket_id = $1 and object_uri = any ($2)";
+
+    let uris: Vec<String> = ids.iter().map(|id| format!("{list}/{id}")).collect();
     let statement = tx.prepare_cached(SQL).await?;
-    let uri = path.to_string();
-    tx.execute(&statement, &[&path.bucket_id(), &uri, &permission, &principals]).await?;
+    tx.execute(&statement, &[&list.bucket_id(), &uris]).await?;
     Ok(())
 }
 

@@ -13,8 +13,10 @@ use std::{
 use shared::{
     error::ApiError,
     model::{ListPath, Resource, Timestamp},
-    store::Tx,
+    parameters,
+    store::{Tx, Write},
 };
+use tokio::try_join;
 
 /// A list as a lock: ordered from the inside out, so that crossing requests cannot deadlock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +53,13 @@ impl PartialOrd for Lock {
 struct Clock {
     stored: Timestamp,
     current: Timestamp,
+    /// How many more live objects the list has than is stored.
+    more: i64,
 }
 
 impl Clock {
     const fn new(stored: Timestamp) -> Self {
-        Self { stored, current: stored }
+        Self { stored, current: stored, more: 0 }
     }
 }
 
@@ -67,7 +71,9 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Locks lists in their order, then the publication clock where something is published.
+    /// Locks lists in their order, then the publication clock where something is published, in
+    /// one round trip. Whether all had a row: the rows that were missing were made, and locked,
+    /// after the others.
     ///
     /// # Errors
     ///
@@ -77,14 +83,28 @@ impl Clocks {
         tx: &Tx<'_>,
         lists: BTreeSet<Lock>,
         publication: bool,
-    ) -> Result<(), ApiError> {
-        for lock in lists {
-            self.hold(tx, &lock.0).await?;
+    ) -> Result<bool, ApiError> {
+        let lists: Vec<Lock> =
+            lists.into_iter().filter(|lock| !self.lists.contains_key(lock)).collect();
+        let publication = async {
+            if publication && self.publication.is_none() {
+                Ok(Some(Clock::new(lock_publication(tx).await?)))
+            } else {
+                Ok(self.publication)
+            }
+        };
+        let (found, published) = try_join!(lock_rows(tx, &lists), publication)?;
+        self.publication = published;
+        let mut complete = true;
+        for (lock, stored) in lists.into_iter().zip(found) {
+            if let Some(stored) = stored {
+                self.lists.insert(lock, Clock::new(stored));
+            } else {
+                complete = false;
+                self.hold(tx, &lock.0).await?;
+            }
         }
-        if publication {
-            self.hold_publication(tx).await?;
-        }
-        Ok(())
+        Ok(complete)
     }
 
     /// The list's timestamp, locked.
@@ -93,33 +113,15 @@ impl Clocks {
     ///
     /// [`ApiError::Backend`] when the lock is not granted in time.
     pub async fn hold(&mut self, tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
-        const LOCK: &str = "
-            select last_modified from resource_timestamp
-            where bucket_id = $1 and collection_id = $2 and resource_name = $3
-            for update";
-        const CREATE: &str = "
-            insert into resource_timestamp as t
-                   (bucket_id, collection_id, resource_name, last_modified)
-            values ($1, $2, $3, 0)
-            on conflict (bucket_id, collection_id, resource_name) do update
-               set last_modified = t.last_modified
-            returning last_modified";
-
         let key = Lock(list.clone());
         if let Some(clock) = self.lists.get(&key) {
             return Ok(clock.current);
         }
-        let name = list.resource().name();
-        let (bucket, collection) = (list.bucket_id(), list.collection_id());
-        let statement = tx.prepare_cached(LOCK).await?;
-        let found = tx.query_opt(&statement, &[&bucket, &collection, &name]).await?;
-        let row = if let Some(row) = found {
-            row
-        } else {
-            let statement = tx.prepare_cached(CREATE).await?;
-            tx.query_one(&statement, &[&bucket, &collection, &name]).await?
+        let found = lock_rows(tx, std::slice::from_ref(&key)).await?;
+        let stored = match found.first() {
+            Some(Some(stored)) => *stored,
+            _ => create_row(tx, list).await?,
         };
-        let stored = Timestamp::from_millis(row.try_get(0)?);
         self.lists.insert(key, Clock::new(stored));
         Ok(stored)
     }
@@ -130,14 +132,10 @@ impl Clocks {
     }
 
     async fn hold_publication(&mut self, tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
-        const SQL: &str = "select last_modified from publication_clock for update";
-
         if let Some(clock) = self.publication {
             return Ok(clock.current);
         }
-        let statement = tx.prepare_cached(SQL).await?;
-        let row = tx.query_one(&statement, &[]).await?;
-        let stored = Timestamp::from_millis(row.try_get(0)?);
+        let stored = lock_publication(tx).await?;
         self.publication = Some(Clock::new(stored));
         Ok(stored)
     }
@@ -180,6 +178,13 @@ impl Clocks {
         }
     }
 
+    /// Notes that a list has so many more live objects, or fewer.
+    pub fn count(&mut self, list: &ListPath, more: i64) {
+        if let Some(clock) = self.lists.get_mut(&Lock(list.clone())) {
+            clock.more += more;
+        }
+    }
+
     /// Forgets lists that were deleted with their parent, so that they are not stored again.
     pub fn forget(&mut self, gone: impl Fn(&ListPath) -> bool) {
         self.lists.retain(|lock, _| !gone(&lock.0));
@@ -200,34 +205,109 @@ impl Clocks {
         Ok(())
     }
 
-    /// Stores what has moved. The last step before the commit.
+    /// The statements that store what has moved.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn store(&self, tx: &Tx<'_>) -> Result<(), ApiError> {
+    pub async fn store(&self, tx: &Tx<'_>) -> Result<Vec<Write>, ApiError> {
         const LIST: &str = "
-            update resource_timestamp set last_modified = $4
+            update resource_timestamp set last_modified = $4, live = live + $5
             where bucket_id = $1 and collection_id = $2 and resource_name = $3";
         const PUBLICATION: &str = "update publication_clock set last_modified = $1";
 
+        let mut writes = Vec::new();
         for (Lock(list), clock) in &self.lists {
-            if clock.current == clock.stored {
-                continue;
+            if clock.current != clock.stored || clock.more != 0 {
+                let (bucket, collection) = (list.bucket_id(), list.collection_id());
+                let (bucket, collection) = (bucket.to_owned(), collection.to_owned());
+                let (name, millis) = (list.resource().name(), clock.current.as_millis());
+                let parameters = parameters![bucket, collection, name, millis, clock.more];
+                writes.push(tx.write(LIST, parameters).await?);
             }
-            let statement = tx.prepare_cached(LIST).await?;
-            let (name, millis) = (list.resource().name(), clock.current.as_millis());
-            let (bucket, collection) = (list.bucket_id(), list.collection_id());
-            tx.execute(&statement, &[&bucket, &collection, &name, &millis]).await?;
         }
-        if let Some(clock) = self.publication
-            && clock.current != clock.stored
-        {
-            let statement = tx.prepare_cached(PUBLICATION).await?;
-            tx.execute(&statement, &[&clock.current.as_millis()]).await?;
+        if let Some(clock) = self.publication.filter(|clock| clock.current != clock.stored) {
+            writes.push(tx.write(PUBLICATION, parameters![clock.current.as_millis()]).await?);
         }
-        Ok(())
+        Ok(writes)
     }
+}
+
+/// Prepares the statements that lock, so that they are sent before whatever is sent with them.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn prepare(tx: &Tx<'_>) -> Result<(), ApiError> {
+    tx.prepare_cached(LOCK).await?;
+    tx.prepare_cached(LOCK_PUBLICATION).await?;
+    Ok(())
+}
+
+const LOCK: &str = "
+    select wanted.number, t.last_modified
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+         as wanted (bucket_id, collection_id, resource_name, number)
+    join resource_timestamp as t using (bucket_id, collection_id, resource_name)
+    order by wanted.number
+    for update of t";
+const LOCK_PUBLICATION: &str = "select last_modified from publication_clock for update";
+
+/// Locks the rows of lists one after the other, in the order given: PostgreSQL locks what it has
+/// sorted. `None` for a list that has no row yet.
+async fn lock_rows(tx: &Tx<'_>, lists: &[Lock]) -> Result<Vec<Option<Timestamp>>, ApiError> {
+    let mut found = vec![None; lists.len()];
+    if lists.is_empty() {
+        return Ok(found);
+    }
+    let buckets: Vec<&str> = lists.iter().map(|lock| lock.0.bucket_id()).collect();
+    let collections: Vec<&str> = lists.iter().map(|lock| lock.0.collection_id()).collect();
+    let names: Vec<&str> = lists.iter().map(|lock| lock.0.resource().name()).collect();
+    let statement = tx.prepare_cached(LOCK).await?;
+    for row in tx.query(&statement, &[&buckets, &collections, &names]).await? {
+        let number = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+        if let Some(slot) = number.checked_sub(1).and_then(|index| found.get_mut(index)) {
+            *slot = Some(Timestamp::from_millis(row.try_get(1)?));
+        }
+    }
+    Ok(found)
+}
+
+async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
+    const SQL: &str = "
+        insert into resource_timestamp as t
+               (bucket_id, collection_id, resource_name, last_modified)
+        values ($1, $2, $3, 0)
+        on conflict (bucket_id, collection_id, resource_name) do update
+           set last_modified = t.last_modified
+        returning last_modified";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let row = tx.query_one(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    Ok(Timestamp::from_millis(row.try_get(0)?))
+}
+
+async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
+    let statement = tx.prepare_cached(LOCK_PUBLICATION).await?;
+    let row = tx.query_one(&statement, &[]).await?;
+    Ok(Timestamp::from_millis(row.try_get(0)?))
+}
+
+/// How many live objects a list has.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn live(tx: &Tx<'_>, list: &ListPath) -> Result<i64, ApiError> {
+    const SQL: &str = "
+        select live from resource_timestamp
+        where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    let row = tx.query_opt(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    row.map_or(Ok(0), |row| Ok(row.try_get(0)?))
 }
 
 /// A list's timestamp without a lock, for reads.

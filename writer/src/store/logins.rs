@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Object, Pool};
 use serde_json::{Value, json};
-use shared::error::ApiError;
+use shared::{error::ApiError, store::Tx};
 use tokio::time::timeout;
 
 use super::cache;
@@ -63,15 +63,17 @@ async fn keep(
     value: &Value,
     lifetime: Duration,
 ) -> Result<(), ApiError> {
-    let tx = client.transaction().await?;
+    let tx = Tx::writing(client);
+    tx.begin().await?;
     cache::put(&tx, key, value, lifetime).await?;
-    Ok(tx.commit().await?)
+    tx.commit(Vec::new()).await
 }
 
 async fn take(client: &mut ClientWrapper, key: &str) -> Result<Option<Value>, ApiError> {
-    let tx = client.transaction().await?;
+    let tx = Tx::writing(client);
+    tx.begin().await?;
     let value = cache::take(&tx, key).await?;
-    tx.commit().await?;
+    tx.commit(Vec::new()).await?;
     Ok(value)
 }
 

@@ -1,10 +1,14 @@
 //! The four object tables.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
     model::{Id, ListPath, ObjectPath, Resource, Timestamp},
-    store::Tx,
+    parameters,
+    store::{Tx, Write},
 };
 use tokio_postgres::{Row, types::Json};
 
@@ -79,61 +83,85 @@ pub async fn get(tx: &Tx<'_>, path: &ObjectPath) -> Result<Option<Object>, ApiEr
     tx.query_opt(&statement, &key).await?.map(|row| Object::from_row(&row)).transpose()
 }
 
-/// Creates or replaces the object; a tombstone of that id is gone.
-///
-/// # Errors
-///
-/// [`ApiError::Constraint`] when a sibling has that timestamp.
-pub async fn put(
-    tx: &Tx<'_>,
-    path: &ObjectPath,
-    last_modified: Timestamp,
-    data: Map<String, Value>,
-) -> Result<Object, ApiError> {
-    let text = sql!(
-        path.resource(),
-        "insert into ",
-        " (bucket_id, collection_id, id, last_modified, deleted, data)
-         values ($1, $2, $3, $4, false, $5)
-         on conflict (bucket_id, collection_id, id) do update
-            set last_modified = excluded.last_modified, deleted = false, data = excluded.data"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    tx.execute(
-        &statement,
-        &[
-            &path.bucket_id(),
-            &path.collection_id(),
-            &path.id.as_str(),
-            &last_modified.as_millis(),
-            &Json(&data),
-        ],
-    )
-    .await?;
-    Ok(Object { id: path.id.to_string(), last_modified, deleted: false, data })
-}
-
-/// Replaces the object by a tombstone.
+/// The live ones of some objects, in one query a table.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn delete(
+pub async fn get_all(
     tx: &Tx<'_>,
-    path: &ObjectPath,
-    last_modified: Timestamp,
-) -> Result<Object, ApiError> {
+    paths: &[&ObjectPath],
+) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
+    let mut tables: BTreeMap<Resource, Vec<&ObjectPath>> = BTreeMap::new();
+    for path in paths {
+        tables.entry(path.resource()).or_default().push(path);
+    }
+    // The queries go out together: one round trip.
+    let queries = tables.iter().map(|(resource, paths)| get_rows(tx, *resource, paths));
+    Ok(try_join_all(queries).await?.concat())
+}
+
+async fn get_rows(
+    tx: &Tx<'_>,
+    resource: Resource,
+    paths: &[&ObjectPath],
+) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
     let text = sql!(
-        path.resource(),
-        "update ",
-        " set deleted = true, last_modified = $4, data = '{}'
-         where bucket_id = $1 and collection_id = $2 and id = $3"
+        resource,
+        "select o.id, o.last_modified, o.deleted, o.data, wanted.number
+         from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+              as wanted (bucket_id, collection_id, id, number)
+         join ",
+        " as o on o.bucket_id = wanted.bucket_id and o.collection_id = wanted.collection_id
+              and o.id = wanted.id and not o.deleted"
     );
     let statement = tx.prepare_cached(text).await?;
-    let millis = last_modified.as_millis();
-    tx.execute(&statement, &[&path.bucket_id(), &path.collection_id(), &path.id.as_str(), &millis])
-        .await?;
-    Ok(Object { id: path.id.to_string(), last_modified, deleted: true, data: Map::new() })
+    let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
+    let collections: Vec<&str> = paths.iter().map(|path| path.collection_id()).collect();
+    let ids: Vec<&str> = paths.iter().map(|path| path.id.as_str()).collect();
+    let rows = tx.query(&statement, &[&buckets, &collections, &ids]).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let number = usize::try_from(row.try_get::<_, i64>("number")?).unwrap_or(0);
+        if let Some(path) = number.checked_sub(1).and_then(|index| paths.get(index)) {
+            found.push(((*path).clone(), Object::from_row(row)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes objects and tombstones of one kind over what was there. Fails with a constraint when a
+/// sibling has an object's timestamp.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn put_all(
+    tx: &Tx<'_>,
+    resource: Resource,
+    rows: Vec<(ObjectPath, Object)>,
+) -> Result<Write, ApiError> {
+    let text = sql!(
+        resource,
+        "insert into ",
+        " (bucket_id, collection_id, id, last_modified, deleted, data)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bool[],
+                              $6::jsonb[])
+         on conflict (bucket_id, collection_id, id) do update
+            set last_modified = excluded.last_modified, deleted = excluded.deleted,
+                data = excluded.data"
+    );
+    let (mut buckets, mut collections, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut deleted, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for (path, object) in rows {
+        buckets.push(path.bucket_id().to_owned());
+        collections.push(path.collection_id().to_owned());
+        ids.push(object.id);
+        times.push(object.last_modified.as_millis());
+        deleted.push(object.deleted);
+        data.push(Json(object.data));
+    }
+    tx.write(text, parameters![buckets, collections, ids, times, deleted, data]).await
 }
 
 /// What of a list is wanted.

@@ -105,3 +105,33 @@ async fn an_edit_and_its_review_request_go_together() {
     let preview = harness.anonymous.get("/buckets/preview/collections/c/records").await;
     assert_eq!(ids(&preview.expect(200).json), ["r"]);
 }
+
+#[tokio::test]
+async fn what_a_batch_writes_often_is_written_once_and_right() {
+    let harness = Harness::with_collection().await;
+    let record = "/buckets/b/collections/c/records/r";
+    let rights = |names: &[&str]| json!({"permissions": {"read": names}});
+    let batch = json!({"requests": [
+        {"method": "PUT", "path": record, "body": {"data": {"n": 1}}},
+        {"method": "DELETE", "path": record},
+        {"method": "GET", "path": record},
+        {"method": "PUT", "path": record, "body": rights(&["x", "y"])},
+        {"method": "PATCH", "path": record, "body": rights(&["y", "z"])},
+        {"method": "PATCH", "path": record, "body": {"data": {"n": 2}}},
+        {"method": "GET", "path": "/buckets/b/collections/c/records"},
+        {"method": "PUT", "path": "/buckets/b/collections/c/records/gone", "body": {}},
+        {"method": "DELETE", "path": "/buckets/b/collections/c/records/gone"},
+    ]});
+
+    let reply = harness.alice.send("POST", "/batch", batch).await.expect(200);
+
+    assert_eq!(statuses(&reply.json), [201, 200, 404, 201, 200, 200, 200, 201, 200]);
+    assert_eq!(ids(&reply.json["responses"][6]["body"]), ["r"]);
+    let stored = harness.alice.get(record).await.expect(200);
+    assert_eq!(stored.json["data"]["n"], 2);
+    assert_eq!(stored.json["permissions"]["read"], json!(["y", "z"]));
+    let tombstones =
+        harness.alice.get("/buckets/b/collections/c/records?_since=0").await.expect(200);
+    assert_eq!(ids(&tombstones.json), ["gone", "r"]);
+    harness.check_live_counts().await;
+}

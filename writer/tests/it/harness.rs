@@ -1,6 +1,9 @@
 //! A writer of its own for each test.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use shared::{
@@ -48,34 +51,7 @@ impl Harness {
         let database = TestDatabase::create().await;
         let directory = std::env::temp_dir().join(format!("writer-test-{}", uuid::Uuid::new_v4()));
         signer::generate(&directory).unwrap();
-        let private = directory.join("private-key.pem");
-        let resources = "/buckets/work -> /buckets/preview -> /buckets/main";
-        let mut layers = Layers::new(DEFAULTS);
-        for (key, value) in [
-            ("storage_url", database.url("countersign_writer").as_str()),
-            ("listen", "127.0.0.1:0"),
-            ("userid_hmac_secret", "some-secret"),
-            ("multiauth.policies", "basicauth"),
-            ("signer.resources", resources),
-            ("signer.to_review_enabled", "true"),
-            ("signer.ecdsa.private_key", private.to_str().unwrap()),
-            ("changes.resources", "/buckets/main /buckets/preview"),
-            ("http.grace_seconds", "1"),
-            ("log.requests", "errors"),
-        ]
-        .into_iter()
-        .chain(settings.iter().copied())
-        {
-            layers.set(key, value);
-        }
-        let config = Config::read(&mut layers).unwrap();
-        let app = Arc::new(App::new(config).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
-        tokio::spawn(serve(listener, Writer::new(app), limits, metrics, std::future::pending()));
-
-        let anonymous = TestClient::new(address);
+        let anonymous = serve_with(&database, &directory, settings).await;
         let key =
             PublicKey::from_pem(&std::fs::read(directory.join("public-key.pem")).unwrap()).unwrap();
         Self {
@@ -86,6 +62,11 @@ impl Harness {
             key,
             directory,
         }
+    }
+
+    /// An anonymous client of another writer of the same database, with these settings.
+    pub(crate) async fn again(&self, settings: &[(&str, &str)]) -> TestClient {
+        serve_with(&self.database, &self.directory, settings).await
     }
 
     /// A writer with `/buckets/b/collections/c` of alice's.
@@ -108,6 +89,30 @@ impl Harness {
         harness
     }
 
+    /// Checks that each list's number of live objects, which is kept, is the one that is counted.
+    pub(crate) async fn check_live_counts(&self) {
+        const SQL: &str = "
+            with counted as (
+                select '' as b, '' as c, 'bucket' as r, count(*) as n from bucket where not deleted
+                union all
+                select bucket_id, '', 'group', count(*) from \"group\" where not deleted group by 1
+                union all
+                select bucket_id, '', 'collection', count(*) from collection
+                where not deleted group by 1
+                union all
+                select bucket_id, collection_id, 'record', count(*) from record
+                where not deleted group by 1, 2)
+            select t.resource_name, t.bucket_id, t.collection_id, t.live, coalesce(n, 0)
+            from resource_timestamp t
+            left join counted
+              on (b, c, r) = (t.bucket_id, t.collection_id, t.resource_name)
+            where resource_name in ('bucket', 'group', 'collection', 'record')
+              and live <> coalesce(n, 0)";
+
+        let wrong = self.database.owner().await.query(SQL, &[]).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
     /// The source collection's status.
     pub(crate) async fn status(&self) -> Value {
         self.alice.get(SOURCE).await.expect(200).json["data"]["status"].clone()
@@ -118,6 +123,41 @@ impl Harness {
         self.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
         self.bob.patch(SOURCE, json!({"status": "to-sign"})).await.expect(200);
     }
+}
+
+/// Another writer of the same database, with these settings.
+async fn serve_with(
+    database: &TestDatabase,
+    directory: &Path,
+    settings: &[(&str, &str)],
+) -> TestClient {
+    let private = directory.join("private-key.pem");
+    let resources = "/buckets/work -> /buckets/preview -> /buckets/main";
+    let mut layers = Layers::new(DEFAULTS);
+    for (key, value) in [
+        ("storage_url", database.url("countersign_writer").as_str()),
+        ("listen", "127.0.0.1:0"),
+        ("userid_hmac_secret", "some-secret"),
+        ("multiauth.policies", "basicauth"),
+        ("signer.resources", resources),
+        ("signer.to_review_enabled", "true"),
+        ("signer.ecdsa.private_key", private.to_str().unwrap()),
+        ("changes.resources", "/buckets/main /buckets/preview"),
+        ("http.grace_seconds", "1"),
+        ("log.requests", "errors"),
+    ]
+    .into_iter()
+    .chain(settings.iter().copied())
+    {
+        layers.set(key, value);
+    }
+    let config = Config::read(&mut layers).unwrap();
+    let app = Arc::new(App::new(config).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
+    tokio::spawn(serve(listener, Writer::new(app), limits, metrics, std::future::pending()));
+    TestClient::new(address)
 }
 
 /// The source collection of [`Harness::with_source`].

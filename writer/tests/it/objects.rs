@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, ids};
+use crate::harness::{Harness, SOURCE, ids};
 
 const RECORDS: &str = "/buckets/b/collections/c/records";
 const RECORD: &str = "/buckets/b/collections/c/records/r";
@@ -209,4 +209,32 @@ async fn the_list_of_buckets_has_a_version_before_the_first_bucket() {
     let first = harness.alice.get("/buckets").await.expect(200).header("etag").to_owned();
 
     assert_eq!(harness.alice.get("/buckets").await.header("etag"), first);
+}
+
+#[tokio::test]
+async fn totals_are_kept_in_step_with_what_is_there() {
+    let harness = Harness::with_source().await;
+    let alice = &harness.alice;
+    let records = format!("{SOURCE}/records");
+    for id in ["a", "b", "c", "d"] {
+        alice.put(&format!("{records}/{id}"), json!({})).await.expect(201);
+    }
+    harness.publish().await;
+    alice.delete(&format!("{records}/a")).await.expect(200);
+    alice.put(&format!("{records}/a"), json!({})).await.expect(201);
+    alice.delete(&format!("{records}/b")).await.expect(200);
+    harness.publish().await;
+    harness.check_live_counts().await;
+
+    alice.send("DELETE", &records, json!(null)).await.expect(200);
+    alice.patch(SOURCE, json!({"status": "to-rollback"})).await.expect(200);
+    harness.check_live_counts().await;
+
+    alice.delete(SOURCE).await.expect(200);
+    harness.check_live_counts().await;
+    alice.put("/buckets/other", json!({})).await.expect(201);
+    alice.put("/buckets/other/collections/c", json!({})).await.expect(201);
+    alice.put("/buckets/other/collections/c/records/r", json!({})).await.expect(201);
+    alice.delete("/buckets/other").await.expect(200);
+    harness.check_live_counts().await;
 }

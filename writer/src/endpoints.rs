@@ -1,0 +1,325 @@
+//! The table of endpoints. From it follow which methods a URL has (405 and `Allow`), what
+//! browsers may read (CORS), what settings switch off, and the OpenAPI document.
+//!
+//! To add an endpoint: a variant of [`Route`](crate::routes::Route) with its arms in
+//! `Route::parse` and `Route::endpoint`, and here a `static` that is also in [`ALL`]. Its path is
+//! OpenAPI's, below `/v1`. `is_on` says for which settings it exists: elsewhere it is a 404, and
+//! not documented. A kind of action that is not there yet is a variant of [`Does`], which the
+//! compiler then asks about in `openapi` and `cors`.
+
+use http::Method;
+use shared::model::Resource;
+
+use crate::config::{Config, Plugin};
+
+/// One URL, with what can be done there.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The name in metrics and logs, `record-object`; tags and operation ids follow from it.
+    pub name: &'static str,
+    /// OpenAPI's path template, without the version.
+    pub path: &'static str,
+    /// Which settings switch its methods off, if any do.
+    pub scope: Scope,
+    /// Whether the endpoint exists with these settings.
+    pub is_on: fn(&Config) -> bool,
+    /// What can be done, by method.
+    pub actions: &'static [Action],
+}
+
+/// What `{plural,object}_{resource}_{method}_enabled` may switch off (`kinto-http-api.md` §1.7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing.
+    Service,
+    /// A list.
+    Plural(Resource),
+    /// An object.
+    Object(Resource),
+}
+
+/// One method of an endpoint.
+#[derive(Debug)]
+pub struct Action {
+    /// The method.
+    pub method: Method,
+    /// OpenAPI's operation id, where it does not follow from the endpoint's name.
+    pub id: Option<&'static str>,
+    /// What it does.
+    pub does: Does,
+}
+
+/// What an action does: its parameters, bodies, responses and exposed headers follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    /// Shows the objects of a list.
+    List,
+    /// Counts them.
+    Count,
+    /// Adds an object to a list.
+    Create,
+    /// Deletes the objects of a list.
+    DeleteList,
+    /// Shows an object.
+    Get,
+    /// Creates or replaces it.
+    Update,
+    /// Changes it.
+    Patch,
+    /// Deletes it.
+    Delete,
+    /// Shows a JSON object to everybody.
+    Show,
+    /// Shows to everybody what works.
+    Probe,
+    /// Shows a text to everybody.
+    ShowText,
+    /// Runs many requests.
+    Batch,
+    /// Does something to the service as a whole, and answers 202.
+    Command,
+    /// Sends the browser elsewhere.
+    Redirect,
+    /// Deletes what the settings allow few to delete, and answers 200.
+    Purge,
+}
+
+const fn action(method: Method, does: Does) -> Action {
+    Action { method, id: None, does }
+}
+
+const fn named(method: Method, does: Does, id: &'static str) -> Action {
+    Action { method, id: Some(id), does }
+}
+
+const PLURAL: &[Action] = &[
+    action(Method::HEAD, Does::Count),
+    action(Method::GET, Does::List),
+    action(Method::POST, Does::Create),
+    action(Method::DELETE, Does::DeleteList),
+];
+
+const OBJECT: &[Action] = &[
+    action(Method::GET, Does::Get),
+    action(Method::PUT, Does::Update),
+    action(Method::PATCH, Does::Patch),
+    action(Method::DELETE, Does::Delete),
+];
+
+const HISTORY_ACTIONS: &[Action] = &[
+    named(Method::GET, Does::List, "get_history"),
+    named(Method::DELETE, Does::DeleteList, "delete_history"),
+];
+
+const fn always(_: &Config) -> bool {
+    true
+}
+
+fn has_accounts(config: &Config) -> bool {
+    config.plugins.has(Plugin::Accounts)
+}
+
+fn has_openid(config: &Config) -> bool {
+    config.plugins.has(Plugin::OpenId)
+}
+
+fn has_history(config: &Config) -> bool {
+    config.plugins.has(Plugin::History)
+}
+
+const fn service(name: &'static str, path: &'static str) -> Endpoint {
+    Endpoint { name, path, scope: Scope::Service, is_on: always, actions: &[] }
+}
+
+const fn plural(name: &'static str, resource: Resource, path: &'static str) -> Endpoint {
+    Endpoint { name, path, scope: Scope::Plural(resource), is_on: always, actions: PLURAL }
+}
+
+const fn object(name: &'static str, resource: Resource, path: &'static str) -> Endpoint {
+    Endpoint { name, path, scope: Scope::Object(resource), is_on: always, actions: OBJECT }
+}
+
+/// `/v1/`
+pub static HELLO: Endpoint =
+    Endpoint { actions: &[named(Method::GET, Does::Show, "server_info")], ..service("hello", "/") };
+/// `/v1/__heartbeat__`
+pub static HEARTBEAT: Endpoint = Endpoint {
+    actions: &[named(Method::GET, Does::Probe, "__heartbeat__")],
+    ..service("heartbeat", "/__heartbeat__")
+};
+/// `/v1/__lbheartbeat__`
+pub static LB_HEARTBEAT: Endpoint = Endpoint {
+    actions: &[named(Method::GET, Does::Show, "__lbheartbeat__")],
+    ..service("lbheartbeat", "/__lbheartbeat__")
+};
+/// `/v1/__version__`
+pub static VERSION: Endpoint = Endpoint {
+    actions: &[named(Method::GET, Does::Show, "__version__")],
+    ..service("version", "/__version__")
+};
+/// `/v1/__metrics__`
+pub static METRICS: Endpoint = Endpoint {
+    actions: &[named(Method::GET, Does::ShowText, "__metrics__")],
+    ..service("metrics", "/__metrics__")
+};
+/// `/v1/__api__`
+pub static OPENAPI: Endpoint = Endpoint {
+    actions: &[named(Method::GET, Does::Show, "get_openapi_spec")],
+    ..service("openapi", "/__api__")
+};
+/// `/v1/contribute.json`
+pub static CONTRIBUTE: Endpoint = Endpoint {
+    actions: &[named(Method::GET, Does::Show, "contribute")],
+    ..service("contribute.json", "/contribute.json")
+};
+/// `/v1/batch`
+pub static BATCH: Endpoint = Endpoint {
+    actions: &[named(Method::POST, Does::Batch, "batch")],
+    ..service("batch", "/batch")
+};
+/// `/v1/buckets`
+pub static BUCKETS: Endpoint = plural("bucket-plural", Resource::Bucket, "/buckets");
+/// `/v1/buckets/{id}`
+pub static BUCKET: Endpoint = object("bucket-object", Resource::Bucket, "/buckets/{id}");
+/// `/v1/buckets/{b}/groups`
+pub static GROUPS: Endpoint =
+    plural("group-plural", Resource::Group, "/buckets/{bucket_id}/groups");
+/// `/v1/buckets/{b}/groups/{id}`
+pub static GROUP: Endpoint =
+    object("group-object", Resource::Group, "/buckets/{bucket_id}/groups/{id}");
+/// `/v1/buckets/{b}/collections`
+pub static COLLECTIONS: Endpoint =
+    plural("collection-plural", Resource::Collection, "/buckets/{bucket_id}/collections");
+/// `/v1/buckets/{b}/collections/{id}`
+pub static COLLECTION: Endpoint =
+    object("collection-object", Resource::Collection, "/buckets/{bucket_id}/collections/{id}");
+/// `/v1/buckets/{b}/collections/{c}/records`
+pub static RECORDS: Endpoint = plural(
+    "record-plural",
+    Resource::Record,
+    "/buckets/{bucket_id}/collections/{collection_id}/records",
+);
+/// `/v1/buckets/{b}/collections/{c}/records/{id}`
+pub static RECORD: Endpoint = object(
+    "record-object",
+    Resource::Record,
+    "/buckets/{bucket_id}/collections/{collection_id}/records/{id}",
+);
+/// `/v1/accounts`
+pub static ACCOUNTS: Endpoint =
+    Endpoint { is_on: has_accounts, ..plural("account-plural", Resource::Account, "/accounts") };
+/// `/v1/accounts/{id}`
+pub static ACCOUNT: Endpoint = Endpoint {
+    is_on: has_accounts,
+    ..object("account-object", Resource::Account, "/accounts/{id}")
+};
+/// `/v1/buckets/{b}/history`
+pub static HISTORY: Endpoint = Endpoint {
+    is_on: has_history,
+    actions: HISTORY_ACTIONS,
+    ..plural("history", Resource::History, "/buckets/{bucket_id}/history")
+};
+
+/// `/v1/openid/{provider}/login`
+pub static OPENID_LOGIN: Endpoint = Endpoint {
+    is_on: has_openid,
+    actions: &[action(Method::GET, Does::Redirect)],
+    ..service("openid_login", "/openid/{provider}/login")
+};
+/// `/v1/openid/{provider}/token`
+pub static OPENID_TOKEN: Endpoint = Endpoint {
+    is_on: has_openid,
+    actions: &[action(Method::GET, Does::Redirect)],
+    ..service("openid_token", "/openid/{provider}/token")
+};
+
+/// Every endpoint.
+pub static ALL: [&Endpoint; 21] = [
+    &HELLO,
+    &HEARTBEAT,
+    &LB_HEARTBEAT,
+    &VERSION,
+    &METRICS,
+    &OPENAPI,
+    &CONTRIBUTE,
+    &BATCH,
+    &BUCKETS,
+    &BUCKET,
+    &GROUPS,
+    &GROUP,
+    &COLLECTIONS,
+    &COLLECTION,
+    &RECORDS,
+    &RECORD,
+    &ACCOUNTS,
+    &ACCOUNT,
+    &HISTORY,
+    &OPENID_LOGIN,
+    &OPENID_TOKEN,
+];
+
+impl Endpoint {
+    /// The methods that it has with these settings, in the order of `Allow`. `HEAD` is there
+    /// where `GET` is (§0.3.6), `OPTIONS` everywhere.
+    pub fn methods(&self, config: &Config) -> Vec<Method> {
+        let counts = self.actions.iter().any(|action| action.method == Method::HEAD);
+        let mut methods = Vec::new();
+        for action in self.actions.iter().filter(|action| self.is_enabled(config, action)) {
+            methods.push(action.method.clone());
+            if action.method == Method::GET && !counts {
+                methods.push(Method::HEAD);
+            }
+        }
+        methods.push(Method::OPTIONS);
+        methods
+    }
+
+    /// The actions that exist with these settings.
+    pub fn enabled(&self, config: &Config) -> impl Iterator<Item = &'static Action> {
+        self.actions.iter().filter(|action| self.is_enabled(config, action))
+    }
+
+    /// What `method` does here; `HEAD` does what `GET` does, where it is nothing of its own.
+    pub fn does(&self, config: &Config, method: &Method) -> Option<Does> {
+        let find = |method: &Method| self.enabled(config).find(|action| action.method == *method);
+        let found = find(method).or_else(|| {
+            let head = *method == Method::HEAD;
+            head.then(|| find(&Method::GET)).flatten()
+        });
+        found.map(|action| action.does)
+    }
+
+    fn is_enabled(&self, config: &Config, action: &Action) -> bool {
+        let service = &config.service;
+        if service.readonly && !is_safe(&action.method) {
+            return false;
+        }
+        let (kind, resource) = match self.scope {
+            Scope::Service => return true,
+            Scope::Plural(resource) => ("plural", resource),
+            Scope::Object(resource) => ("object", resource),
+        };
+        let method = action.method.as_str().to_lowercase();
+        !service.disabled.contains(&format!("{kind}_{}_{method}_enabled", resource.name()))
+    }
+}
+
+/// Whether the method is allowed in read-only mode (§1.9.1).
+pub fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_paths_are_unique() {
+        let names: BTreeSet<_> = ALL.iter().map(|endpoint| endpoint.name).collect();
+        let paths: BTreeSet<_> = ALL.iter().map(|endpoint| endpoint.path).collect();
+
+        assert_eq!((names.len(), paths.len()), (ALL.len(), ALL.len()));
+    }
+}
