@@ -121,7 +121,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Ident
                 }
                 _ => None,
             },
-            Method::OpenId(_) => match app.authn.provider(&policy.prefix) {
+            Method::OpenId(_) => match app.authn.provider(&policy.name) {
                 Some(provider) => provider.identify(authorization).await,
                 None => None,
             },

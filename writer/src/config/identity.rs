@@ -21,6 +21,8 @@ pub struct Identity {
 /// One way to prove who one is.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// Its name in the settings, and in the URLs of a login.
+    pub name: String,
     /// What user ids begin with, before the colon.
     pub prefix: String,
     /// The realm of the challenge.
@@ -82,6 +84,7 @@ impl Identity {
         ignore_unused(layers, &names);
         let identity = Self { policies, accounts: AccountSettings::read(layers) };
         identity.check_prefixes(layers);
+        identity.warn(layers);
         identity.check_accounts(layers, plugins, principals);
         identity
     }
@@ -94,9 +97,27 @@ impl Identity {
     /// The OpenID providers, with the names of their policies.
     pub fn providers(&self) -> impl Iterator<Item = (&str, &OpenIdSettings)> {
         self.policies.iter().filter_map(|policy| match &policy.method {
-            Method::OpenId(settings) => Some((policy.prefix.as_str(), settings.as_ref())),
+            Method::OpenId(settings) => Some((policy.name.as_str(), settings.as_ref())),
             Method::BasicAuth | Method::Accounts => None,
         })
+    }
+
+    /// What is safe only where one knows why.
+    fn warn(&self, layers: &mut Layers) {
+        if self.has_basicauth() && layers.text("userid_hmac_secret").len() < 32 {
+            layers.warning(
+                "userid_hmac_secret is shorter than 32 bytes: ids of basicauth tell passwords to \
+                 whoever guesses it",
+            );
+        }
+        for (name, settings) in self.providers() {
+            if settings.audience.is_empty() {
+                layers.warning(format!(
+                    "multiauth.policy.{name}.audience is empty: tokens that the provider made for \
+                     others are taken, too"
+                ));
+            }
+        }
     }
 
     /// Two policies with one prefix could each make the other's users.
@@ -211,7 +232,7 @@ fn policy(layers: &mut Layers, name: &str, plugins: &Plugins) -> Option<Policy> 
             (prefix, Method::OpenId(Box::new(settings)))
         }
     };
-    Some(Policy { prefix, realm, method })
+    Some(Policy { name: name.to_owned(), prefix, realm, method })
 }
 
 /// Options of policies that are not in use, and of Kinto's framework.

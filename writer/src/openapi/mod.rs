@@ -135,12 +135,12 @@ fn security_definitions(config: &Config) -> Map<String, Value> {
         let definition = match &policy.method {
             Method::BasicAuth => json!({"type": "basic"}),
             Method::OpenId(_) => {
-                let login = format!("/openid/{}/login", policy.prefix);
+                let login = format!("/openid/{}/login", policy.name);
                 json!({"type": "oauth2", "authorizationUrl": login})
             }
             Method::Accounts => continue,
         };
-        definitions.insert(policy.prefix.clone(), definition);
+        definitions.insert(policy.name.clone(), definition);
     }
     definitions
 }

@@ -301,6 +301,22 @@ async fn guessing_has_to_wait_but_not_who_is_known() {
     assert_eq!(user(alice).await, "account:alice", "but not one that was right a moment ago");
 }
 
+/// `account_cache_ttl_seconds` of 0, and the same as above: nobody is known.
+#[tokio::test]
+async fn what_is_not_remembered_has_to_wait_too() {
+    let (harness, [alice, ..]) = start(&[
+        ("account_free_failures", "1"),
+        ("account_cache_ttl_seconds", "0"),
+        ("multiauth.policies", "account"),
+    ])
+    .await;
+    alice.get("/accounts/alice").await.expect(200);
+
+    harness.anonymous.with_password("alice", "a").get("/accounts/alice").await.expect(401);
+
+    alice.get("/accounts/alice").await.expect(401);
+}
+
 #[tokio::test]
 async fn requests_at_the_same_time_need_one_check() {
     let (harness, [alice, ..]) =

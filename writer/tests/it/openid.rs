@@ -442,6 +442,49 @@ async fn what_is_wrong_with_a_login_is_told() {
     assert_eq!(reply.header("allow"), "GET, HEAD, OPTIONS");
 }
 
+#[tokio::test]
+async fn the_options_of_a_policy_have_their_effect() {
+    let provider = Provider::start().await;
+    let options = [
+        ("multiauth.policies", "IdP"),
+        ("multiauth.policy.IdP.use", "kinto.plugins.openid.OpenIDConnectPolicy"),
+        ("multiauth.policy.IdP.issuer", provider.issuer.as_str()),
+        ("multiauth.policy.IdP.client_id", "x"),
+        ("multiauth.policy.IdP.audience", "countersign"),
+        ("multiauth.policy.IdP.realm", "Settings"),
+        ("multiauth.policy.IdP.algorithms", "EdDSA"),
+        ("multiauth.policy.IdP.state_length", "16"),
+        ("multiauth.policy.IdP.state_ttl_seconds", "60"),
+        ("multiauth.policy.IdP.allowed_scopes", "openid groups"),
+        ("multiauth.policy.IdP.trusted_callback_urls", "https://*.example.com/app/*"),
+    ];
+    let harness = start(&provider, &options).await;
+    let login = |callback, scope| format!("/openid/IdP/login?callback={callback}&scope={scope}");
+    let app = "https%3A%2F%2Fa.example.com%2Fapp%2F";
+
+    let reply = harness.anonymous.get(&login(app, "openid+groups")).await.expect(307);
+    harness.anonymous.get(&login(CALLBACK, "openid")).await.expect(400);
+    harness.anonymous.get(&login(app, "email")).await.expect(400);
+    let refused = harness.anonymous.get("/buckets/b").await.expect(401);
+
+    assert_eq!(refused.header("www-authenticate"), "Bearer realm=\"Settings\"");
+    let (_, asked) = location(&reply);
+    assert_eq!(asked.get("audience"), Some("countersign"));
+    let state = asked.get("state").unwrap();
+    assert_eq!(state.len(), 32);
+    let claims = provider.claims("jane");
+    assert_eq!(user_of(&harness, &provider.token("ed", &claims)).await["id"], "idp:jane");
+    assert_eq!(user_of(&harness, &provider.token("ec", &claims)).await, Value::Null);
+    let owner = harness.database.owner().await;
+    let left = "select extract(epoch from expires_at - now())::float8 from cache where key = $1";
+    let key = format!("openid:state:{state}");
+    let left: f64 = owner.query_one(left, &[&key]).await.unwrap().get(0);
+    assert!((50.0..=60.0).contains(&left), "{left}");
+    owner.execute("update cache set expires_at = now()", &[]).await.unwrap();
+    let late = format!("/openid/IdP/token?code=x&state={state}");
+    assert_eq!(harness.anonymous.get(&late).await.expect(400).json["message"], "Invalid state");
+}
+
 /// Counts the connections to an address where nobody answers.
 async fn canary() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
