@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test lint check bench drill fmt
+.PHONY: help run clean-run test lint check bench bench-api drill fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -44,10 +44,16 @@ check: ## Lint, then test: all that CI runs
 	@$(MAKE) lint
 	@$(MAKE) test
 
-bench: ## Measure a reader behind its cache, and a writer
+bench: ## Measure a reader behind its cache, and a writer beside Kinto
 	@deploy/dev/install.sh nginx wrk
 	$(RELEASE)
-	@exec deploy/dev/bench.sh
+	@deploy/dev/bench.sh
+	@exec deploy/dev/bench-api.sh
+
+bench-api: ## Of `make bench`, only the writer beside Kinto
+	@deploy/dev/install.sh
+	$(RELEASE)
+	@exec deploy/dev/bench-api.sh
 
 drill: ## Break things on purpose: kill servers and the database, and check what clients see
 	@deploy/dev/install.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # `make bench`: how fast a writer publishes, and a reader serves, beside nginx with the same bytes.
+# `bench-api.sh` is the other half.
 #
 # Everything is private to the run. The servers run on CPU 0, wrk on CPU 1; the contestants take
 # turns, and medians are shown. From the environment: ROUNDS (3), DURATION (5 s for each run of
@@ -7,14 +8,14 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=figures.sh
+source "$(dirname "${BASH_SOURCE[0]}")/figures.sh"
 
 ROUNDS=${ROUNDS:-3}
 DURATION=${DURATION:-5}
 readonly CONNECTIONS=64 COLLECTION=translations-models
 readonly MONITOR=/buckets/monitor/collections/changes/changeset?_expected=0
 readonly CHANGESET=/buckets/main/collections/search-config-v2/changeset?_expected=0
-# Figures by name, separated by blanks.
-declare -A FIGURES=()
 
 main() {
   [[ $ROUNDS =~ ^[1-9][0-9]?$ && $DURATION =~ ^[1-9][0-9]?$ ]] ||
@@ -30,15 +31,6 @@ main() {
   say "Serving, $ROUNDS rounds of 8 × $DURATION s …" >&2
   measure_reading
   print_report
-}
-
-# note NAME FIGURE
-note() { FIGURES[$1]+="$2 "; }
-
-# median NAME
-median() {
-  # shellcheck disable=SC2086 # a list of words
-  printf '%s\n' ${FIGURES[$1]} | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
 # Each on a fresh database, by turns.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::api::ApiCommand;
+
 /// Seeding, load, races and crash drills.
 ///
 /// Talks to writers and readers on this machine's loopback only, within bounds of count and time.
@@ -35,6 +37,14 @@ pub(crate) enum Command {
     /// Fails on any answer but 200, on a signature that is not by the key, and on timestamps that
     /// go back.
     Watch(WatchArguments),
+    /// Measure Kinto's HTTP API, and check its promises under load.
+    ///
+    /// Only the public protocol is used, so that the same commands measure other servers of it.
+    Api {
+        /// What to measure.
+        #[command(subcommand)]
+        command: ApiCommand,
+    },
     /// Steps of the crash drills, which deploy/dev/drill.sh puts together.
     Drill {
         /// Which step.

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
+mod batch;
 mod cli;
 mod client;
 mod drill;
@@ -27,6 +29,7 @@ async fn main() -> ExitCode {
         Command::Race(arguments) => race::run(&arguments).await,
         Command::PublishRace(arguments) => publish_race::run(&arguments).await,
         Command::Watch(arguments) => watch::run(&arguments).await,
+        Command::Api { command } => api::run(&command).await,
         Command::Drill { command } => drill::run(&command).await,
     };
     match result {

@@ -33,6 +33,12 @@ impl Latencies {
         let _ = self.0.add(&other.0);
     }
 
+    /// The latency that a part of the requests (0.95: 95 %) did not exceed, in milliseconds.
+    #[expect(clippy::cast_precision_loss, reason = "at most a minute, in microseconds")]
+    pub(crate) fn millis(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1_000.0
+    }
+
     /// `p50 1.2 ms, p99 3.4 ms`
     pub(crate) fn shown(&self) -> String {
         let ms = |quantile| Duration::from_micros(self.0.value_at_quantile(quantile));

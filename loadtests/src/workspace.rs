@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{client::Client, failure::Failure};
+use crate::{batch, client::Client, failure::Failure};
 
 /// Where people edit.
 pub(crate) const SOURCE: &str = "main-workspace";
@@ -38,11 +38,7 @@ impl Workspace {
             let text = "the reviewer must not be the editor: publication takes two people";
             return Err(Failure::Usage(text.to_owned()));
         }
-        let batch_size = hello["settings"]["batch_max_requests"]
-            .as_u64()
-            .and_then(|size| usize::try_from(size).ok())
-            .filter(|size| *size > 0)
-            .ok_or_else(|| Failure::failed("the hello view lacks settings.batch_max_requests"))?;
+        let batch_size = batch::limit(&hello)?;
         let workspace = Self { editor, reviewer, reviewer_id, batch_size };
         workspace.create(&format!("/buckets/{SOURCE}")).await?;
         Ok(workspace)
@@ -96,29 +92,10 @@ impl Workspace {
                     })
                 })
                 .collect();
-            self.batch(&json!({"defaults": {"method": "PUT"}, "requests": requests})).await?;
+            let body = json!({"defaults": {"method": "PUT"}, "requests": requests});
+            batch::send(&self.editor, &body).await?;
         }
         Ok(())
-    }
-
-    async fn batch(&self, body: &Value) -> Result<(), Failure> {
-        let answer = self.editor.send(Method::POST, "/batch", &[], Some(body)).await?;
-        let answer = answer.success()?.json()?;
-        let asked = body["requests"].as_array().map_or(0, Vec::len);
-        let responses = answer["responses"].as_array().map_or(&[] as &[_], Vec::as_slice);
-        if responses.len() != asked {
-            let text = format!("a batch of {asked} got {} responses", responses.len());
-            return Err(Failure::Failed(text));
-        }
-        match responses.iter().find(|response| response["status"].as_u64().is_none_or(|s| s >= 400))
-        {
-            None => Ok(()),
-            Some(refused) => {
-                let (path, status) = (&refused["path"], &refused["status"]);
-                let text = format!("in a batch, {path} got {status}: {}", refused["body"]);
-                Err(Failure::Failed(text))
-            }
-        }
     }
 
     /// Asks for review, as the editor.

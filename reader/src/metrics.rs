@@ -83,7 +83,7 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn render(&self, app: &App, now: Timestamp) -> Vec<u8> {
         self.gauges.update(app, now);
-        telemetry::render(&self.registry)
+        telemetry::render(&self.registry.gather())
     }
 }
 

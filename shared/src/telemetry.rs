@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
-    Registry, TextEncoder,
+    Registry, TextEncoder, proto::MetricFamily,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -56,10 +56,10 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// The registry's metrics in Prometheus' text format.
-pub fn render(registry: &Registry) -> Vec<u8> {
+/// Metrics in Prometheus' text format.
+pub fn render(families: &[MetricFamily]) -> Vec<u8> {
     let mut text = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
+    if let Err(error) = TextEncoder::new().encode(families, &mut text) {
         tracing::error!(%error, "metrics cannot be rendered");
     }
     text

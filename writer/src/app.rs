@@ -1,21 +1,20 @@
 //! What all requests share.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use prometheus::{Gauge, IntCounter, Registry};
 use shared::{
     config::Problems,
     error::ApiError,
     model::ListPath,
     store::{self, Tx},
-    telemetry::{self, HttpMetrics},
 };
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     authn::Authenticator,
     config::Config,
+    metrics::Metrics,
     signer::{LocalSigner, Signer},
     store::clocks,
 };
@@ -40,19 +39,6 @@ pub struct App {
 /// How long the signer's health is remembered.
 const SIGNER_HEALTH: Duration = Duration::from_secs(10);
 
-/// The writer's metrics.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    /// Requests.
-    pub http: Arc<HttpMetrics>,
-    /// Collections signed and published.
-    pub publications: IntCounter,
-    /// Transactions run again after a deadlock.
-    pub retries: IntCounter,
-    pool: BTreeMap<&'static str, Gauge>,
-}
-
 impl App {
     /// Prepares everything; connects to nothing yet.
     ///
@@ -66,7 +52,8 @@ impl App {
             Signer::None
         });
         let pool = store::pool(&config.database, "countersign-writer");
-        match (pool, Metrics::new()) {
+        let metrics = Metrics::new(config.extras.prometheus.as_ref());
+        match (pool, metrics) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => {
                 let authn = Authenticator::new(&config);
                 let signer_health = Mutex::default();
@@ -82,12 +69,6 @@ impl App {
                 Err(problems)
             }
         }
-    }
-
-    /// How long PostgreSQL may take for one transaction: a little longer than it allows itself for
-    /// one statement, so that its own timeouts are told first.
-    pub fn patience(&self) -> Duration {
-        self.config.database.statement_timeout + Duration::from_secs(5)
     }
 
     /// Whether PostgreSQL takes a write, which is rolled back; in read-only mode, whether it
@@ -138,47 +119,4 @@ fn signer(config: &Config) -> Result<Signer, String> {
     LocalSigner::from_pem(&pem)
         .map(|signer| Signer::Local(Box::new(signer)))
         .map_err(|problem| format!("{name}: {}: {problem}", path.display()))
-}
-
-impl Metrics {
-    fn new() -> Result<Self, prometheus::Error> {
-        let registry = telemetry::registry();
-        let mut pool = BTreeMap::new();
-        for (name, help) in [
-            ("size", "Open connections to PostgreSQL."),
-            ("available", "Connections that nobody uses."),
-            ("waiting", "Requests that wait for a connection."),
-        ] {
-            pool.insert(name, telemetry::gauge(&registry, &format!("db_pool_{name}"), help)?);
-        }
-        Ok(Self {
-            http: Arc::new(HttpMetrics::new(&registry)?),
-            publications: telemetry::counter(
-                &registry,
-                "publications_total",
-                "Previews and destinations signed and written.",
-            )?,
-            retries: telemetry::counter(
-                &registry,
-                "transaction_retries_total",
-                "Transactions run again after a deadlock.",
-            )?,
-            registry,
-            pool,
-        })
-    }
-
-    /// The metrics as Prometheus reads them.
-    #[expect(clippy::cast_precision_loss, reason = "a pool has far fewer than 2^52 connections")]
-    pub fn render(&self, pool: &Pool) -> Vec<u8> {
-        let status = pool.status();
-        for (name, value) in
-            [("size", status.size), ("available", status.available), ("waiting", status.waiting)]
-        {
-            if let Some(gauge) = self.pool.get(name) {
-                gauge.set(value as f64);
-            }
-        }
-        telemetry::render(&self.registry)
-    }
 }

@@ -67,6 +67,31 @@ pub async fn may_read_object(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<boo
     holds(ctx, &creating).await
 }
 
+/// Whether the user is told that an object of the list is missing: whoever could read it is
+/// (§2.5.1). A setting about the parent does not reach here.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn may_miss(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiError> {
+    let by_settings: &[Grant] = match list.resource() {
+        // Nothing is above a bucket that could be read.
+        Resource::Bucket => &[Grant::Write],
+        Resource::Group
+        | Resource::Collection
+        | Resource::Record
+        | Resource::Account
+        | Resource::History => &[Grant::Read, Grant::Write],
+    };
+    if settings_grant(ctx, list.resource(), by_settings) {
+        return Ok(true);
+    }
+    match list.parent() {
+        Some(parent) => holds(ctx, &granting(Permission::Read, &parent)).await,
+        None => Ok(false),
+    }
+}
+
 /// Whether the user may create objects in the list.
 ///
 /// # Errors

@@ -131,6 +131,9 @@ impl<'a> Ctx<'a> {
         objects: &HashSet<ObjectPath>,
     ) -> Result<(), ApiError> {
         let tx = self.tx;
+        if !plan.lists.is_empty() {
+            clocks::prepare(tx).await?;
+        }
         let listed: HashSet<ObjectPath> =
             objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
         let groups = users.iter().map(|id| async move {
@@ -177,6 +180,13 @@ impl<'a> Ctx<'a> {
         self.user = Arc::new(User::new(id.clone(), groups));
         self.users.insert(id, self.user.clone());
         Ok(())
+    }
+
+    /// Gives the user of the next operation the rights of `principal`, too.
+    pub fn act_for(&mut self, principal: &str) {
+        let (id, mut principals) = (self.user.id.clone(), self.user.principals.clone());
+        principals.push(principal.to_owned());
+        self.user = Arc::new(User { id, principals });
     }
 
     /// Forgets who is in which group: it may have changed.

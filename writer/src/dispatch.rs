@@ -1,32 +1,42 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use deadpool_postgres::{ClientWrapper, Object};
-use http::{Method, StatusCode};
+use deadpool_postgres::ClientWrapper;
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 use shared::{
     error::{ApiError, Detail},
     http::Reply,
-    model::{EVERYONE, Timestamp},
+    model::{ObjectPath, Timestamp},
     store::Tx,
 };
-use tokio::{time::timeout, try_join};
+use tokio::time::timeout;
 
 use crate::{
     app::App,
-    authn::{self, Identities},
+    authn::{self, Identities, Profile},
     batch,
     context::{Ctx, User},
     cors,
     locks::Plan,
-    openapi,
-    operations::{self, Operation, openid},
+    metrics, openapi,
+    operations::{self, Operation, openid, user_data},
     pipeline,
+    plugins::default_bucket::{self, Resolved},
     routes::{Parent, Route},
     service::{self, ApiRequest},
-    store::memberships,
+    store::{memberships, permissions},
+    transaction::{self, give_up, patience},
 };
 
 /// A transaction is run this often before a deadlock is told.
@@ -50,46 +60,53 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::Contribute => Ok(operations::contribute(app)),
         Route::OpenApi => Ok(openapi::document(app, &request.headers)),
         Route::Metrics => {
-            let body = app.metrics.render(&app.pool);
-            Ok(Reply::text(StatusCode::OK, body))
+            let format = HeaderValue::from_static(metrics::FORMAT);
+            let reply = Reply::text(StatusCode::OK, app.metrics.render(&app.pool));
+            Ok(reply.header(header::CONTENT_TYPE, format))
         }
         Route::Batch => run_batch(app, request).await,
         Route::OpenId { provider, step } => openid::login(app, &provider, step, request).await,
+        Route::Permissions => {
+            let about = (app, request, Arc::new(asker(app, request).await?.0));
+            transaction::snapshot(app, &about, |tx, (app, request, user)| {
+                operations::permissions(app, tx, request, user.clone()).boxed()
+            })
+            .await
+        }
+        Route::Counters => {
+            transaction::snapshot(app, &(), |tx, ()| operations::counters(tx).boxed()).await
+        }
+        Route::Flush => transaction::commit(app, &(), |tx, ()| operations::flush(tx).boxed()).await,
+        Route::UserData(principal) => {
+            erase_user_data(app, request, &principal.unwrap_or_default()).await
+        }
         Route::List(_) | Route::Object(..) => {
             let mut identities = Identities::default();
             let step = Step::new(app, &mut identities, route, request.clone()).await?;
-            let mut replies = transaction(app, &[step]).await?;
+            let mut replies = run_together(app, &[step]).await?;
             replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
         }
     }
 }
 
 async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let mut user = User { id: None, principals: vec![EVERYONE.to_owned()] };
+    let (user, profile) = asker(app, request).await?;
+    Ok(operations::hello(app, &request.headers, &user, profile).await)
+}
+
+/// Who sent the request, and the profile that an OpenID provider has of them: for what is not a
+/// step of a transaction.
+async fn asker(app: &App, request: &ApiRequest) -> Result<(User, Option<Profile>), ApiError> {
     let identity = authn::authenticate(app, &request.headers).await?;
     let (id, profile) = identity.map(|found| (found.user_id, found.profile)).unzip();
-    if let Some(id) = id {
-        let mut client = app.pool.get().await?;
-        let Ok(groups) = timeout(app.patience(), groups_of(&mut client, &id)).await else {
-            return Err(give_up(client));
-        };
-        user.principals.extend([id.clone(), shared::model::AUTHENTICATED.to_owned()]);
-        user.principals.extend(groups?);
-        user.id = Some(id);
-    }
-    Ok(operations::hello(app, &request.headers, &user, profile.flatten()).await)
-}
-
-async fn groups_of(client: &mut ClientWrapper, id: &str) -> Result<Vec<String>, ApiError> {
-    let tx = Tx::reading(client);
-    let ((), groups) = try_join!(tx.begin(), memberships::groups_of(&tx, id))?;
-    Ok(groups)
-}
-
-/// A PostgreSQL that hangs does not see its own timeouts. Its connection is not used again.
-fn give_up(client: Object) -> ApiError {
-    drop(Object::take(client));
-    ApiError::backend("PostgreSQL does not answer")
+    app.metrics.authenticated(id.as_deref());
+    let groups = match &id {
+        Some(id) => {
+            transaction::snapshot(app, id, |tx, id| memberships::groups_of(tx, id).boxed()).await?
+        }
+        None => Vec::new(),
+    };
+    Ok((User::new(id, groups), profile.flatten()))
 }
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
@@ -98,6 +115,12 @@ struct Step {
     /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
     refused_origin: Option<Detail>,
     operation: Result<Operation, ApiErrorSource>,
+    /// What the default bucket makes first, where it is missing.
+    implied: Vec<ObjectPath>,
+    /// Whose rights the user has, too.
+    acts_for: Option<String>,
+    /// How long it took, in milliseconds.
+    elapsed: AtomicU64,
 }
 
 /// Refusals known from the URL alone; made anew for each attempt.
@@ -108,6 +131,8 @@ enum ApiErrorSource {
     Denied,
     /// The URL is not that of a list or an object.
     NoOperation,
+    /// It is below the default bucket, and cannot be.
+    DefaultBucket(default_bucket::Refusal),
 }
 
 impl ApiErrorSource {
@@ -119,15 +144,12 @@ impl ApiErrorSource {
             Self::Denied if user_id.is_some() => ApiError::Forbidden,
             Self::Denied => ApiError::MissingAuth,
             Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+            Self::DefaultBucket(refusal) => refusal.error(),
         }
     }
 }
 
 impl Step {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "only lists and objects are steps of a transaction"
-    )]
     async fn new(
         app: &App,
         identities: &mut Identities,
@@ -136,38 +158,98 @@ impl Step {
     ) -> Result<Self, ApiError> {
         let identity = identities.of(app, &request.headers).await?;
         let user_id = identity.map(|found| found.user_id);
+        app.metrics.authenticated(user_id.as_deref());
         let refused_origin = app.config.service.cors.check(&request.headers).err();
+        let mut step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
+            Ok(None) => Self::with(user_id, Self::operation(route, request)),
+            Ok(Some(Resolved { request, implied })) => {
+                let operation = match Route::find(&app.config, &request.path) {
+                    Ok(route) => Self::operation(route, request),
+                    Err(_) => Err(ApiErrorSource::NoOperation),
+                };
+                Self { implied, ..Self::with(user_id, operation) }
+            }
+            Err(refusal) => Self::with(user_id, Err(ApiErrorSource::DefaultBucket(refusal))),
+        };
+        if let Ok(operation) = &mut step.operation {
+            operations::hash_password(app, step.user_id.as_ref(), operation).await?;
+        }
+        Ok(Self { refused_origin, ..step })
+    }
+
+    fn with(user_id: Option<String>, operation: Result<Operation, ApiErrorSource>) -> Self {
+        let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
+        Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only lists and objects are steps of a transaction"
+    )]
+    fn operation(route: Route, request: ApiRequest) -> Result<Operation, ApiErrorSource> {
         let (parent, id) = match route {
             Route::List(parent) => (parent, None),
             Route::Object(parent, id) => (parent, Some(id)),
-            _ => {
-                let operation = Err(ApiErrorSource::NoOperation);
-                return Ok(Self { user_id, refused_origin, operation });
-            }
+            _ => return Err(ApiErrorSource::NoOperation),
         };
         let tells_everybody = match request.method {
             Method::POST | Method::PUT | Method::PATCH => true,
             Method::DELETE => id.is_some(),
             _ => false,
         };
-        let operation = match parent {
+        match parent {
             Parent::Known(list) => {
-                let mut operation = Operation { method: request.method.clone(), list, id, request };
-                operations::hash_password(app, user_id.as_ref(), &mut operation).await?;
-                Ok(operation)
+                Ok(Operation { method: request.method.clone(), list, id, request })
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
-        };
-        Ok(Self { user_id, refused_origin, operation })
+        }
     }
+}
+
+/// `DELETE /v1/__user_data__/{principal}` (§7.8): ordinary deletions with the principal's rights,
+/// some at a time; then nothing names the principal any more.
+async fn erase_user_data(
+    app: &App,
+    request: &ApiRequest,
+    principal: &str,
+) -> Result<Reply, ApiError> {
+    let (user, _) = asker(app, request).await?;
+    user_data::authorize(app, &user)?;
+    let mut about = (principal.to_owned(), String::new());
+    loop {
+        let owned = transaction::snapshot(app, &about, |tx, (principal, after)| {
+            permissions::owned(tx, principal, after, user_data::BATCH).boxed()
+        })
+        .await?;
+        let Some(last) = owned.last() else { break };
+        about.1.clone_from(&last.uri);
+        let deletions = user_data::deletions(request, &owned).into_iter();
+        let steps: Vec<Step> = deletions
+            .map(|operation| Step {
+                acts_for: Some(principal.to_owned()),
+                ..Step::with(user.id.clone(), Ok(operation))
+            })
+            .collect();
+        run_together(app, &steps).await?;
+    }
+    let about = (principal.to_owned(), Timestamp::now());
+    transaction::commit(app, &about, |tx, (principal, now)| {
+        user_data::forget(tx, principal, *now).boxed()
+    })
+    .await?;
+    Ok(user_data::reply(principal))
 }
 
 type Replies = Vec<Result<Reply, ApiError>>;
 
 /// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
 /// refusal of the workflow, ends the whole.
-async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     for attempt in 1.. {
         match attempt_once(app, steps).await {
             Err(error) if is_transient(&error) && attempt < ATTEMPTS => {
@@ -181,9 +263,13 @@ async fn transaction(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
 }
 
 async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+    let started = Instant::now();
     let mut client = app.pool.get().await?;
-    match timeout(app.patience(), run_once(app, &mut client, steps)).await {
-        Ok(result) => result,
+    match timeout(patience(app), run_once(app, &mut client, steps)).await {
+        Ok(result) => {
+            app.metrics.transaction(started.elapsed());
+            result
+        }
         Err(_) => Err(give_up(client)),
     }
 }
@@ -193,10 +279,12 @@ async fn run_once(
     wrapper: &mut ClientWrapper,
     steps: &[Step],
 ) -> Result<Replies, ApiError> {
-    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write));
+    let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
+    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
+        || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    prepare(&mut ctx, &tx, steps).await?;
+    prepare(&mut ctx, &tx, steps, missing).await?;
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
@@ -206,14 +294,38 @@ async fn run_once(
     Ok(replies)
 }
 
+/// What the steps take for granted and what does not exist: even a read then has something to
+/// write.
+async fn missing_implied<'a>(
+    tx: &Tx<'_>,
+    steps: &'a [Step],
+) -> Result<Vec<&'a ObjectPath>, ApiError> {
+    let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
+    default_bucket::missing(tx, &implied).await
+}
+
 /// Locks what may be written, and reads what every step will look at.
-async fn prepare(ctx: &mut Ctx<'_>, tx: &Tx<'_>, steps: &[Step]) -> Result<(), ApiError> {
+async fn prepare(
+    ctx: &mut Ctx<'_>,
+    tx: &Tx<'_>,
+    steps: &[Step],
+    missing: Vec<&ObjectPath>,
+) -> Result<(), ApiError> {
+    // These locks come from the outside in, against the usual order: nobody holds the list of an
+    // object that is missing, and who finds it there does not lock the list above.
+    if !missing.is_empty() {
+        tx.begin().await?;
+    }
+    for path in missing {
+        ctx.hold(&path.list).await?;
+    }
     let mut plan = Plan::default();
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };
         users.insert(step.user_id.clone());
         objects.extend(operation.objects());
+        objects.extend(step.implied.iter().cloned());
         if operation.is_write() {
             plan.add(ctx.app, tx, operation).await?;
         }
@@ -234,9 +346,16 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
                 continue;
             }
         };
+        let started = Instant::now();
         ctx.become_user(step.user_id.clone()).await?;
+        if let Some(principal) = &step.acts_for {
+            ctx.act_for(principal);
+        }
+        default_bucket::make_missing(ctx, &step.implied).await?;
         let first = ctx.changes.len();
         let result = operation.run(ctx).await;
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        step.elapsed.store(millis, Ordering::Relaxed);
         match cors::judge(step.refused_origin.as_ref(), result) {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
@@ -252,11 +371,12 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
     Ok(replies)
 }
 
-/// Deadlock and serialisation failure: nothing was done, and a second try succeeds.
+/// Deadlock, serialisation failure, or a read that has something to make after all: nothing was
+/// done, and a second try succeeds.
 fn is_transient(error: &ApiError) -> bool {
     let ApiError::Backend(source) = error else { return false };
     let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001"))
+    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006"))
 }
 
 /// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
@@ -272,25 +392,29 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
                 steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
             }
             Ok(route) => {
-                let reply = Box::pin(run(app, route, request)).await;
-                answered.insert(index, service::unless_ours(app, reply)?);
+                let started = Instant::now();
+                let reply = service::unless_ours(app, Box::pin(run(app, route, request)).await)?;
+                answered.insert(index, (reply, started.elapsed()));
             }
             Err(error) => {
-                answered.insert(index, service::refuse(app, &error));
+                answered.insert(index, (service::refuse(app, &error), Duration::ZERO));
             }
         }
     }
-    let mut replies = match steps.as_slice() {
-        [] => Vec::new().into_iter(),
-        steps => transaction(app, steps).await?.into_iter(),
+    let replies = match steps.as_slice() {
+        [] => Vec::new(),
+        steps => run_together(app, steps).await?,
     };
+    let mut replies = replies.into_iter().zip(&steps).map(|(reply, step)| {
+        (reply.unwrap_or_else(|error| service::refuse(app, &error)), step.elapsed())
+    });
     let mut responses = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
-        let reply = answered.remove(&index).or_else(|| {
-            replies.next().map(|reply| reply.unwrap_or_else(|error| service::refuse(app, &error)))
-        });
-        let reply = reply.ok_or_else(|| ApiError::internal("no reply"))?;
+        let reply = answered.remove(&index).or_else(|| replies.next());
+        let (reply, elapsed) = reply.ok_or_else(|| ApiError::internal("no reply"))?;
         let endpoint = Route::find(&app.config, &request.path).ok().map(|route| route.endpoint());
+        let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
+        service::count(app, request, name, &reply, elapsed);
         let reply = service::complete(app, endpoint, request, reply);
         responses.push(batch::entry(request, reply));
     }

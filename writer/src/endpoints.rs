@@ -127,6 +127,18 @@ fn has_history(config: &Config) -> bool {
     config.plugins.has(Plugin::History)
 }
 
+fn has_permissions(config: &Config) -> bool {
+    config.extras.permissions_endpoint
+}
+
+fn has_flush(config: &Config) -> bool {
+    config.plugins.has(Plugin::Flush)
+}
+
+fn has_counters(config: &Config) -> bool {
+    config.plugins.has(Plugin::Counters)
+}
+
 const fn service(name: &'static str, path: &'static str) -> Endpoint {
     Endpoint { name, path, scope: Scope::Service, is_on: always, actions: &[] }
 }
@@ -176,6 +188,34 @@ pub static CONTRIBUTE: Endpoint = Endpoint {
 pub static BATCH: Endpoint = Endpoint {
     actions: &[named(Method::POST, Does::Batch, "batch")],
     ..service("batch", "/batch")
+};
+/// `/v1/permissions`
+pub static PERMISSIONS: Endpoint = Endpoint {
+    is_on: has_permissions,
+    actions: &[
+        action(Method::HEAD, Does::Count),
+        named(Method::GET, Does::List, "get_permissionss"),
+    ],
+    ..service("permissions-plural", "/permissions")
+};
+/// `/v1/__flush__`
+pub static FLUSH: Endpoint = Endpoint {
+    is_on: has_flush,
+    actions: &[named(Method::POST, Does::Command, "create_flush")],
+    ..service("flush", "/__flush__")
+};
+/// `/v1/__counters__`
+pub static COUNTERS: Endpoint = Endpoint {
+    is_on: has_counters,
+    actions: &[named(Method::GET, Does::Show, "get_counters")],
+    ..service("counters", "/__counters__")
+};
+/// `/v1/__user_data__`, where nothing can be done.
+pub static ALL_USER_DATA: Endpoint = service("user-data-plural", "/__user_data__");
+/// `/v1/__user_data__/{principal}`
+pub static USER_DATA: Endpoint = Endpoint {
+    actions: &[named(Method::DELETE, Does::Purge, "delete_user-data")],
+    ..service("user-data-object", "/__user_data__/{principal}")
 };
 /// `/v1/buckets`
 pub static BUCKETS: Endpoint = plural("bucket-plural", Resource::Bucket, "/buckets");
@@ -234,7 +274,7 @@ pub static OPENID_TOKEN: Endpoint = Endpoint {
 };
 
 /// Every endpoint.
-pub static ALL: [&Endpoint; 21] = [
+pub static ALL: [&Endpoint; 26] = [
     &HELLO,
     &HEARTBEAT,
     &LB_HEARTBEAT,
@@ -243,6 +283,11 @@ pub static ALL: [&Endpoint; 21] = [
     &OPENAPI,
     &CONTRIBUTE,
     &BATCH,
+    &PERMISSIONS,
+    &FLUSH,
+    &COUNTERS,
+    &ALL_USER_DATA,
+    &USER_DATA,
     &BUCKETS,
     &BUCKET,
     &GROUPS,

@@ -38,6 +38,14 @@ pub enum Route {
         /// Which of the two.
         step: LoginStep,
     },
+    /// `/v1/permissions`
+    Permissions,
+    /// `/v1/__flush__`
+    Flush,
+    /// `/v1/__counters__`
+    Counters,
+    /// `/v1/__user_data__`, which has no method, or what is below: a principal.
+    UserData(Option<String>),
     /// A list of objects.
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
@@ -91,6 +99,11 @@ impl Route {
             ["v1", "__api__"] => Self::OpenApi,
             ["v1", "contribute.json"] => Self::Contribute,
             ["v1", "batch"] => Self::Batch,
+            ["v1", "permissions"] => Self::Permissions,
+            ["v1", "__flush__"] => Self::Flush,
+            ["v1", "__counters__"] => Self::Counters,
+            ["v1", "__user_data__"] => Self::UserData(None),
+            ["v1", "__user_data__", p] if !p.is_empty() => Self::UserData(Some(p.to_owned())),
             ["v1", "buckets"] => Self::List(Parent::Known(ListPath::Buckets)),
             ["v1", "buckets", b] if !b.is_empty() => {
                 Self::Object(Parent::Known(ListPath::Buckets), b.to_owned())
@@ -143,7 +156,11 @@ impl Route {
             | Self::OpenApi
             | Self::Contribute
             | Self::Batch
-            | Self::OpenId { .. }) => other,
+            | Self::OpenId { .. }
+            | Self::Permissions
+            | Self::Flush
+            | Self::Counters
+            | Self::UserData(_)) => other,
         })
     }
 
@@ -160,6 +177,11 @@ impl Route {
             Self::Batch => &endpoints::BATCH,
             Self::OpenId { step: LoginStep::Begin, .. } => &endpoints::OPENID_LOGIN,
             Self::OpenId { step: LoginStep::End, .. } => &endpoints::OPENID_TOKEN,
+            Self::Permissions => &endpoints::PERMISSIONS,
+            Self::Flush => &endpoints::FLUSH,
+            Self::Counters => &endpoints::COUNTERS,
+            Self::UserData(None) => &endpoints::ALL_USER_DATA,
+            Self::UserData(Some(_)) => &endpoints::USER_DATA,
             Self::List(parent) => match parent.holds() {
                 Resource::Bucket => &endpoints::BUCKETS,
                 Resource::Group => &endpoints::GROUPS,

@@ -1,6 +1,9 @@
 //! From the socket's request to an answer, whatever happens in between.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -15,6 +18,7 @@ use crate::{
     app::App,
     dispatch,
     endpoints::{self, Endpoint},
+    metrics::Answered,
     routes::{self, Route},
 };
 
@@ -72,6 +76,7 @@ impl Service for Writer {
 }
 
 async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
+    let started = Instant::now();
     let request = ApiRequest {
         method: head.method,
         path: head.uri.path().to_owned(),
@@ -80,8 +85,23 @@ async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
         body,
     };
     let (route, reply) = respond(app, &request).await;
+    count(app, &request, route, &reply, started.elapsed());
     let reply = if request.method == Method::HEAD { without_body(reply) } else { reply };
     Answer::new(route, reply)
+}
+
+/// Counts a request, or one of a batch, among Kinto's metrics.
+pub fn count(
+    app: &App,
+    request: &ApiRequest,
+    route: &'static str,
+    reply: &Reply,
+    elapsed: Duration,
+) {
+    let Some(kinto) = &app.metrics.kinto else { return };
+    let (method, path, status, bytes) =
+        (&request.method, &request.path, reply.status, reply.body.len());
+    kinto.answered(&Answered { method, path, route, status, bytes, elapsed });
 }
 
 /// hyper would do this for HTTP/1, and not for HTTP/2.

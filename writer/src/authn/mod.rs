@@ -31,8 +31,11 @@ pub struct Identity {
     /// The prefixed id: `account:alice`.
     pub user_id: String,
     /// What an OpenID provider says of the user.
-    pub profile: Option<Map<String, Value>>,
+    pub profile: Option<Profile>,
 }
+
+/// What an OpenID provider says of a user.
+pub type Profile = Map<String, Value>;
 
 /// What the policies know and remember.
 #[derive(Debug)]

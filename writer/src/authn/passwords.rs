@@ -23,7 +23,10 @@ use super::{
     basic::Credentials,
     hash::{Tag, Tagger},
 };
-use crate::{app::App, config::AccountSettings, operations::MAX_PASSWORD_BYTES, store::accounts};
+use crate::{
+    app::App, config::AccountSettings, operations::MAX_PASSWORD_BYTES, store::accounts,
+    transaction::patience,
+};
 
 /// Checks at a time: each takes a quarter of a second of one core.
 const PARALLEL: usize = 2;
@@ -87,7 +90,7 @@ impl Passwords {
     /// [`ApiError::Backend`] when PostgreSQL is away, or too many wait.
     pub async fn check(&self, app: &App, sent: &Credentials) -> Result<bool, ApiError> {
         let Ok(id) = Id::account(&sent.user) else { return Ok(false) };
-        let stored = accounts::password(&app.pool, app.patience(), &id).await?;
+        let stored = accounts::password(&app.pool, patience(app), &id).await?;
         let tag =
             self.tagger.tag(&[&sent.user, &sent.password, stored.as_deref().unwrap_or_default()]);
         let proof = self.right.try_get_with(tag, self.prove(sent, stored)).await;

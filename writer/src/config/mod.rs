@@ -1,6 +1,8 @@
 //! The writer's settings, typed and checked.
 
+mod extras;
 mod identity;
+mod listing;
 mod openid;
 mod outgoing;
 mod plugins;
@@ -8,6 +10,7 @@ mod service;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use extras::{Extras, Prometheus};
 pub use identity::{AccountSettings, Identity, Method, Policy};
 pub use openid::OpenIdSettings;
 pub use outgoing::OutgoingSettings;
@@ -18,6 +21,7 @@ use shared::{
     model::Resource,
 };
 
+pub use self::listing::Listing;
 use crate::signoff::Resources;
 
 /// The compiled-in defaults, which are the operator's reference, too.
@@ -46,8 +50,12 @@ pub struct Config {
     pub outgoing: OutgoingSettings,
     /// Key of basicauth's user ids.
     pub userid_hmac_secret: Secret,
+    /// Lists and their pages.
+    pub listing: Listing,
     /// `{resource}_{create,read,write}_principals`.
     pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
+    /// The permissions endpoint, the default bucket, and other small parts.
+    pub extras: Extras,
     /// What is published.
     pub monitored: Monitored,
     /// What is signed, and how.
@@ -75,6 +83,17 @@ pub enum Grant {
     Read,
     /// Writing, which implies the others on existing objects.
     Write,
+}
+
+impl Grant {
+    /// Its name in settings, and the right's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 /// Sign-off and signatures (`remote-settings.md` §1.1).
@@ -108,12 +127,14 @@ impl Config {
             database,
             migrate_url,
             telemetry: Telemetry::read(layers),
+            extras: Extras::read(layers, &plugins),
             plugins,
             service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
             identity,
             outgoing: OutgoingSettings::read(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
+            listing: Listing::read(layers),
             principals,
             monitored: Monitored::read(layers),
             signer: signer(layers),
@@ -128,10 +149,9 @@ impl Config {
 fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
     let mut principals = BTreeMap::new();
     for resource in RESOURCES {
-        for (grant, name) in
-            [(Grant::Create, "create"), (Grant::Read, "read"), (Grant::Write, "write")]
-        {
-            let words = layers.words(&format!("{}_{name}_principals", resource.name()));
+        for grant in [Grant::Create, Grant::Read, Grant::Write] {
+            let key = format!("{}_{}_principals", resource.name(), grant.name());
+            let words = layers.words(&key);
             principals.insert((resource, grant), words);
         }
     }

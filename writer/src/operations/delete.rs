@@ -9,17 +9,22 @@ use shared::{
 };
 
 use super::{
-    Operation, Outcome, addressed, list::selection, modified_meanwhile, no_such_object,
-    require_collection,
+    Operation, Outcome, addressed,
+    list::{Listing, alert},
+    merge_problems, modified_meanwhile, no_such_object, require_collection,
 };
 use crate::{
-    authz::{self, Visible},
+    authz,
     context::{Change, Ctx},
+    listing::{
+        ListQuery, Params,
+        token::{self, Cursor, Token},
+    },
     preconditions::{Preconditions, Verdict},
     signoff::effects,
     store::{
         aces::{self, Acl},
-        memberships,
+        cache, list_sql, memberships,
         objects::{self, Object},
     },
 };
@@ -125,37 +130,96 @@ pub(super) async fn delete_list(
     let visible = authz::deletable(ctx, list).await?;
     require_collection(ctx, list).await?;
     authz::refuse_signed(ctx, list, None)?;
-    let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
-    let mut selection = selection(&request.query()?)?;
-    selection.with_tombstones = false;
+    let sent = request.query()?;
+    let conditions = Preconditions::parse(&request.headers);
+    let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
     let current = ctx.hold(list).await?;
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
     }
-    if let Visible::Only(ids) = visible {
-        selection.ids = Some(ids);
-    }
-    let objects = objects::list(ctx.settled().await?, list, &selection).await?;
-    let tombstones = match list {
-        ListPath::Records(..) | ListPath::History(_) => erase_records(ctx, list, objects).await?,
-        ListPath::Buckets | ListPath::Groups(_) | ListPath::Collections(_) | ListPath::Accounts => {
-            // All is checked before anything is written: a refusal deletes nothing.
-            for old in &objects {
-                authz::refuse_signed(ctx, list, Some(&old.id))?;
-                effects::refuse_in_use(ctx, &list.object(stored_id(list, &old.id)?)).await?;
-            }
-            let mut tombstones = Vec::new();
-            for old in objects {
-                let path = list.object(stored_id(list, &old.id)?);
-                tombstones.push(erase(ctx, &path, old, None).await?);
-            }
-            tombstones
-        }
-    };
-    let current = ctx.hold(list).await?;
+    let listing = Listing::new(ctx, list, visible, request);
+    let query = ListQuery::new(params, listing.schema, ctx.now)?;
+    let query = ListQuery { with_tombstones: false, ..query };
+    let token = listing.token(ctx, &query)?;
+    let (objects, next) = doomed(ctx, &listing, &query, token.as_ref()).await?;
+    // All is checked before anything is written: a refusal deletes nothing.
+    check_deletable(ctx, list, &objects).await?;
+    use_up(ctx, token).await?;
+    let tombstones = erase_list(ctx, list, objects).await?;
     let data: Vec<Value> = tombstones.iter().map(Object::to_value).collect();
     let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
-    Ok(Outcome::Ready(reply.version(current)))
+    let mut reply = alert(reply, &query).version(ctx.hold(list).await?);
+    if let Some(after) = next {
+        let token = usable_once(ctx, after).await?;
+        reply = listing.with_next_page(ctx, reply, &sent, &query, &token);
+    }
+    Ok(Outcome::Ready(reply))
+}
+
+/// The objects of one page, and where the next one begins.
+async fn doomed(
+    ctx: &mut Ctx<'_>,
+    listing: &Listing<'_>,
+    query: &ListQuery,
+    token: Option<&Token>,
+) -> Result<(Vec<Object>, Option<Cursor>), ApiError> {
+    let limit = ctx.app.config.listing.page_size(query.limit);
+    let select = listing.select(query, token.map(|token| &token.after), limit);
+    let mut objects = Vec::new();
+    let next = list_sql::read(ctx.settled().await?, select, |object| {
+        objects.push(object);
+        Ok(())
+    })
+    .await?;
+    Ok((objects, next))
+}
+
+/// A token of a DELETE is valid once, and for a while (§2.12.3).
+async fn use_up(ctx: &mut Ctx<'_>, token: Option<Token>) -> Result<(), ApiError> {
+    let Some(token) = token else { return Ok(()) };
+    let known = match &token.nonce {
+        Some(nonce) => cache::take(ctx.settled().await?, nonce).await?,
+        None => None,
+    };
+    known.map(|_| ()).ok_or_else(|| token::refusal("_token was already used or has expired."))
+}
+
+async fn usable_once(ctx: &mut Ctx<'_>, after: Cursor) -> Result<Token, ApiError> {
+    let nonce = format!("pagination-token-{}", uuid::Uuid::new_v4());
+    let validity = ctx.app.config.listing.token_validity;
+    cache::put(ctx.settled().await?, &nonce, &Value::Null, validity).await?;
+    Ok(Token { after, nonce: Some(nonce) })
+}
+
+async fn check_deletable(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    objects: &[Object],
+) -> Result<(), ApiError> {
+    if matches!(list, ListPath::Records(..) | ListPath::History(_)) {
+        return Ok(());
+    }
+    for old in objects {
+        authz::refuse_signed(ctx, list, Some(&old.id))?;
+        effects::refuse_in_use(ctx, &list.object(stored_id(list, &old.id)?)).await?;
+    }
+    Ok(())
+}
+
+async fn erase_list(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    objects: Vec<Object>,
+) -> Result<Vec<Object>, ApiError> {
+    if matches!(list, ListPath::Records(..) | ListPath::History(_)) {
+        return erase_records(ctx, list, objects).await;
+    }
+    let mut tombstones = Vec::new();
+    for old in objects {
+        let path = list.object(stored_id(list, &old.id)?);
+        tombstones.push(erase(ctx, &path, old, None).await?);
+    }
+    Ok(tombstones)
 }
 
 /// All at once: a collection may hold many.

@@ -1,7 +1,8 @@
 //! `GET` and `HEAD` of an object (`kinto-http-api.md` §2.9.1).
 
 use http::StatusCode;
-use shared::error::ApiError;
+use serde_json::{Value, json};
+use shared::{error::ApiError, http::Reply};
 
 use super::{
     Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_modified,
@@ -10,7 +11,9 @@ use super::{
 use crate::{
     authz, caching,
     context::Ctx,
+    listing::Selection,
     preconditions::{Preconditions, Verdict},
+    store::objects::Object,
 };
 
 pub(super) async fn get(
@@ -32,8 +35,18 @@ pub(super) async fn get(
         Verdict::Failed => return Err(modified_meanwhile(ctx, &operation.list, Some(&object))),
         Verdict::Proceed => {}
     }
-    let acl = ctx.acl(&path).await?.clone();
-    let reply = object_reply(ctx, StatusCode::OK, &path, &object, &acl);
+    let reply = if let Some(selection) = Selection::of_object(&operation.request.query()?) {
+        selected(&object, &selection)
+    } else {
+        let acl = ctx.acl(&path).await?.clone();
+        object_reply(ctx, StatusCode::OK, &path, &object, &acl)
+    };
     let reply = caching::apply(ctx, &operation.list, reply).await?;
     Ok(Outcome::Ready(reply.version(object.last_modified)))
+}
+
+/// With `_fields`, permissions are not among what is shown (§3.7.2).
+fn selected(object: &Object, selection: &Selection) -> Reply {
+    let data = object.to_value().as_object().map(|members| selection.of(members));
+    Reply::json(StatusCode::OK, &json!({"data": data.map_or(Value::Null, Value::from)}))
 }

@@ -10,8 +10,10 @@ use tokio::time::timeout;
 
 use crate::{
     app::App,
+    authn::Profile,
     config::{Config, Plugin},
     context::User,
+    plugins::{self, default_bucket},
     service,
 };
 
@@ -19,12 +21,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The hello view: what this server is and can, and who the client is to it.
-pub async fn hello(
-    app: &App,
-    headers: &HeaderMap,
-    user: &User,
-    profile: Option<Map<String, Value>>,
-) -> Reply {
+pub async fn hello(app: &App, headers: &HeaderMap, user: &User, profile: Option<Profile>) -> Reply {
     let (config, service) = (&app.config, &app.config.service);
     let mut body = json!({
         "project_name": service.project.name,
@@ -47,6 +44,10 @@ pub async fn hello(
         body["user"] = json!({"id": id, "principals": user.principals});
         if let Some(profile) = profile {
             body["user"]["profile"] = Value::Object(profile);
+        }
+        if config.plugins.has(Plugin::DefaultBucket) {
+            let secret = &config.extras.default_bucket_secret;
+            body["user"]["bucket"] = default_bucket::bucket_id(secret, id).into();
         }
     }
     let reply = Reply::json(StatusCode::OK, &body);
@@ -77,6 +78,9 @@ async fn capabilities(app: &App) -> Value {
     }
     if config.plugins.has(Plugin::OpenId) && !app.authn.providers().is_empty() {
         all.insert("openid".to_owned(), openid(app).await);
+    }
+    for (name, value) in plugins::capabilities(config) {
+        all.insert(name.to_owned(), value);
     }
     if !config.signer.resources.is_empty() {
         all.insert("signer".to_owned(), signer(config));

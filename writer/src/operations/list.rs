@@ -1,22 +1,28 @@
-//! `GET` and `HEAD` of a list (`kinto-http-api.md` §2.9.2).
+//! `GET` and `HEAD` of a list (`kinto-http-api.md` §2.9.2, §3).
 
-use http::{HeaderName, Method, StatusCode};
-use serde_json::{Value, json};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Map, Value, json};
 use shared::{
-    error::{ApiError, Detail, Location},
+    error::ApiError,
     http::{Query, Reply},
-    model::Timestamp,
+    model::{ListPath, Resource, Timestamp},
 };
 
-use super::{Operation, Outcome, not_modified, require_collection};
+use super::{Operation, Outcome, merge_problems, not_modified, require_collection};
 use crate::{
     authz::{self, Visible},
     caching,
     context::Ctx,
+    listing::{
+        Body, ListQuery, Params, Schema, next_page,
+        token::{Binding, Cursor, Token},
+    },
     preconditions::{Preconditions, Verdict},
+    service::{ApiRequest, origin},
     store::{
         clocks,
-        objects::{self, Object, Selection},
+        list_sql::{self, Select, Source},
+        objects::Object,
     },
 };
 
@@ -24,29 +30,172 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     let list = &operation.list;
     let visible = authz::readable(ctx, list).await?;
     require_collection(ctx, list).await?;
-    let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
-    let mut selection = selection(&operation.request.query()?)?;
-    let current = clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now);
-    match conditions.for_read(current) {
-        Verdict::NotModified => return Ok(not_modified(current)),
-        Verdict::Failed => {
-            return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
+    let listing = Listing::new(ctx, list, visible, &operation.request);
+    let current = match ctx.clocks.known(list) {
+        Some(current) => current,
+        None => clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now),
+    };
+    match listing.reply(ctx, current, operation.method == Method::HEAD).await? {
+        Outcome::Ready(reply) if reply.status == StatusCode::OK => {
+            Ok(Outcome::Ready(caching::apply(ctx, list, reply).await?))
         }
-        Verdict::Proceed => {}
+        other @ (Outcome::Ready(_) | Outcome::Written { .. }) => Ok(other),
     }
-    if let Visible::Only(ids) = visible {
-        selection.ids = Some(ids);
+}
+
+/// A list that a request asks for, whatever it is a list of.
+pub(super) struct Listing<'a> {
+    /// Its URI: what tokens are bound to.
+    pub(super) uri: String,
+    /// Where its objects are.
+    pub(super) source: Source,
+    /// What its objects are.
+    pub(super) schema: &'static Schema,
+    /// The list whose live objects are counted as they change, if it is one and is shown whole.
+    pub(super) whole: Option<&'a ListPath>,
+    /// The request.
+    pub(super) request: &'a ApiRequest,
+}
+
+impl<'a> Listing<'a> {
+    /// What of a stored list the user may see.
+    pub(super) fn new(
+        ctx: &Ctx<'_>,
+        list: &'a ListPath,
+        visible: Visible,
+        request: &'a ApiRequest,
+    ) -> Self {
+        let whole = Some(list).filter(|_| visible == Visible::All);
+        let source = match visible {
+            Visible::All => Source::of(list),
+            Visible::Only(_) if list.resource() == Resource::History => {
+                Source::of(list).readable_by(ctx.user.principals.clone())
+            }
+            Visible::Only(ids) => Source::of(list).only(ids),
+        };
+        let schema = Schema::of(list.resource());
+        Self { uri: list.to_string(), source, schema, whole, request }
     }
-    if operation.method == Method::HEAD {
-        let count = objects::count(ctx.settled().await?, list, selection.ids.as_deref()).await?;
-        let reply = caching::apply(ctx, list, counted(count)).await?;
-        return Ok(Outcome::Ready(reply.version(current)));
+}
+
+impl Listing<'_> {
+    /// Answers a GET, or a HEAD, which counts. `current` is the list's timestamp.
+    ///
+    /// # Errors
+    ///
+    /// 400 and 412.
+    pub(super) async fn reply(
+        &self,
+        ctx: &mut Ctx<'_>,
+        current: Timestamp,
+        is_head: bool,
+    ) -> Result<Outcome, ApiError> {
+        let sent = self.request.query()?;
+        let conditions = Preconditions::parse(&self.request.headers);
+        let (conditions, params) = merge_problems(conditions, Params::parse(&sent))?;
+        match conditions.for_read(current) {
+            Verdict::NotModified => return Ok(not_modified(current)),
+            Verdict::Failed => {
+                return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
+            }
+            Verdict::Proceed => {}
+        }
+        let query = ListQuery::new(params, self.schema, ctx.now)?;
+        let token = self.token(ctx, &query)?;
+        let reply = if is_head {
+            counted(self.total(ctx, &query).await?)
+        } else {
+            self.page(ctx, &sent, &query, token).await?
+        };
+        Ok(Outcome::Ready(alert(reply, &query).version(current)))
     }
-    let objects = objects::list(ctx.settled().await?, list, &selection).await?;
-    let data: Vec<Value> = objects.iter().map(Object::to_value).collect();
-    let reply = Reply::json(StatusCode::OK, &json!({"data": data}));
-    let reply = caching::apply(ctx, list, reply).await?;
-    Ok(Outcome::Ready(reply.version(current)))
+
+    /// How many live objects there are; nothing is counted where the list itself keeps count.
+    async fn total(&self, ctx: &mut Ctx<'_>, query: &ListQuery) -> Result<i64, ApiError> {
+        let tx = ctx.settled().await?;
+        match self.whole.filter(|_| query.filters.is_empty()) {
+            Some(list) => Ok(clocks::live(tx, list).await? + ctx.clocks.uncounted(list)),
+            None => list_sql::count(tx, &self.source, &query.filters).await,
+        }
+    }
+
+    async fn page(
+        &self,
+        ctx: &mut Ctx<'_>,
+        sent: &Query,
+        query: &ListQuery,
+        token: Option<Token>,
+    ) -> Result<Reply, ApiError> {
+        let limit = ctx.app.config.listing.page_size(query.limit);
+        let after = token.map(|token| token.after);
+        let select = self.select(query, after.as_ref(), limit);
+        let mut body = Body::default();
+        let next = list_sql::read(ctx.settled().await?, select, |object| {
+            let members = members(object, self.schema);
+            match &query.selection {
+                Some(selection) => body.push(&selection.of(&members)),
+                None => body.push(&members),
+            }
+        })
+        .await?;
+        let reply = Reply::json_bytes(StatusCode::OK, body.finish());
+        Ok(match next {
+            Some(after) => self.with_next_page(ctx, reply, sent, query, &Token::after(after)),
+            None => reply,
+        })
+    }
+
+    /// What of the list a query is about.
+    pub(super) fn select<'a>(
+        &'a self,
+        query: &'a ListQuery,
+        after: Option<&'a Cursor>,
+        limit: u64,
+    ) -> Select<'a> {
+        Select {
+            source: &self.source,
+            filters: &query.filters,
+            sort: &query.sort,
+            after,
+            with_tombstones: query.with_tombstones,
+            limit,
+        }
+    }
+
+    /// Reads the token, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is not this user's, for this list, with these filters and this order.
+    pub(super) fn token(
+        &self,
+        ctx: &Ctx<'_>,
+        query: &ListQuery,
+    ) -> Result<Option<Token>, ApiError> {
+        let key = &ctx.app.config.listing.token_key;
+        let text = query.token.as_deref();
+        text.map(|text| Token::open(text, key, self.binding(ctx, query))).transpose()
+    }
+
+    /// Adds the URL of the page that `token` begins.
+    pub(super) fn with_next_page(
+        &self,
+        ctx: &Ctx<'_>,
+        reply: Reply,
+        sent: &Query,
+        query: &ListQuery,
+        token: &Token,
+    ) -> Reply {
+        let listing = &ctx.app.config.listing;
+        let token = token.seal(&listing.token_key, self.binding(ctx, query));
+        let path = format!("{}{}", origin(ctx.app, &self.request.headers), self.request.path);
+        let url = next_page(&path, sent, listing.page_size(query.limit), &token);
+        reply.header_text(HeaderName::from_static("next-page"), &url)
+    }
+
+    fn binding<'a>(&'a self, ctx: &'a Ctx<'_>, query: &'a ListQuery) -> Binding<'a> {
+        Binding { user_id: ctx.user.id.as_deref(), list: &self.uri, parameters: &query.bound }
+    }
 }
 
 /// The body is that of an empty list, and hyper sends its length only (§2.2).
@@ -57,46 +206,29 @@ fn counted(count: i64) -> Reply {
     })
 }
 
-/// Reads `_since`, `_before`, `_to` and `_limit`. Filters on members are refused, not ignored:
-/// whoever asks for some records must not get, or delete, all of them.
-///
-/// # Errors
-///
-/// 400 with every parameter that is wrong.
-pub(super) fn selection(query: &Query) -> Result<Selection, ApiError> {
-    let mut selection = Selection::default();
-    let mut problems = Vec::new();
-    for (name, value) in query.iter() {
-        match name {
-            "_since" => selection.after = bound(name, value, &mut problems),
-            "_before" | "_to" => selection.before = bound(name, value, &mut problems),
-            "_limit" => {
-                selection.limit =
-                    bound(name, value, &mut problems).map(Timestamp::as_millis).filter(|n| *n > 0);
-            }
-            "_token" | "_sort" | "_fields" => {
-                let text = format!("{name} is not supported yet");
-                problems.push(Detail::new(Location::QueryString, name, text));
-            }
-            _ if name.starts_with('_') => {}
-            _ => {
-                let text = format!("Unknown filter field '{name}'");
-                problems.push(Detail::new(Location::QueryString, name, text));
-            }
-        }
-        selection.with_tombstones |= matches!(name, "_since" | "_before" | "_to");
+/// Tells users of `_to` that it is deprecated (§3.6.3).
+pub(super) fn alert(reply: Reply, query: &ListQuery) -> Reply {
+    const TEXT: &str = "{\"code\":\"soft-eol\",\
+        \"message\":\"_to is now deprecated, you should use _before instead\",\
+        \"url\":\"https://kinto.readthedocs.io/en/2.4.0/api/resource.html\
+        #list-of-available-url-parameters\"}";
+
+    if !query.uses_to {
+        return reply;
     }
-    if problems.is_empty() { Ok(selection) } else { Err(ApiError::Invalid(problems)) }
+    reply.header(HeaderName::from_static("alert"), HeaderValue::from_static(TEXT))
 }
 
-fn bound(name: &str, value: &str, problems: &mut Vec<Detail>) -> Option<Timestamp> {
-    let parsed = Timestamp::parse(value.trim());
-    if parsed.is_err() {
-        let text = match value.parse::<i64>() {
-            Ok(negative) => format!("{negative} is less than minimum value 0"),
-            Err(_) => format!("\"{value}\" is not a number"),
-        };
-        problems.push(Detail::new(Location::QueryString, name, text));
+/// An object as clients see it, made of what was read.
+fn members(object: Object, schema: &Schema) -> Map<String, Value> {
+    let mut members = object.data;
+    if object.deleted {
+        members.clear();
+        members.insert("deleted".to_owned(), true.into());
     }
-    parsed.ok()
+    if schema.stored {
+        members.insert("id".to_owned(), object.id.into());
+        members.insert("last_modified".to_owned(), object.last_modified.as_millis().into());
+    }
+    members
 }

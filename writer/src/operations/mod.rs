@@ -2,20 +2,27 @@
 //! and run again.
 
 mod accounts;
+mod counters;
 mod create;
 mod delete;
+mod flush;
 mod get;
 mod heartbeat;
 mod hello;
 mod list;
 pub mod openid;
 mod patch;
+mod permissions;
 mod put;
+pub mod user_data;
 
 pub use accounts::{MAX_PASSWORD_BYTES, create_user, hash_password, visible as visible_accounts};
+pub use counters::counters;
+pub use flush::flush;
 pub use heartbeat::heartbeat;
 pub use hello::{API_VERSION, contribute, hello, version};
 use http::{Method, StatusCode, header};
+pub use permissions::permissions;
 use serde_json::{Map, Value, json};
 use shared::{
     error::{ApiError, Detail, Location},
@@ -248,6 +255,16 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     Ok(Outcome::Written { status, path, object: new, acl })
 }
 
+/// Makes an object that a request takes for granted: empty, and the user's.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn make(ctx: &mut Ctx<'_>, path: ObjectPath) -> Result<Outcome, ApiError> {
+    let (posted, acl) = (Map::new(), Acl::new());
+    write(ctx, Write { path, old: None, data: None, posted, acl, replace_all: false }).await
+}
+
 /// Rule of §2.8.4. A published object always takes the clock's next timestamp: one that a client
 /// chose could hide a change from others.
 async fn assign_timestamp(
@@ -372,8 +389,8 @@ async fn addressed_path(
 ) -> Result<ObjectPath, ApiError> {
     match id_for(ctx, list, id) {
         Ok(id) => Ok(list.object(id)),
-        Err(refusal) if parent_is_readable(ctx, list).await? => Err(refusal),
-        Err(_) => Err(authz::denied(ctx)),
+        Err(_) if !authz::may_miss(ctx, list).await? => Err(authz::denied(ctx)),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -391,21 +408,8 @@ async fn addressed(
             return Err(authz::denied(ctx));
         }
         Some(_) => authz::refuse_signed(ctx, list, Some(id))?,
-        None => require_readable(ctx, &path).await?,
+        None if !authz::may_miss(ctx, list).await? => return Err(authz::denied(ctx)),
+        None => {}
     }
     Ok((path, old))
-}
-
-/// A missing object is told to whoever may read its parent (§2.5.1).
-async fn require_readable(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    if parent_is_readable(ctx, &path.list).await? { Ok(()) } else { Err(authz::denied(ctx)) }
-}
-
-/// Buckets and accounts have no parent: all of them are read by a right from the settings.
-async fn parent_is_readable(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<bool, ApiError> {
-    if let Some(parent) = list.parent() {
-        return authz::may(ctx, Permission::Read, &parent).await;
-    }
-    let grants = [crate::config::Grant::Read, crate::config::Grant::Write];
-    Ok(authz::settings_grant(ctx, list.resource(), &grants))
 }

@@ -23,6 +23,7 @@ use crate::{
     routes::LoginStep,
     service::{self, ApiRequest},
     store::logins::{self, Login},
+    transaction::patience,
 };
 
 /// Longest answer of a provider that goes into a URL, in bytes.
@@ -96,7 +97,7 @@ async fn begin(
     let wish = Wish { scope, prompt, redirect_uri, state: &state, verifier: verifier.as_deref() };
     let url = wish.url(&metadata.authorization_endpoint, settings).ok_or_else(|| away(provider))?;
     let login = Login { provider: name.to_owned(), callback: callback.to_owned(), verifier };
-    logins::begin(&app.pool, app.patience(), &state, &login, settings.state_ttl).await?;
+    logins::begin(&app.pool, patience(app), &state, &login, settings.state_ttl).await?;
     Ok(url.into())
 }
 
@@ -155,7 +156,7 @@ async fn end(
         problems.push(Detail::new(Location::QueryString, "", text));
     }
     let provider = known(provider, name, problems)?;
-    let login = logins::end(&app.pool, app.patience(), state).await?;
+    let login = logins::end(&app.pool, patience(app), state).await?;
     let login = login.filter(|login| login.provider == name).ok_or(ApiError::InvalidState)?;
     let Some(code) = code else {
         let refusal = refusal(error.unwrap_or_default(), sent("error_description"));

@@ -10,7 +10,7 @@ use shared::{
 use super::Triple;
 use crate::{
     context::Ctx,
-    store::objects::{self, Difference, Object, Selection},
+    store::objects::{self, Difference, Object},
 };
 
 /// Members of a source collection that its targets show as well (`remote-settings.md` §1.7).
@@ -63,7 +63,7 @@ pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
         return Ok(());
     }
     let list = Triple::records(target);
-    let live = objects::list(ctx.settled().await?, &list, &Selection::default()).await?;
+    let live = objects::records(ctx.settled().await?, &list).await?;
     if !live.is_empty() {
         let first = ctx.next_timestamps(&list, live.len()).await?;
         let ids: Vec<String> = live.into_iter().map(|object| object.id).collect();
@@ -106,7 +106,7 @@ pub(super) async fn sign(
     attributes: Option<&Map<String, Value>>,
 ) -> Result<(), ApiError> {
     let list = Triple::records(target);
-    let live = objects::list(ctx.settled().await?, &list, &Selection::default()).await?;
+    let live = objects::records(ctx.settled().await?, &list).await?;
     let records: Vec<Value> = live.iter().map(Object::to_value).collect();
     let timestamp = ctx.hold(&list).await?;
     let signature = ctx.app.signer.sign(&canonical::document(&records, timestamp))?;

@@ -185,6 +185,11 @@ impl Clocks {
         }
     }
 
+    /// How many more live objects the list has than is stored.
+    pub fn uncounted(&self, list: &ListPath) -> i64 {
+        self.lists.get(&Lock(list.clone())).map_or(0, |clock| clock.more)
+    }
+
     /// Forgets lists that were deleted with their parent, so that they are not stored again.
     pub fn forget(&mut self, gone: impl Fn(&ListPath) -> bool) {
         self.lists.retain(|lock, _| !gone(&lock.0));

@@ -164,74 +164,20 @@ pub async fn put_all(
     tx.write(text, parameters![buckets, collections, ids, times, deleted, data]).await
 }
 
-/// What of a list is wanted.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// Strictly after.
-    pub after: Option<Timestamp>,
-    /// Strictly before.
-    pub before: Option<Timestamp>,
-    /// Tombstones too.
-    pub with_tombstones: bool,
-    /// Only these ids.
-    pub ids: Option<Vec<String>>,
-    /// At most so many.
-    pub limit: Option<i64>,
-}
-
-/// The objects of a list, newest first.
+/// All live records of a collection, newest first.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn list(
-    tx: &Tx<'_>,
-    list: &ListPath,
-    selection: &Selection,
-) -> Result<Vec<Object>, ApiError> {
-    let text = sql!(
-        list.resource(),
-        "select id, last_modified, deleted, data from ",
-        " where (bucket_id = $1 or $1 = '') and collection_id = $2
-            and (not deleted or $3)
-            and last_modified > $4 and ($5::bigint is null or last_modified < $5::bigint)
-            and ($6::text[] is null or id = any ($6::text[]))
-          order by last_modified desc
-          limit $7::bigint"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let rows = tx
-        .query(
-            &statement,
-            &[
-                &list.bucket_id(),
-                &list.collection_id(),
-                &selection.with_tombstones,
-                &selection.after.map_or(-1, Timestamp::as_millis),
-                &selection.before.map(Timestamp::as_millis),
-                &selection.ids,
-                &selection.limit,
-            ],
-        )
-        .await?;
+pub async fn records(tx: &Tx<'_>, list: &ListPath) -> Result<Vec<Object>, ApiError> {
+    const SQL: &str = "
+        select id, last_modified, deleted, data from record
+        where bucket_id = $1 and collection_id = $2 and not deleted
+        order by last_modified desc";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&list.bucket_id(), &list.collection_id()]).await?;
     rows.iter().map(Object::from_row).collect()
-}
-
-/// How many live objects a list has.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn count(tx: &Tx<'_>, list: &ListPath, ids: Option<&[String]>) -> Result<i64, ApiError> {
-    let text = sql!(
-        list.resource(),
-        "select count(*) from ",
-        " where (bucket_id = $1 or $1 = '') and collection_id = $2 and not deleted
-            and ($3::text[] is null or id = any ($3::text[]))"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let row = tx.query_one(&statement, &[&list.bucket_id(), &list.collection_id(), &ids]).await?;
-    Ok(row.try_get(0)?)
 }
 
 /// Whether a sibling, live or not, has that timestamp already.

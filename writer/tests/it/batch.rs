@@ -135,3 +135,50 @@ async fn what_a_batch_writes_often_is_written_once_and_right() {
     assert_eq!(ids(&tombstones.json), ["gone", "r"]);
     harness.check_live_counts().await;
 }
+
+#[tokio::test]
+async fn whatever_has_a_url_can_be_asked_for_in_a_batch() {
+    let harness = Harness::start().await;
+    harness.alice.put("/buckets/b", json!({})).await.expect(201);
+    let etag = harness.alice.get("/buckets/b").await.header("etag").to_owned();
+    let batch = json!({"requests": [
+        {"path": "/"},
+        {"path": "/v1"},
+        {"path": "/__heartbeat__"},
+        {"path": "/__metrics__"},
+        {"path": "/buckets/b/"},
+        {"path": "/unknown/"},
+        {"path": "/v2/x"},
+        {"method": "PUT", "path": "/"},
+        {"path": "/buckets/b", "headers": {"If-None-Match": etag}},
+        {"path": "/buckets/\u{e9}"},
+        {"path": "/buckets/%82"},
+        {"path": "/buckets?_since=%82"},
+    ]});
+
+    let reply = harness.alice.send("POST", "/batch", batch).await.expect(200);
+
+    assert_eq!(statuses(&reply.json), [200, 200, 200, 200, 200, 404, 404, 405, 304, 403, 400, 400]);
+    let responses = &reply.json["responses"];
+    assert!(responses[0]["body"]["user"]["id"].is_string());
+    assert!(responses[3]["body"].as_str().unwrap().contains("countersign_"), "text as it is");
+    assert_eq!(responses[4]["path"], "/v1/buckets/b");
+    assert_eq!(responses[8]["body"], "");
+    assert_eq!(responses[8]["headers"]["ETag"], etag.as_str());
+    assert_eq!(responses[9]["path"], "/v1/buckets/\u{e9}");
+    let length = responses[4]["headers"]["Content-Length"].as_str().unwrap();
+    assert!(length.parse::<usize>().unwrap() > 50);
+    assert!(responses[4]["headers"]["Access-Control-Expose-Headers"].is_string());
+}
+
+#[tokio::test]
+async fn a_batch_is_not_hidden_in_a_batch() {
+    let harness = Harness::start().await;
+
+    for path in ["/batch", "/%62atch", "/buckets/batches"] {
+        let nested = json!({"requests": [{"method": "POST", "path": path}]});
+        let refused = harness.alice.send("POST", "/batch", nested).await.expect(400);
+        let text = "Recursive call on /batch endpoint is forbidden.";
+        assert_eq!(refused.json["message"], format!("requests in body: {text}"), "{path}");
+    }
+}

@@ -27,6 +27,28 @@ async fn one_of_many_creators_wins() {
     assert!(statuses.iter().all(|status| [201, 412].contains(status)));
 }
 
+/// A connection that has only read so far knows the statements that read, and not those that lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_of_many_creators_wins_on_connections_that_have_only_read() {
+    let harness = Harness::with_collection().await;
+    let ask = async |method: &'static str, headers: &'static [(&str, &str)]| {
+        let mut tasks = JoinSet::new();
+        for _ in 0..16 {
+            let alice = harness.alice.clone();
+            let path = format!("{RECORDS}/r");
+            tasks.spawn(async move { alice.raw(method, &path, headers, "").await.status });
+        }
+        tasks.join_all().await
+    };
+    for _ in 0..5 {
+        ask("GET", &[]).await;
+    }
+
+    let statuses = ask("PUT", &[("if-none-match", "*")]).await;
+
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_queue_up_and_a_poller_misses_nothing() {
     let harness = Harness::with_collection().await;

@@ -84,3 +84,63 @@ async fn a_lost_database_is_a_503_that_says_when_to_come_back() {
     }
     assert!(healed);
 }
+
+#[tokio::test]
+async fn a_failing_backend_is_one_false_key_of_the_heartbeat() {
+    let harness = Harness::start().await;
+    let owner = harness.database.owner().await;
+    owner.query("revoke insert on resource_timestamp from countersign_writer", &[]).await.unwrap();
+
+    let ill = harness.anonymous.get("/__heartbeat__").await.expect(503);
+    assert_eq!(
+        ill.json,
+        json!({"storage": false, "permission": false, "cache": true, "signer": true})
+    );
+    let reader = harness.again(&[("readonly", "true")]).await;
+    reader.get("/__heartbeat__").await.expect(200);
+}
+
+#[tokio::test]
+async fn requests_above_the_limits_are_told_in_json() {
+    let harness = Harness::with(&[("http.max_body_bytes", "1000")]).await;
+    let long = "x".repeat(20_000);
+
+    for (path, header, body, status) in [
+        (format!("/buckets?a={long}"), "", "", 414),
+        ("/buckets".to_owned(), &*"y".repeat(40_000), "", 431),
+        ("/buckets".to_owned(), "", &long, 413),
+    ] {
+        let headers = [("x-long", header)];
+        let refused = harness.alice.raw("POST", &path, &headers, body.to_owned()).await;
+        let refused = refused.expect(status);
+        assert_eq!(refused.json["errno"], 113);
+        assert_eq!(refused.json["code"], status);
+        assert_eq!(refused.header("x-content-type-options"), "nosniff");
+    }
+}
+
+#[tokio::test]
+async fn the_project_says_how_to_contribute_and_which_version_runs() {
+    let file = std::env::temp_dir().join(format!("{}.json", uuid::Uuid::new_v4()));
+    std::fs::write(&file, r#"{"name": "n", "build": "42"}"#).unwrap();
+    let harness = Harness::with(&[("version_json_path", file.to_str().unwrap())]).await;
+    std::fs::remove_file(&file).unwrap();
+
+    let version = harness.anonymous.get("/__version__").await.expect(200).json;
+    assert_eq!(version, json!({"name": "n", "build": "42"}), "read once, and kept");
+    let contribute = harness.anonymous.get("/contribute.json").await.expect(200).json;
+    assert_eq!(contribute["repository"]["license"], "Apache-2.0");
+}
+
+#[tokio::test]
+async fn paths_and_query_strings_that_are_not_utf_8_are_told_before_anything_else() {
+    let harness = Harness::start().await;
+
+    let path = harness.anonymous.get("/%82%AC").await.expect(400);
+    assert_eq!(path.json["message"], "Invalid URL path.");
+    assert_eq!(path.json["error"], "Bad Request");
+    let query = harness.anonymous.send("LOCK", "/buckets?a=%82", json!({})).await.expect(400);
+    assert!(query.json["message"].as_str().unwrap().ends_with("encoded in UTF-8: a=%82"));
+    let slash = harness.alice.get("/buckets/a%2Fb").await.expect(404);
+    assert_eq!(slash.json["errno"], 111);
+}

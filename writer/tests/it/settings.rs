@@ -342,7 +342,14 @@ fn a_file_of_kinto_s_is_read_as_it_is() {
     let config = Config::read(&mut layers).unwrap();
 
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(config.warnings, ["lightshow_enabled is not a setting of this service"]);
+    let expected = [
+        "userid_hmac_secret is shorter than 32 bytes: ids of basicauth tell passwords to whoever \
+         guesses it",
+        "default_bucket_hmac_secret is empty: whoever knows a user's id can tell the id of the \
+         user's bucket",
+        "lightshow_enabled is not a setting of this service",
+    ];
+    assert_eq!(config.warnings, expected);
     assert_eq!(config.service.batch_max_requests, 50);
     assert!(config.service.disabled.contains("plural_bucket_post_enabled"));
     let file = config.service.file.unwrap();

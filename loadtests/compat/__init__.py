@@ -1,0 +1,1 @@
+"""Compares the writer with Kinto, request by request."""

@@ -1,0 +1,300 @@
+"""What we do otherwise on purpose, with the reason: differences that `make compat` accepts.
+
+Section numbers are those of the specification. `docs/compatibility.md` lists the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable, Sequence
+
+from .compare import Difference, Exchange
+
+Test = Callable[[Exchange, Difference, Sequence[Exchange]], bool]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One accepted difference."""
+
+    name: str
+    section: str
+    reason: str
+    explains: Test
+
+
+def explain(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> Deviation | None:
+    """The first deviation that accounts for the difference."""
+    for deviation in DEVIATIONS:
+        if deviation.explains(exchange, difference, before):
+            return deviation
+    return None
+
+
+# -- tests ---------------------------------------------------------------------------------------
+
+
+def statuses(kinto: Iterable[int], ours: Iterable[int], when: Callable[[Exchange], bool]) -> Test:
+    """Kinto answers one of `kinto`, we one of `ours`, to requests of a kind."""
+    left, right = set(kinto), set(ours)
+
+    def test(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
+        return exchange.kinto.status in left and exchange.ours.status in right and when(exchange)
+
+    return test
+
+
+def place(pattern: str, when: Callable[[Exchange], bool] = lambda _: True) -> Test:
+    """The difference is at a place that the pattern describes."""
+    compiled = re.compile(pattern)
+
+    def test(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
+        return bool(compiled.search(difference.where)) and when(exchange)
+
+    return test
+
+
+def header(exchange: Exchange, name: str) -> str:
+    """A header of the request."""
+    for key, value in exchange.step.headers.items():
+        if key.lower() == name:
+            return value
+    return ""
+
+
+def query(exchange: Exchange) -> dict[str, str]:
+    """The parameters of the request."""
+    split = urllib.parse.urlsplit(exchange.sent.target)
+    return dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True))
+
+
+def body_text(exchange: Exchange) -> str:
+    """The request's body."""
+    if exchange.sent.body is not None:
+        return exchange.sent.body.decode("utf-8", "replace")
+    body = exchange.step.body
+    return json.dumps(body) if isinstance(body, (dict, list)) else ""
+
+
+def content_type(exchange: Exchange) -> str:
+    """The request's media type, with its parameters."""
+    return header(exchange, "content-type")
+
+
+def is_json_patch(exchange: Exchange) -> bool:
+    """Whether the request is a JSON patch."""
+    return content_type(exchange).startswith("application/json-patch+json")
+
+
+def operations(exchange: Exchange) -> list[dict[str, Any]]:
+    """The operations of a JSON patch."""
+    try:
+        parsed = json.loads(body_text(exchange))
+    except ValueError:
+        return []
+    return [one for one in parsed if isinstance(one, dict)] if isinstance(parsed, list) else []
+
+
+def touches_data_root(exchange: Exchange) -> bool:
+    """A JSON patch of the whole of `/data` or `/permissions`."""
+    roots = ("/data", "/permissions", "")
+    paths = [(one.get("path"), one.get("from")) for one in operations(exchange)]
+    return is_json_patch(exchange) and any(p in roots or f in roots for p, f in paths)
+
+
+def names_unknown_permission(exchange: Exchange) -> bool:
+    """A JSON patch of a permission that the resource does not have."""
+    known = ("read", "write", "collection:create", "group:create", "record:create")
+    names = [
+        str(one.get("path", "")).split("/")[2]
+        for one in operations(exchange)
+        if str(one.get("path", "")).startswith("/permissions/")
+    ]
+    return is_json_patch(exchange) and any(name not in known for name in names)
+
+
+def numbers(text: str) -> list[int]:
+    """The integers that stand for a `last_modified` in a body."""
+    return [int(n) for n in re.findall(r'"last_modified":\s*(-?\d+)\b(?![.eE])', text)]
+
+
+def depth(text: str) -> int:
+    """How deep a JSON text nests, roughly."""
+    deepest = level = 0
+    for character in text:
+        level += (character in "[{") - (character in "]}")
+        deepest = max(deepest, level)
+    return deepest
+
+
+def bucket_deleted_before(exchange: Exchange, before: Sequence[Exchange]) -> bool:
+    """Whether a bucket was deleted and a group had been written."""
+    texts = [f"{one.step.method} {one.sent.path} {body_text(one)}" for one in before]
+    deleted = any(
+        re.search(r'DELETE /buckets(/[^/ ]+)? |"DELETE", "path": "/buckets', text) for text in texts
+    )
+    return deleted and any("/groups" in text for text in texts)
+
+
+def former_member(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
+    """Kinto lets a former member in, or names its group."""
+    if not bucket_deleted_before(exchange, before):
+        return False
+    granted = exchange.kinto.status < 400 and exchange.ours.status in (401, 403)
+    seen = re.search(r"principals|body\.data$|total-|permissions", difference.where)
+    return granted or bool(seen)
+
+
+def precondition(exchange: Exchange) -> str:
+    """The text of the precondition headers."""
+    return header(exchange, "if-match") + header(exchange, "if-none-match")
+
+
+def is_operational_at_root(exchange: Exchange) -> bool:
+    """An operational endpoint without `/v1`."""
+    return bool(re.match(r"/__(heartbeat|lbheartbeat|version|metrics)__", exchange.sent.target))
+
+
+def deletes_with_odd_timestamp(exchange: Exchange) -> bool:
+    """DELETE of an object with a `last_modified` that is not a plain integer."""
+    value = query(exchange).get("last_modified", "0")
+    return exchange.step.method == "DELETE" and not re.fullmatch(r"\d+", value)
+
+
+def sorts_pages(exchange: Exchange) -> bool:
+    """The second page of a list that is sorted on a member."""
+    return "_token" in query(exchange) and "_sort" in query(exchange)
+
+
+CRASH = (500,)
+REFUSED = (400,)
+
+DEVIATIONS: tuple[Deviation, ...] = (
+    Deviation(
+        "precondition-star", "2.7", "Kinto crashes on a precondition such as `*abc`; we answer 400",
+        statuses(CRASH, REFUSED, lambda e: "*" in precondition(e)),
+    ),
+    Deviation(
+        "delete-odd-timestamp", "2.8.5",
+        "Kinto crashes on DELETE with a quoted or non-integer `last_modified`; we accept the quoted",
+        statuses(CRASH, (200, 400, 404), deletes_with_odd_timestamp),
+    ),
+    Deviation(
+        "merge-over-scalar", "2.11.4",
+        "Kinto crashes on a merge patch of an object over a scalar; we apply RFC 7396",
+        statuses(CRASH, (200, 400), lambda e: "merge-patch" in content_type(e)),
+    ),
+    Deviation(
+        "merge-light", "2.11.4",
+        "Kinto's `light` answer to a nested merge is empty; ours has the members that changed",
+        place(r"body\.data", lambda e: "merge-patch" in content_type(e)
+              and header(e, "response-behavior") == "light"),
+    ),
+    Deviation(
+        "patch-type-parameter", "2.11.4, 2.11.5",
+        "a parameter after the patch's media type makes Kinto read another kind of patch, or crash",
+        lambda e, d, b: ";" in content_type(e) and "patch+json" in content_type(e),
+    ),
+    Deviation(
+        "json-patch-root", "2.11.5",
+        "Kinto crashes on a JSON patch of the whole `/data` or `/permissions`; we answer 400",
+        statuses((500, 200, 400), (400, 200), touches_data_root),
+    ),
+    Deviation(
+        "json-patch-permission", "2.11.5",
+        "a JSON patch adds permissions that do not exist in Kinto; we answer 400",
+        statuses((200, 500), REFUSED, names_unknown_permission),
+    ),
+    Deviation(
+        "batch-304", "6.3.4", "Kinto crashes when a sub-request ends in 304; we answer an entry",
+        statuses(CRASH, (200,), lambda e: e.sent.path == "/batch" and any(
+            one.get("status") == 304 for one in (e.ours.body or {}).get("responses", []))),
+    ),
+    Deviation(
+        "batch-raw-path", "6.2.5",
+        "Kinto crashes on raw non-ASCII or invalid UTF-8 in a sub-request's path",
+        statuses(CRASH, (200, 400), lambda e: e.sent.path == "/batch"),
+    ),
+    Deviation(
+        "schema-root-keyword", "2.13.6",
+        "Kinto crashes when a keyword with a number or an object fails at a record's root",
+        statuses(CRASH, REFUSED, lambda e: "/records" in e.sent.path),
+    ),
+    Deviation(
+        "schema-tuple-items", "2.13.4",
+        "Kinto accepts Draft-7 `items` lists without `$schema`, then crashes on every record",
+        statuses(CRASH, (200, 201, 400), lambda e: "/records" in e.sent.path),
+    ),
+    Deviation(
+        "sort-composite", "3.5.5",
+        "Kinto's second page fails when the sort member holds arrays or objects; ours works",
+        statuses((400,), (200,), sorts_pages),
+    ),
+    Deviation(
+        "id-newline", "2.3.1", "Kinto lets an id end in a newline; we answer 400",
+        lambda e, d, b: "%0A" in e.sent.target.upper() or '\\n"' in body_text(e),
+    ),
+    Deviation(
+        "id-length", "2.3.1", "ids have at most 512 bytes: a key has to fit PostgreSQL's index",
+        lambda e, d, b: e.ours.status in (400, 404)
+        and bool(re.search(r"[A-Za-z0-9_-]{513}", e.sent.target + body_text(e))),
+    ),
+    Deviation(
+        "nul", "2.6.9, 0.1.3", "U+0000 cannot be stored: we answer 400, Kinto on PostgreSQL 503",
+        statuses((500, 503, 201, 200), REFUSED, lambda e: "\\u0000" in body_text(e)),
+    ),
+    Deviation(
+        "json-depth", "0.1.3", "JSON nested deeper than 64 is refused: memory has to be bounded",
+        statuses((200, 201), REFUSED, lambda e: depth(body_text(e)) > 60),
+    ),
+    Deviation(
+        "timestamp-range", "2.8.4",
+        "`last_modified` below 0, or above 2^53 - 1, is refused: a list's clock would stand still",
+        lambda e, d, b: any(not 0 <= n <= 2**53 - 1 for n in numbers(body_text(e))),
+    ),
+    Deviation(
+        "timestamp-boolean", "2.6.5", "a boolean `last_modified` slips through in Kinto; we drop it",
+        lambda e, d, b: bool(re.search(r'"last_modified":\s*(true|false)', body_text(e))),
+    ),
+    Deviation(
+        "missing-bucket", "2.4.1",
+        "settings may let users create in a bucket that does not exist; we answer 404",
+        lambda e, d, b: e.ours.status == 404 and e.kinto.status in (200, 201)
+        and bool(re.search(r"/(collections|groups)", e.sent.path)),
+    ),
+    Deviation(
+        "former-member", "4.1.3",
+        "in Kinto, members of the groups of a deleted bucket keep the group's principal",
+        former_member,
+    ),
+    Deviation(
+        "password-length", "5.3.2", "Kinto crashes on a password above 72 bytes; we answer 400",
+        statuses(CRASH, REFUSED, lambda e: "/accounts" in e.sent.path or "password" in body_text(e)),
+    ),
+    Deviation(
+        "operational-at-root", "1.2", "Dockerflow asks for operational endpoints without `/v1`",
+        lambda e, d, b: is_operational_at_root(e),
+    ),
+    Deviation(
+        "capability-texts", "1.1.4", "descriptions and URLs of capabilities are free text",
+        place(r"body\.capabilities\.\w+\.(description|url)$"),
+    ),
+    Deviation(
+        "hello-config", "1.1.1", "the configuration file's path and hash are not told to everybody",
+        place(r"body\.config", lambda e: e.sent.path == "/"),
+    ),
+    Deviation(
+        "snapshot-tombstones", "7.2.10",
+        "Kinto's snapshot may hold tombstones of records that were re-created later; ours omits them",
+        place(r"body\.data", lambda e: "/snapshot/" in e.sent.path),
+    ),
+    Deviation(
+        "crash", "11.2", "another crash of Kinto: our answer is an ordinary one",
+        lambda e, d, b: False,
+    ),
+)

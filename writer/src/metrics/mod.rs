@@ -1,0 +1,96 @@
+//! What is counted: this service's own metrics and, where the plug-in is switched on, Kinto's.
+
+mod family;
+mod kinto;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use deadpool_postgres::Pool;
+use prometheus::{Gauge, IntCounter, Registry};
+use shared::telemetry::{self, HttpMetrics};
+
+pub use self::kinto::{Answered, KintoMetrics};
+use crate::config::Prometheus;
+
+/// The format of the metrics, as Kinto names it; what is written is valid in the older one, too.
+pub const FORMAT: &str = "text/plain; version=1.0.0; charset=utf-8";
+
+/// The writer's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests.
+    pub http: Arc<HttpMetrics>,
+    /// Collections signed and published.
+    pub publications: IntCounter,
+    /// Transactions run again after a deadlock.
+    pub retries: IntCounter,
+    /// Kinto's own, where they are switched on.
+    pub kinto: Option<KintoMetrics>,
+    pool: BTreeMap<&'static str, Gauge>,
+}
+
+impl Metrics {
+    /// Metrics of which nothing has been counted yet.
+    ///
+    /// # Errors
+    ///
+    /// When two have the same name.
+    pub fn new(prometheus: Option<&Prometheus>) -> Result<Self, prometheus::Error> {
+        let registry = telemetry::registry();
+        let mut pool = BTreeMap::new();
+        for (name, help) in [
+            ("size", "Open connections to PostgreSQL."),
+            ("available", "Connections that nobody uses."),
+            ("waiting", "Requests that wait for a connection."),
+        ] {
+            pool.insert(name, telemetry::gauge(&registry, &format!("db_pool_{name}"), help)?);
+        }
+        Ok(Self {
+            http: Arc::new(HttpMetrics::new(&registry)?),
+            publications: telemetry::counter(
+                &registry,
+                "publications_total",
+                "Previews and destinations signed and written.",
+            )?,
+            retries: telemetry::counter(
+                &registry,
+                "transaction_retries_total",
+                "Transactions run again after a deadlock.",
+            )?,
+            kinto: prometheus.map(KintoMetrics::new),
+            registry,
+            pool,
+        })
+    }
+
+    /// Counts a request of a user, if there is one.
+    pub fn authenticated(&self, user_id: Option<&str>) {
+        if let (Some(kinto), Some(id)) = (&self.kinto, user_id) {
+            kinto.authenticated(id);
+        }
+    }
+
+    /// Times a transaction.
+    pub fn transaction(&self, elapsed: Duration) {
+        if let Some(kinto) = &self.kinto {
+            kinto.transaction(elapsed);
+        }
+    }
+
+    /// The metrics as Prometheus reads them.
+    #[expect(clippy::cast_precision_loss, reason = "a pool has far fewer than 2^52 connections")]
+    pub fn render(&self, pool: &Pool) -> Vec<u8> {
+        let status = pool.status();
+        for (name, value) in
+            [("size", status.size), ("available", status.available), ("waiting", status.waiting)]
+        {
+            if let Some(gauge) = self.pool.get(name) {
+                gauge.set(value as f64);
+            }
+        }
+        let mut families = self.registry.gather();
+        families.extend(self.kinto.iter().flat_map(KintoMetrics::collect));
+        telemetry::render(&families)
+    }
+}

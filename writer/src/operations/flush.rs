@@ -1,0 +1,18 @@
+//! `POST /v1/__flush__` (`kinto-http-api.md` §7.3.1): for tests, and only where it is included.
+
+use http::StatusCode;
+use serde_json::json;
+use shared::{error::ApiError, http::Reply, model::Timestamp, store::Tx};
+
+use crate::store::maintenance;
+
+/// Erases everything.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn flush(tx: &Tx<'_>) -> Result<Reply, ApiError> {
+    maintenance::flush(tx, Timestamp::now()).await?;
+    tracing::warn!("everything was erased");
+    Ok(Reply::json(StatusCode::ACCEPTED, &json!({})))
+}

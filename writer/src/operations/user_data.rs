@@ -1,0 +1,93 @@
+//! `DELETE /v1/__user_data__/{principal}` (`kinto-http-api.md` §7.8).
+//!
+//! What only the principal may write is deleted as the principal could do it: by ordinary
+//! deletions, some at a time and each time in one transaction, under the name of whoever asked.
+//! When it is interrupted, asking again goes on.
+
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::json;
+use shared::{
+    error::ApiError,
+    http::Reply,
+    model::{EVERYONE, Timestamp},
+    store::Tx,
+};
+
+use super::Operation;
+use crate::{
+    app::App,
+    context::User,
+    routes::{Parent, Route},
+    service::ApiRequest,
+    store::{
+        clocks::Clocks,
+        permissions::{self, Owned},
+    },
+};
+
+/// Most objects that are looked at, and deleted, in one transaction.
+pub const BATCH: i64 = 200;
+
+/// Whether the user may erase what others own: `user-data_delete_principals`.
+///
+/// # Errors
+///
+/// 401 or 403.
+pub fn authorize(app: &App, user: &User) -> Result<(), ApiError> {
+    let deleters = &app.config.extras.user_data_deleters;
+    match &user.id {
+        _ if deleters.iter().any(|principal| user.is(principal)) => Ok(()),
+        Some(_) => Err(ApiError::Forbidden),
+        None => Err(ApiError::MissingAuth),
+    }
+}
+
+/// The deletions of some objects, sorted by URI: of the outermost only, since what they hold goes
+/// with them. An object that somebody writes meanwhile stays.
+pub fn deletions(request: &ApiRequest, owned: &[Owned]) -> Vec<Operation> {
+    let mut outermost: Option<String> = None;
+    let mut operations = Vec::new();
+    for Owned { uri, last_modified } in owned {
+        let is_below = outermost.as_ref().is_some_and(|above| uri.starts_with(above.as_str()));
+        if let (false, Some(last_modified)) = (is_below, last_modified)
+            && let Some(operation) = deletion(request, uri, *last_modified)
+        {
+            outermost = Some(format!("{uri}/"));
+            operations.push(operation);
+        }
+    }
+    operations
+}
+
+fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option<Operation> {
+    let path = format!("/v1{uri}");
+    let Ok(Route::Object(Parent::Known(list), id)) = Route::parse(&path) else { return None };
+    let mut headers = request.headers.clone();
+    headers.remove(header::IF_NONE_MATCH);
+    headers.insert(header::IF_MATCH, HeaderValue::from_str(&last_modified.etag()).ok()?);
+    let (method, query_text) = (Method::DELETE, String::new());
+    let request =
+        ApiRequest { method: method.clone(), path, query_text, headers, ..request.clone() };
+    Some(Operation { method, list, id: Some(id), request })
+}
+
+/// Takes the principal from every access control list, and from the groups.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn forget(tx: &Tx<'_>, principal: &str, now: Timestamp) -> Result<(), ApiError> {
+    permissions::forget(tx, principal).await?;
+    // Readers serve what everybody may read.
+    if principal == EVERYONE {
+        let mut clocks = Clocks::default();
+        clocks.touch_publication(tx, now).await?;
+        tx.run(clocks.store(tx).await?).await?;
+    }
+    Ok(())
+}
+
+/// What is answered when all is done, also for a principal that nobody knew.
+pub fn reply(principal: &str) -> Reply {
+    Reply::json(StatusCode::OK, &json!({"data": {"principal": principal}}))
+}
