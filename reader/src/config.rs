@@ -55,6 +55,7 @@ const KINTO_PREFIXES: &[&str] = &[
     "multiauth.",
     "newrelic_",
     "oidc.",
+    "outgoing.",
     "openid.",
     "permission_",
     "permissions_",

@@ -21,6 +21,8 @@ use crate::{
 pub enum Errno {
     /// No credentials, or none that any policy knows.
     MissingAuthToken = 104,
+    /// The state of a login is not one that was begun.
+    InvalidAuthToken = 105,
     /// A header, the query string, the path or the body is wrong.
     InvalidParameters = 107,
     /// The workflow refuses what was posted.
@@ -161,6 +163,12 @@ pub enum ApiError {
     /// Anonymous, and not allowed.
     #[error("Please authenticate yourself to use this endpoint.")]
     MissingAuth,
+    /// Anonymous, and accounts are never listed to everybody (`kinto-http-api.md` §5.3.6).
+    #[error("Cannot read accounts.")]
+    AnonymousAccounts,
+    /// A login has ended already, or was never begun (`kinto-http-api.md` §5.4.6).
+    #[error("Invalid state")]
+    InvalidState,
     /// Authenticated, and not allowed.
     #[error("This user cannot access this resource.")]
     Forbidden,
@@ -247,13 +255,14 @@ impl ApiError {
                 (StatusCode::METHOD_NOT_ALLOWED, Errno::MethodNotAllowed)
             }
             Self::MissingAuth => (StatusCode::UNAUTHORIZED, Errno::MissingAuthToken),
+            Self::AnonymousAccounts => (StatusCode::UNAUTHORIZED, Errno::Undefined),
             Self::Forbidden | Self::Refused { forbidden: true, .. } => {
                 (StatusCode::FORBIDDEN, Errno::Forbidden)
             }
             Self::Refused { forbidden: false, .. } => {
                 (StatusCode::BAD_REQUEST, Errno::InvalidPostedData)
             }
-            Self::Invalid(_) | Self::BadRequest(_) => {
+            Self::Invalid(_) | Self::BadRequest(_) | Self::InvalidState => {
                 (StatusCode::BAD_REQUEST, Errno::InvalidParameters)
             }
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, Errno::InvalidParameters),
@@ -303,9 +312,11 @@ impl ApiError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others have HTTP's own reason")]
     fn reason(&self, status: StatusCode) -> &'static str {
         match self {
-            Self::Invalid(_) | Self::NotAcceptable(_) | Self::UnsupportedMediaType(_) => {
-                "Invalid parameters"
-            }
+            Self::Invalid(_)
+            | Self::InvalidState
+            | Self::NotAcceptable(_)
+            | Self::UnsupportedMediaType(_) => "Invalid parameters",
+            Self::AnonymousAccounts => "Cannot read accounts.",
             _ => status.canonical_reason().unwrap_or("Error"),
         }
     }
@@ -313,7 +324,7 @@ impl ApiError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others have one message, their text")]
     fn message(&self) -> Option<String> {
         match self {
-            Self::NoSuchParent { .. } | Self::NoSuchObject { .. } => None,
+            Self::NoSuchParent { .. } | Self::NoSuchObject { .. } | Self::AnonymousAccounts => None,
             Self::Invalid(details) => sorted(details).first().map(|detail| detail.message()),
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(detail.message())
@@ -332,6 +343,12 @@ impl ApiError {
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(json!([detail]))
             }
+            Self::InvalidState => Some(json!([{
+                "location": Location::Body,
+                "name": "state",
+                "description": self.to_string(),
+                "errno": Errno::InvalidAuthToken as u16,
+            }])),
             Self::ModifiedMeanwhile { existing: Some(existing), .. } => {
                 Some(json!({"existing": existing}))
             }

@@ -12,6 +12,7 @@ use shared::{
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
+    authn::Authenticator,
     config::Config,
     metrics::Metrics,
     schema::Validators,
@@ -28,6 +29,8 @@ pub struct App {
     pub pool: Pool,
     /// Who signs.
     pub signer: Signer,
+    /// Who is who.
+    pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
     /// Compiled JSON schemas.
@@ -55,6 +58,7 @@ impl App {
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
         match (pool, metrics) {
             (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => Ok(Self {
+                authn: Authenticator::new(&config),
                 config,
                 pool,
                 signer,

@@ -8,6 +8,7 @@ use shared::{
 use crate::{
     config::Grant,
     context::Ctx,
+    operations,
     store::{aces, history},
 };
 
@@ -159,6 +160,9 @@ async fn visible(
     wanted: Permission,
     rights: &[&str],
 ) -> Result<Visible, ApiError> {
+    if *list == ListPath::Accounts {
+        return operations::visible_accounts(ctx, wanted, rights).await;
+    }
     let by_settings: &[Grant] =
         if wanted == Permission::Read { &[Grant::Read] } else { &[Grant::Write] };
     let by_write = list.resource() != Resource::Bucket

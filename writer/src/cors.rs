@@ -194,6 +194,7 @@ fn exposed(does: Does) -> Vec<&'static str> {
         | Does::ShowText
         | Does::Batch
         | Does::Command
+        | Does::Redirect
         | Does::Purge => (&[], &[]),
     };
     [&BASE, more, counts].concat()

@@ -24,12 +24,13 @@ use tokio::time::timeout;
 
 use crate::{
     app::App,
-    authn, batch,
+    authn::{self, Identities, Profile},
+    batch,
     context::{Ctx, User},
     cors,
     locks::Plan,
     metrics, openapi,
-    operations::{self, Operation, View, user_data},
+    operations::{self, Operation, View, openid, user_data},
     pipeline,
     plugins::default_bucket::{self, Resolved},
     routes::{Parent, Route},
@@ -64,8 +65,9 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             Ok(reply.header(header::CONTENT_TYPE, format))
         }
         Route::Batch => run_batch(app, request).await,
+        Route::OpenId { provider, step } => openid::login(app, &provider, step, request).await,
         Route::Permissions => {
-            let about = (app, request, Arc::new(asker(app, request).await?));
+            let about = (app, request, Arc::new(asker(app, request).await?.0));
             transaction::snapshot(app, &about, |tx, (app, request, user)| {
                 operations::permissions(app, tx, request, user.clone()).boxed()
             })
@@ -79,7 +81,8 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             erase_user_data(app, request, &principal.unwrap_or_default()).await
         }
         Route::List(_) | Route::Object(..) | Route::Quota(..) | Route::Snapshot(..) => {
-            let step = Step::new(app, route, request.clone());
+            let mut identities = Identities::default();
+            let step = Step::new(app, &mut identities, route, request.clone()).await?;
             let mut replies = run_together(app, &[step]).await?;
             replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
         }
@@ -87,13 +90,15 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
 }
 
 async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let user = asker(app, request).await?;
-    Ok(operations::hello(app, &request.headers, &user))
+    let (user, profile) = asker(app, request).await?;
+    Ok(operations::hello(app, &request.headers, &user, profile).await)
 }
 
-/// Who sent the request, for what is not a step of a transaction.
-async fn asker(app: &App, request: &ApiRequest) -> Result<User, ApiError> {
-    let id = authn::user_id(&app.config, &request.headers);
+/// Who sent the request, and the profile that an OpenID provider has of them: for what is not a
+/// step of a transaction.
+async fn asker(app: &App, request: &ApiRequest) -> Result<(User, Option<Profile>), ApiError> {
+    let identity = authn::authenticate(app, &request.headers).await?;
+    let (id, profile) = identity.map(|found| (found.user_id, found.profile)).unzip();
     app.metrics.authenticated(id.as_deref());
     let groups = match &id {
         Some(id) => {
@@ -101,7 +106,7 @@ async fn asker(app: &App, request: &ApiRequest) -> Result<User, ApiError> {
         }
         None => Vec::new(),
     };
-    Ok(User::new(id, groups))
+    Ok((User::new(id, groups), profile.flatten()))
 }
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
@@ -148,11 +153,17 @@ impl ApiErrorSource {
 }
 
 impl Step {
-    fn new(app: &App, route: Route, request: ApiRequest) -> Self {
-        let user_id = authn::user_id(&app.config, &request.headers);
+    async fn new(
+        app: &App,
+        identities: &mut Identities,
+        route: Route,
+        request: ApiRequest,
+    ) -> Result<Self, ApiError> {
+        let identity = identities.of(app, &request.headers).await?;
+        let user_id = identity.map(|found| found.user_id);
         app.metrics.authenticated(user_id.as_deref());
         let refused_origin = app.config.service.cors.check(&request.headers).err();
-        let step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
+        let mut step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
             Ok(None) => Self::with(user_id, Self::operation(route, request)),
             Ok(Some(Resolved { request, implied })) => {
                 let operation = match Route::find(&app.config, &request.path) {
@@ -163,7 +174,10 @@ impl Step {
             }
             Err(refusal) => Self::with(user_id, Err(ApiErrorSource::DefaultBucket(refusal))),
         };
-        Self { refused_origin, ..step }
+        if let Ok(operation) = &mut step.operation {
+            operations::hash_password(app, step.user_id.as_ref(), operation).await?;
+        }
+        Ok(Self { refused_origin, ..step })
     }
 
     fn with(user_id: Option<String>, operation: Result<Operation, ApiErrorSource>) -> Self {
@@ -212,7 +226,7 @@ async fn erase_user_data(
     request: &ApiRequest,
     principal: &str,
 ) -> Result<Reply, ApiError> {
-    let user = asker(app, request).await?;
+    let (user, _) = asker(app, request).await?;
     user_data::authorize(app, &user)?;
     let mut about = (principal.to_owned(), String::new());
     loop {
@@ -379,10 +393,11 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let requests = batch::parse(&app.config, request)?;
     let mut steps = Vec::with_capacity(requests.len());
     let mut answered = HashMap::new();
+    let mut identities = Identities::default();
     for (index, request) in requests.iter().enumerate() {
         match route_of(app, request) {
             Ok(route) if route.is_step() => {
-                steps.push(Step::new(app, route, request.clone()));
+                steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
             }
             Ok(route) => {
                 let started = Instant::now();

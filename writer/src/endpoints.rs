@@ -80,6 +80,8 @@ pub enum Does {
     Batch,
     /// Does something to the service as a whole, and answers 202.
     Command,
+    /// Sends the browser elsewhere.
+    Redirect,
     /// Deletes what the settings allow few to delete, and answers 200.
     Purge,
 }
@@ -117,6 +119,10 @@ const fn always(_: &Config) -> bool {
 
 fn has_accounts(config: &Config) -> bool {
     config.plugins.has(Plugin::Accounts)
+}
+
+fn has_openid(config: &Config) -> bool {
+    config.plugins.has(Plugin::OpenId)
 }
 
 fn has_history(config: &Config) -> bool {
@@ -282,8 +288,21 @@ pub static COLLECTION_QUOTA: Endpoint = Endpoint {
     ..service("collection-quota", "/buckets/{bucket_id}/collections/{collection_id}/quota")
 };
 
+/// `/v1/openid/{provider}/login`
+pub static OPENID_LOGIN: Endpoint = Endpoint {
+    is_on: has_openid,
+    actions: &[action(Method::GET, Does::Redirect)],
+    ..service("openid_login", "/openid/{provider}/login")
+};
+/// `/v1/openid/{provider}/token`
+pub static OPENID_TOKEN: Endpoint = Endpoint {
+    is_on: has_openid,
+    actions: &[action(Method::GET, Does::Redirect)],
+    ..service("openid_token", "/openid/{provider}/token")
+};
+
 /// Every endpoint.
-pub static ALL: [&Endpoint; 27] = [
+pub static ALL: [&Endpoint; 29] = [
     &HELLO,
     &HEARTBEAT,
     &LB_HEARTBEAT,
@@ -311,6 +330,8 @@ pub static ALL: [&Endpoint; 27] = [
     &SNAPSHOT,
     &BUCKET_QUOTA,
     &COLLECTION_QUOTA,
+    &OPENID_LOGIN,
+    &OPENID_TOKEN,
 ];
 
 impl Endpoint {

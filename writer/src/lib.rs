@@ -25,6 +25,7 @@ pub mod negotiation;
 pub mod notices;
 pub mod openapi;
 pub mod operations;
+pub mod outgoing;
 pub mod patches;
 pub mod pipeline;
 pub mod plugins;

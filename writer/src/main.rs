@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod create_user;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -44,6 +46,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 PostgreSQL or the \
     address is not available, or the schema is not the one expected; 78 the configuration is wrong.
+    Of create-user: 51 the service is read-only; 52 accounts are not switched on; 53 nothing typed.
 
 Every setting has a default (`config check` shows all), and can come from a file, or from the
 environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
@@ -79,6 +82,19 @@ enum Command {
         /// The directory to write to; existing keys are never overwritten.
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
+    },
+    /// Make an account, or give it a new password; its name and password are asked for where they
+    /// are not given.
+    CreateUser {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The account's name.
+        #[arg(long, short)]
+        username: Option<String>,
+        /// Its password, which other users of this machine can see here: better typed, or piped.
+        #[arg(long, short)]
+        password: Option<String>,
     },
     /// Look at the configuration.
     Config {
@@ -137,6 +153,9 @@ async fn run(command: Command) -> Result<(), Failure> {
             rebuild_quotas(config.as_deref(), dry_run).await
         }
         Command::Keygen { out } => signer::generate(&out).map_err(Failure::other),
+        Command::CreateUser { config, username, password } => {
+            create_user::run(config.as_deref(), username, password).await
+        }
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;
@@ -173,7 +192,7 @@ async fn serve_until_stopped(
     telemetry::init(logs.format, &logs.filter)
         .map_err(|problem| Failure::configuration(format!("log.level: {problem}")))?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if config.basicauth {
+    if config.identity.has_basicauth() {
         tracing::warn!("basicauth takes any user and password: for tests and development only");
     }
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);

@@ -31,6 +31,13 @@ pub enum Route {
     Contribute,
     /// `/v1/batch`
     Batch,
+    /// `/v1/openid/{provider}/login` and `/v1/openid/{provider}/token`
+    OpenId {
+        /// The provider's name in the settings, unchecked.
+        provider: String,
+        /// Which of the two.
+        step: LoginStep,
+    },
     /// `/v1/permissions`
     Permissions,
     /// `/v1/__flush__`
@@ -47,6 +54,15 @@ pub enum Route {
     Quota(Parent, String),
     /// A collection's records as they were; the time is not checked yet.
     Snapshot(Parent, String),
+}
+
+/// A part of a login at an OpenID provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginStep {
+    /// The user is sent to the provider.
+    Begin,
+    /// The provider has sent the user back.
+    End,
 }
 
 /// The list that a URL addresses. A malformed parent is told late for reads (§2.4).
@@ -92,37 +108,48 @@ impl Route {
             ["v1", "__counters__"] => Self::Counters,
             ["v1", "__user_data__"] => Self::UserData(None),
             ["v1", "__user_data__", p] if !p.is_empty() => Self::UserData(Some(p.to_owned())),
-            ["v1", "buckets"] => Self::List(Parent::Known(ListPath::Buckets)),
-            ["v1", "buckets", b] if !b.is_empty() => {
-                Self::Object(Parent::Known(ListPath::Buckets), b.to_owned())
+            ["v1", "buckets", ref below @ ..] => {
+                Self::below_buckets(below).ok_or(ApiError::NoSuchEndpoint)?
             }
-            ["v1", "buckets", b, "groups"] => Self::List(groups(b)),
-            ["v1", "buckets", b, "groups", g] if !g.is_empty() => {
-                Self::Object(groups(b), g.to_owned())
+            ["v1", "accounts"] => Self::List(Parent::Known(ListPath::Accounts)),
+            ["v1", "accounts", a] if !a.is_empty() => {
+                Self::Object(Parent::Known(ListPath::Accounts), a.to_owned())
             }
-            ["v1", "buckets", b, "collections"] => Self::List(collections(b)),
-            ["v1", "buckets", b, "collections", c] if !c.is_empty() => {
-                Self::Object(collections(b), c.to_owned())
+            ["v1", "openid", provider, "login"] => {
+                Self::OpenId { provider: provider.to_owned(), step: LoginStep::Begin }
             }
-            ["v1", "buckets", b, "collections", c, "records"] => Self::List(records(b, c)),
-            ["v1", "buckets", b, "collections", c, "records", r] if !r.is_empty() => {
-                Self::Object(records(b, c), r.to_owned())
+            ["v1", "openid", provider, "token"] => {
+                Self::OpenId { provider: provider.to_owned(), step: LoginStep::End }
             }
-            ["v1", "buckets", b, "quota"] => {
-                Self::Quota(Parent::Known(ListPath::Buckets), b.to_owned())
-            }
-            ["v1", "buckets", b, "collections", c, "quota"] => {
-                Self::Quota(collections(b), c.to_owned())
-            }
-            ["v1", "buckets", b, "history"] => Self::List(history(b)),
-            ["v1", "buckets", b, "snapshot", "collections", last] => match last.rsplit_once('@') {
-                Some((c, at)) if !c.is_empty() && !at.is_empty() => {
-                    Self::Snapshot(records(b, c), at.to_owned())
-                }
-                _ => return Err(ApiError::NoSuchEndpoint),
-            },
             [first, ..] if first.starts_with("v1") => return Err(ApiError::NoSuchEndpoint),
             _ => return Err(ApiError::NoSuchVersion),
+        })
+    }
+
+    /// `/v1/buckets`, by the segments below it.
+    fn below_buckets(segments: &[&str]) -> Option<Self> {
+        Some(match *segments {
+            [] => Self::List(Parent::Known(ListPath::Buckets)),
+            [b] if !b.is_empty() => Self::Object(Parent::Known(ListPath::Buckets), b.to_owned()),
+            [b, "groups"] => Self::List(groups(b)),
+            [b, "groups", g] if !g.is_empty() => Self::Object(groups(b), g.to_owned()),
+            [b, "collections"] => Self::List(collections(b)),
+            [b, "collections", c] if !c.is_empty() => Self::Object(collections(b), c.to_owned()),
+            [b, "collections", c, "records"] => Self::List(records(b, c)),
+            [b, "collections", c, "records", r] if !r.is_empty() => {
+                Self::Object(records(b, c), r.to_owned())
+            }
+            [b, "quota"] => Self::Quota(Parent::Known(ListPath::Buckets), b.to_owned()),
+            [b, "collections", c, "quota"] => Self::Quota(collections(b), c.to_owned()),
+            [b, "history"] => Self::List(history(b)),
+            [b, "snapshot", "collections", last] => {
+                let (c, at) = last.rsplit_once('@')?;
+                if c.is_empty() || at.is_empty() {
+                    return None;
+                }
+                Self::Snapshot(records(b, c), at.to_owned())
+            }
+            _ => return None,
         })
     }
 
@@ -149,6 +176,7 @@ impl Route {
             | Self::OpenApi
             | Self::Contribute
             | Self::Batch
+            | Self::OpenId { .. }
             | Self::Permissions
             | Self::Flush
             | Self::Counters
@@ -171,6 +199,7 @@ impl Route {
             | Self::Flush
             | Self::Counters
             | Self::UserData(_)
+            | Self::OpenId { .. }
             | Self::Batch => false,
         }
     }
@@ -195,6 +224,8 @@ impl Route {
                 | Resource::History => &endpoints::BUCKET_QUOTA,
             },
             Self::Snapshot(..) => &endpoints::SNAPSHOT,
+            Self::OpenId { step: LoginStep::Begin, .. } => &endpoints::OPENID_LOGIN,
+            Self::OpenId { step: LoginStep::End, .. } => &endpoints::OPENID_TOKEN,
             Self::Permissions => &endpoints::PERMISSIONS,
             Self::Flush => &endpoints::FLUSH,
             Self::Counters => &endpoints::COUNTERS,

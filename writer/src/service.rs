@@ -197,9 +197,12 @@ pub fn refuse(app: &App, error: &ApiError) -> Reply {
         body["info"] = link.as_str().into();
         reply = Reply::json(status, &body);
     }
-    if matches!(error, ApiError::MissingAuth) && app.config.basicauth {
-        let challenge = HeaderValue::from_static("Basic realm=\"Realm\"");
-        reply = reply.header(header::WWW_AUTHENTICATE, challenge);
+    if matches!(error, ApiError::MissingAuth) {
+        for policy in &app.config.identity.policies {
+            if let Ok(challenge) = HeaderValue::from_str(&policy.challenge()) {
+                reply.headers.append(header::WWW_AUTHENTICATE, challenge);
+            }
+        }
     }
     if matches!(status, StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE) {
         reply = reply.header_text(header::RETRY_AFTER, &app.config.service.retry_after.to_string());

@@ -1,4 +1,4 @@
-//! The identifier of a bucket, group, collection or record.
+//! The identifier of an object.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -28,9 +28,23 @@ impl Id {
     ///
     /// [`InvalidId`] when it is empty, too long, or has a character outside the pattern.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
+        Self::checked(text, b"_-")
+    }
+
+    /// Checks `text` as the name of an account, which may be an e-mail address:
+    /// `[a-zA-Z0-9][a-zA-Z0-9+.@_-]*` (`kinto-http-api.md` §5.3.7).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] as above.
+    pub fn account(text: &str) -> Result<Self, InvalidId> {
+        Self::checked(text, b"_-+.@")
+    }
+
+    fn checked(text: &str, punctuation: &[u8]) -> Result<Self, InvalidId> {
         let mut bytes = text.bytes();
         let first_is_good = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
-        let rest_is_good = bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let rest_is_good = bytes.all(|b| b.is_ascii_alphanumeric() || punctuation.contains(&b));
         if first_is_good && rest_is_good && text.len() <= Self::MAX_BYTES {
             Ok(Self(text.into()))
         } else {
@@ -80,5 +94,15 @@ mod tests {
         }
         assert!(Id::new(&"x".repeat(512)).is_ok());
         assert!(Id::new(&"x".repeat(513)).is_err());
+    }
+
+    #[test]
+    fn an_account_may_be_named_like_an_address() {
+        for good in ["alice", "alice@example.com", "a+b.c_d-e"] {
+            assert!(Id::account(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "@a", "+a", "a*", "a:b", "a/b", "a\n", "a b", "é"] {
+            assert_eq!(Id::account(bad), Err(InvalidId), "{bad:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Id;
+use super::{Id, id::InvalidId};
 
 /// The kinds of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +99,22 @@ impl ListPath {
             Self::Records(bucket, collection) => {
                 Some(ObjectPath::collection(bucket.clone(), collection.clone()))
             }
+        }
+    }
+
+    /// Checks an id as one of an object of this list: accounts have an alphabet of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`]
+    pub fn parse_id(&self, text: &str) -> Result<Id, InvalidId> {
+        match self.resource() {
+            Resource::Account => Id::account(text),
+            Resource::Bucket
+            | Resource::Group
+            | Resource::Collection
+            | Resource::Record
+            | Resource::History => Id::new(text),
         }
     }
 

@@ -51,6 +51,17 @@ impl TestClient {
         Self { user: Some(format!("Basic {token}")), ..self.clone() }
     }
 
+    /// The same client with a user's name and password.
+    pub fn with_password(&self, name: &str, password: &str) -> Self {
+        let token = STANDARD.encode(format!("{name}:{password}"));
+        self.with_authorization(&format!("Basic {token}"))
+    }
+
+    /// The same client with this `Authorization`.
+    pub fn with_authorization(&self, header: &str) -> Self {
+        Self { user: Some(header.to_owned()), ..self.clone() }
+    }
+
     /// Sends a request to a path below `/v1`, with headers and raw bytes.
     pub async fn raw(
         &self,

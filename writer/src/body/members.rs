@@ -8,7 +8,7 @@ use shared::{
 };
 
 use super::{mapping_problem, string};
-use crate::{python, schema};
+use crate::{operations::MAX_PASSWORD_BYTES, python, schema};
 
 /// Where a bucket keeps the schemas of what it holds.
 const BUCKET_SCHEMAS: [&str; 3] = ["collection:schema", "group:schema", "record:schema"];
@@ -33,7 +33,8 @@ pub(crate) fn check(
             check_schema(data, "schema", &mut problems);
             check_lifetime(data, &mut problems);
         }
-        Resource::Record | Resource::Account | Resource::History => {}
+        Resource::Account => check_password(data, &mut problems),
+        Resource::Record | Resource::History => {}
     }
     problems.details
 }
@@ -85,6 +86,20 @@ fn check_members(data: &mut Map<String, Value>, problems: &mut Problems<'_>) {
         };
         problems.add(&format!("members.{index}"), problem);
     }
+}
+
+/// A password that was good has become its hash already (§5.3.2).
+fn check_password(data: &Map<String, Value>, problems: &mut Problems<'_>) {
+    let text = match data.get("password") {
+        None => return,
+        Some(Value::String(text)) if text.len() > MAX_PASSWORD_BYTES => {
+            format!("Longer than maximum length {MAX_PASSWORD_BYTES}")
+        }
+        Some(Value::String(text)) if !text.is_empty() => return,
+        Some(Value::Null | Value::String(_)) => "Required".to_owned(),
+        Some(other) => format!("{} is not a string: {{'password': ''}}", python::text(other)),
+    };
+    problems.add("password", text);
 }
 
 /// What is no number is refused, what is nothing is dropped (§2.6.6).

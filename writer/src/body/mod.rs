@@ -37,6 +37,9 @@ impl ObjectBody {
         if let Some(data) = &mut parsed.data {
             problems.extend(members::check(data, resource, "data."));
         }
+        if resource == Resource::Account && problems.is_empty() {
+            problems.extend(missing_password(parsed.data.as_ref()));
+        }
         if problems.is_empty() { Ok(parsed) } else { Err(ApiError::Invalid(problems)) }
     }
 
@@ -49,6 +52,16 @@ impl ObjectBody {
         let (parsed, problems) = parse_form(bytes, resource)?;
         if problems.is_empty() { Ok(parsed) } else { Err(ApiError::Invalid(problems)) }
     }
+}
+
+/// An account that is made, or replaced, has a password (§5.3.1).
+fn missing_password(data: Option<&Map<String, Value>>) -> Option<Detail> {
+    let missing = match data {
+        None => "data",
+        Some(data) if !data.contains_key("password") => "data.password",
+        Some(_) => return None,
+    };
+    Some(Detail::new(Location::Body, missing, "Required"))
 }
 
 /// Parses bytes as an object or an array; nothing at all is an empty object (§2.6.1).

@@ -2,7 +2,10 @@
 
 mod extras;
 mod history;
+mod identity;
 mod listing;
+mod openid;
+mod outgoing;
 mod plugins;
 mod quotas;
 mod service;
@@ -12,6 +15,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
+pub use identity::{AccountSettings, Identity, Method, Policy};
+pub use openid::OpenIdSettings;
+pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
@@ -50,8 +56,10 @@ pub struct Config {
     pub explicit_permissions: bool,
     /// Whether objects are validated with the JSON schemas of their parents.
     pub schema_validation: bool,
-    /// Whether HTTP Basic credentials make a user.
-    pub basicauth: bool,
+    /// How users prove who they are.
+    pub identity: Identity,
+    /// Requests that the service itself makes.
+    pub outgoing: OutgoingSettings,
     /// Key of basicauth's user ids.
     pub userid_hmac_secret: Secret,
     /// Lists and their pages.
@@ -111,8 +119,8 @@ pub struct SignerSettings {
     pub destination_writers: Vec<String>,
 }
 
-const RESOURCES: [Resource; 4] =
-    [Resource::Bucket, Resource::Group, Resource::Collection, Resource::Record];
+const RESOURCES: [Resource; 5] =
+    [Resource::Bucket, Resource::Group, Resource::Collection, Resource::Record, Resource::Account];
 
 impl Config {
     /// Reads and checks everything.
@@ -124,6 +132,8 @@ impl Config {
         let database = Database::read(layers);
         let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
         let plugins = Plugins::read(layers);
+        let principals = principals(layers);
+        let identity = Identity::read(layers, &plugins, &principals);
         let config = Self {
             listen: Listen::read(layers),
             database,
@@ -136,10 +146,11 @@ impl Config {
             service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
             schema_validation: layers.flag("experimental_collection_schema_validation"),
-            basicauth: basicauth(layers),
+            identity,
+            outgoing: OutgoingSettings::read(layers),
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
             listing: Listing::read(layers),
-            principals: principals(layers),
+            principals,
             monitored: Monitored::read(layers),
             signer: signer(layers),
             warnings: Vec::new(),
@@ -148,15 +159,6 @@ impl Config {
         layers.finish()?;
         Ok(Self { warnings: layers.warnings().to_vec(), ..config })
     }
-}
-
-/// Other policies come with accounts and OpenID.
-fn basicauth(layers: &mut Layers) -> bool {
-    let policies = layers.words("multiauth.policies");
-    for policy in policies.iter().filter(|policy| *policy != "basicauth") {
-        layers.problem(format!("multiauth.policies: `{policy}` is not known; known is basicauth"));
-    }
-    !policies.is_empty()
 }
 
 fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {

@@ -10,7 +10,7 @@ use shared::http::Reply;
 
 use crate::{
     app::App,
-    config::Config,
+    config::{Config, Method},
     endpoints::{self, Action, Does, Endpoint},
     operations::API_VERSION,
     service,
@@ -88,6 +88,7 @@ fn consumes(does: Does) -> Option<&'static [&'static str]> {
         | Does::Probe
         | Does::ShowText
         | Does::Command
+        | Does::Redirect
         | Does::Purge => None,
     }
 }
@@ -98,7 +99,13 @@ fn operation_id(endpoint: &Endpoint, action: &Action) -> String {
         return id.to_owned();
     }
     let verb = match action.does {
-        Does::List | Does::Get | Does::Show | Does::Inspect | Does::Probe | Does::ShowText => "get",
+        Does::List
+        | Does::Get
+        | Does::Show
+        | Does::Inspect
+        | Does::Probe
+        | Does::ShowText
+        | Does::Redirect => "get",
         Does::Count => "count",
         Does::Create | Does::Batch | Does::Command => "create",
         Does::Update => "update",
@@ -128,8 +135,17 @@ fn tag(endpoint: &Endpoint) -> String {
 /// One entry a policy that clients can be told about.
 fn security_definitions(config: &Config) -> Map<String, Value> {
     let mut definitions = Map::new();
-    if config.basicauth {
-        definitions.insert("basicauth".to_owned(), json!({"type": "basic"}));
+    for policy in &config.identity.policies {
+        // As in the reference, the policy of accounts is not among them.
+        let definition = match &policy.method {
+            Method::BasicAuth => json!({"type": "basic"}),
+            Method::OpenId(_) => {
+                let login = format!("/openid/{}/login", policy.name);
+                json!({"type": "oauth2", "authorizationUrl": login})
+            }
+            Method::Accounts => continue,
+        };
+        definitions.insert(policy.name.clone(), definition);
     }
     definitions
 }
@@ -145,7 +161,12 @@ fn security(config: &Config, does: Does) -> Vec<Value> {
 
 fn is_public(does: Does) -> bool {
     match does {
-        Does::Show | Does::Probe | Does::ShowText | Does::Batch | Does::Command => true,
+        Does::Show
+        | Does::Probe
+        | Does::ShowText
+        | Does::Batch
+        | Does::Command
+        | Does::Redirect => true,
         Does::List
         | Does::Count
         | Does::Create

@@ -24,11 +24,16 @@ pub(super) fn of(endpoint: &Endpoint, does: Does) -> Vec<Value> {
         Does::Patch => [preconditions(), vec![behavior(), body()]].concat(),
         Does::Delete => [vec![text("last_modified")], preconditions()].concat(),
         Does::Batch => vec![batch()],
+        Does::Redirect => LOGIN.map(text).to_vec(),
         Does::Show | Does::Inspect | Does::Probe | Does::ShowText | Does::Command | Does::Purge => {
             Vec::new()
         }
     }
 }
+
+/// What the two URLs of a login read, each its own.
+const LOGIN: [&str; 7] =
+    ["callback", "scope", "prompt", "state", "code", "error", "error_description"];
 
 fn filters() -> Vec<Value> {
     let mut all: Vec<Value> = ["_limit", "_since", "_to", "_before", "last_modified"]

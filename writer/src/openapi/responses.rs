@@ -45,6 +45,7 @@ pub(super) fn of(does: Does) -> Map<String, Value> {
             add("503", json("Something does not work.", &schema));
         }
         Does::ShowText => add("200", json("Metrics.", &json!({"type": "string"}))),
+        Does::Redirect => add("307", json!({"description": "Elsewhere."})),
         Does::Batch => add("200", json("One response a request.", &reference("Batch"))),
         Does::Command => add("202", json("It is done.", &json!({"type": "object"}))),
         Does::Purge => {
@@ -78,6 +79,7 @@ fn refusals(does: Does) -> Vec<(&'static str, &'static str)> {
         // A refusal of the workflow ends the whole batch.
         Does::Batch => [&RIGHTS[1..], &WRITE, &KIND].concat(),
         Does::Purge => [&RIGHTS[..], &WRITE].concat(),
+        Does::Redirect => vec![("503", "The provider is away.")],
         Does::Show | Does::Probe | Does::ShowText | Does::Command => Vec::new(),
     }
 }

@@ -16,14 +16,14 @@ use crate::{authz, body::ObjectBody, context::Ctx, patches::Shown, preconditions
 pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
     let creates = authz::may_create(ctx, list).await?;
-    let old = match operation.id_hint().as_deref().map(Id::new) {
+    let old = match operation.id_hint().as_deref().map(|id| list.parse_id(id)) {
         Some(Ok(id)) => ctx.object(&list.object(id)).await?,
         _ => None,
     };
     let allowed = match &old {
         // Nothing is modified, so it is a read: of that very object (§4.3).
         Some(old) => {
-            let path = list.object(checked_id(&old.id)?);
+            let path = list.object(checked_id(list, &old.id)?);
             authz::may(ctx, Permission::Read, &path).await?
         }
         None => creates,
@@ -44,7 +44,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
             id
         }
         Some(Value::String(id)) => id_for(ctx, list, id)?,
-        Some(_) => checked_id("")?,
+        Some(_) => checked_id(list, "")?,
     };
     authz::refuse_signed(ctx, list, Some(&id))?;
     let path = list.object(id);
@@ -64,7 +64,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
     let acl = ctx.acl(&path).await?.clone();
-    let reply = object_reply(ctx, StatusCode::OK, &old, &acl);
+    let reply = object_reply(ctx, StatusCode::OK, &path, &old, &acl);
     Ok(Outcome::Ready(reply.version(old.last_modified)))
 }
 

@@ -203,7 +203,7 @@ async fn check_deletable(
     }
     for old in objects {
         authz::refuse_signed(ctx, list, Some(&old.id))?;
-        effects::refuse_in_use(ctx, &list.object(stored_id(&old.id)?)).await?;
+        effects::refuse_in_use(ctx, &list.object(stored_id(list, &old.id)?)).await?;
     }
     Ok(())
 }
@@ -218,7 +218,7 @@ async fn erase_list(
     }
     let mut tombstones = Vec::new();
     for old in objects {
-        let path = list.object(stored_id(&old.id)?);
+        let path = list.object(stored_id(list, &old.id)?);
         tombstones.push(erase(ctx, &path, old, None).await?);
     }
     Ok(tombstones)
@@ -241,7 +241,7 @@ async fn erase_records(
     ctx.changed_behind(list, 0, ids.len());
     let mut tombstones = Vec::new();
     for (offset, old) in (0..).zip(objects) {
-        let path = list.object(stored_id(&old.id)?);
+        let path = list.object(stored_id(list, &old.id)?);
         let (id, last_modified) = (old.id.clone(), first.plus_millis(offset));
         tombstones.push(Object { id, last_modified, deleted: true, data: Map::new() });
         ctx.changed(deletion(ctx, path, old, last_modified));
@@ -249,6 +249,6 @@ async fn erase_records(
     Ok(tombstones)
 }
 
-fn stored_id(text: &str) -> Result<Id, ApiError> {
-    Id::new(text).map_err(|error| ApiError::Internal(error.into()))
+fn stored_id(list: &ListPath, text: &str) -> Result<Id, ApiError> {
+    list.parse_id(text).map_err(|error| ApiError::Internal(error.into()))
 }

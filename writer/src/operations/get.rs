@@ -42,7 +42,7 @@ pub(super) async fn get(
         selected(&object, &selection)
     } else {
         let acl = ctx.acl(&path).await?.clone();
-        object_reply(ctx, StatusCode::OK, &object, &acl)
+        object_reply(ctx, StatusCode::OK, &path, &object, &acl)
     };
     let reply = caching::apply(ctx, &operation.list, reply).await?;
     Ok(Outcome::Ready(reply.version(object.last_modified)))

@@ -1,20 +1,27 @@
 //! What this service says of itself: `GET /v1/`, `/__version__`, `/contribute.json`
 //! (`kinto-http-api.md` §1.1-1.2).
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 use shared::{http::Reply, model::Timestamp};
+use tokio::time::timeout;
 
 use crate::{
     app::App,
+    authn::Profile,
     config::{Config, Plugin},
     context::User,
     plugins::{self, default_bucket},
     service,
 };
 
+/// How long a provider may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The hello view: what this server is and can, and who the client is to it.
-pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
+pub async fn hello(app: &App, headers: &HeaderMap, user: &User, profile: Option<Profile>) -> Reply {
     let (config, service) = (&app.config, &app.config.service);
     let mut body = json!({
         "project_name": service.project.name,
@@ -28,13 +35,16 @@ pub fn hello(app: &App, headers: &HeaderMap, user: &User) -> Reply {
             "readonly": service.readonly,
             "explicit_permissions": config.explicit_permissions,
         },
-        "capabilities": capabilities(config),
+        "capabilities": capabilities(app).await,
     });
     if let Some(end) = &service.end {
         body["eos"] = end.text.as_str().into();
     }
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
+        if let Some(profile) = profile {
+            body["user"]["profile"] = Value::Object(profile);
+        }
         if config.plugins.has(Plugin::DefaultBucket) {
             let secret = &config.extras.default_bucket_secret;
             body["user"]["bucket"] = default_bucket::bucket_id(secret, id).into();
@@ -51,9 +61,10 @@ pub const API_VERSION: &str = "1.23";
 const DOCS: &str = "https://docs.kinto-storage.org/en/stable/";
 
 /// By name: what clients detect features by (§1.1.4).
-fn capabilities(config: &Config) -> Value {
+async fn capabilities(app: &App) -> Value {
+    let config = &app.config;
     let mut all = Map::new();
-    if config.basicauth {
+    if config.identity.has_basicauth() {
         let text = "Very basic authentication sessions. Not for production use.";
         all.insert("basicauth".to_owned(), capability(text, "api/1.x/authentication.html"));
     }
@@ -66,6 +77,12 @@ fn capabilities(config: &Config) -> Value {
         if config.plugins.has(plugin) {
             all.insert(name.to_owned(), capability(text, page));
         }
+    }
+    if let Some(accounts) = all.get_mut("accounts") {
+        accounts["validation_enabled"] = false.into();
+    }
+    if config.plugins.has(Plugin::OpenId) && !app.authn.providers().is_empty() {
+        all.insert("openid".to_owned(), openid(app).await);
     }
     for (name, value) in plugins::capabilities(config) {
         all.insert(name.to_owned(), value);
@@ -151,4 +168,26 @@ pub fn contribute(app: &App) -> Reply {
             "keywords": ["JSON", "Rust", "REST", "API", "PostgreSQL"],
         }),
     )
+}
+
+/// What clients need for a login. A provider that is away is shown as the settings know it.
+async fn openid(app: &App) -> Value {
+    let mut providers = Vec::new();
+    for provider in app.authn.providers() {
+        let (name, settings) = (&provider.name, &provider.settings);
+        let metadata = timeout(PATIENCE, provider.metadata()).await.ok().flatten();
+        let metadata = metadata.as_ref();
+        providers.push(json!({
+            "name": name,
+            "issuer": metadata.map_or(&settings.issuer, |metadata| &metadata.issuer),
+            "auth_path": format!("/openid/{name}/login"),
+            "client_id": settings.client_id,
+            "audience": settings.audience,
+            "header_type": settings.header_type,
+            "userinfo_endpoint": metadata.map(|metadata| &metadata.userinfo_endpoint),
+        }));
+    }
+    let mut capability = capability("OpenID connect support.", "api/1.x/authentication.html");
+    capability["providers"] = Value::Array(providers);
+    capability
 }

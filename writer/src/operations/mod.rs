@@ -1,6 +1,7 @@
 //! What one request asks for: an operation is a value, so that it can be planned, put in a batch,
 //! and run again.
 
+mod accounts;
 mod counters;
 mod create;
 mod delete;
@@ -9,6 +10,7 @@ mod get;
 mod heartbeat;
 mod hello;
 mod list;
+pub mod openid;
 mod patch;
 mod permissions;
 mod put;
@@ -16,6 +18,7 @@ mod quota;
 mod snapshot;
 pub mod user_data;
 
+pub use accounts::{MAX_PASSWORD_BYTES, create_user, hash_password, visible as visible_accounts};
 pub use counters::counters;
 pub use flush::flush;
 pub use heartbeat::heartbeat;
@@ -113,7 +116,7 @@ impl Operation {
 
     /// The objects that it will look at, as far as they can be known beforehand.
     pub fn objects(&self) -> impl Iterator<Item = ObjectPath> {
-        let addressed = self.id_hint().and_then(|id| Id::new(&id).ok());
+        let addressed = self.id_hint().and_then(|id| self.list.parse_id(&id).ok());
         addressed.map(|id| self.list.object(id)).into_iter().chain(self.list.parent())
     }
 
@@ -131,6 +134,9 @@ impl Operation {
             View::Itself => {}
             View::Quota => return quota::quota(ctx, self).await,
             View::Snapshot(time) => return snapshot::snapshot(ctx, self, time).await,
+        }
+        if self.list == ListPath::Accounts {
+            accounts::check(ctx, self).await?;
         }
         match (&self.method, &self.id) {
             (&Method::GET | &Method::HEAD, None) => list::list(ctx, self).await,
@@ -150,9 +156,9 @@ impl Outcome {
     pub fn into_reply(self, ctx: &Ctx<'_>) -> Reply {
         match self {
             Self::Ready(reply) => reply,
-            Self::Written { status, object, acl, shown, .. } => {
+            Self::Written { status, path, object, acl, shown } => {
                 let reply = match shown.members(&object) {
-                    None => object_reply(ctx, status, &object, &acl),
+                    None => object_reply(ctx, status, &path, &object, &acl),
                     Some(members) => Reply::json(status, &json!({"data": members})),
                 };
                 reply.version(object.last_modified)
@@ -162,14 +168,22 @@ impl Outcome {
 }
 
 /// `{"permissions": {…}, "data": {…}}`, permissions first (§0.1.2).
-fn object_reply(ctx: &Ctx<'_>, status: StatusCode, object: &Object, acl: &Acl) -> Reply {
+fn object_reply(
+    ctx: &Ctx<'_>,
+    status: StatusCode,
+    path: &ObjectPath,
+    object: &Object,
+    acl: &Acl,
+) -> Reply {
     #[derive(serde::Serialize)]
     struct Body {
         permissions: Value,
         data: Value,
     }
     let writers = acl.get(Permission::Write.name());
-    let shown = writers.is_some_and(|list| list.iter().any(|principal| ctx.user.is(principal)));
+    let stands_for = accounts::stands_for(ctx, path);
+    let is_user = |p: &String| ctx.user.is(p) || stands_for.as_ref() == Some(p);
+    let shown = writers.is_some_and(|list| list.iter().any(is_user));
     let permissions = if shown { json!(acl) } else { json!({}) };
     Reply::json(status, &Body { permissions, data: object.to_value() })
 }
@@ -193,8 +207,8 @@ fn modified_meanwhile(ctx: &Ctx<'_>, list: &ListPath, existing: Option<&Object>)
 }
 
 /// The id of an object's URL or body, checked after authorization (§2.3.3).
-fn checked_id(text: &str) -> Result<Id, ApiError> {
-    Id::new(text)
+fn checked_id(list: &ListPath, text: &str) -> Result<Id, ApiError> {
+    list.parse_id(text)
         .map_err(|error| ApiError::Invalid(vec![Detail::whole(Location::Path, error.to_string())]))
 }
 
@@ -202,7 +216,7 @@ fn checked_id(text: &str) -> Result<Id, ApiError> {
 fn id_for(ctx: &Ctx<'_>, list: &ListPath, text: &str) -> Result<Id, ApiError> {
     let resource = list.resource();
     let accepted = ctx.app.config.service.generators.accept(resource, text);
-    checked_id(if accepted { text } else { "" })
+    checked_id(list, if accepted { text } else { "" })
 }
 
 /// Records need their collection (§2.4).
@@ -254,6 +268,7 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     data.remove("id");
     let wanted = data.remove("last_modified").and_then(|value| value.as_i64());
     schema::enforce(ctx, &path, &mut data).await?;
+    accounts::check_stored(&path, &data)?;
     let timestamp = assign_timestamp(ctx, &path, old.as_ref(), wanted).await?;
     if let ListPath::Groups(bucket) = &path.list {
         let members = data.get("members").and_then(Value::as_array);
@@ -341,7 +356,7 @@ async fn write_acl(
         stored.insert(permission, principals);
     }
     if ctx.app.config.explicit_permissions {
-        let user = ctx.user.name().to_owned();
+        let user = accounts::stands_for(ctx, path).unwrap_or_else(|| ctx.user.name().to_owned());
         let writers = stored.entry(Permission::Write.name()).or_default();
         if !writers.contains(&user) {
             writers.push(user);

@@ -1,10 +1,12 @@
 //! SQL that only the writer runs: one file per table.
 
+pub mod accounts;
 pub mod aces;
 pub mod cache;
 pub mod clocks;
 pub mod history;
 pub mod list_sql;
+pub mod logins;
 pub mod maintenance;
 pub mod memberships;
 pub mod objects;

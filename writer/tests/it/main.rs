@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod accounts;
 mod bad_input;
 mod batch;
 mod bodies;
@@ -17,10 +18,12 @@ mod json_schemas;
 mod lists;
 mod objects;
 mod openapi;
+mod openid;
 mod pages;
 mod patches;
 mod permissions;
 mod permissions_endpoint;
+mod provider;
 mod quotas;
 mod schema;
 mod service;

@@ -343,6 +343,8 @@ fn a_file_of_kinto_s_is_read_as_it_is() {
 
     std::fs::remove_file(&path).unwrap();
     let expected = [
+        "userid_hmac_secret is shorter than 32 bytes: ids of basicauth tell passwords to whoever \
+         guesses it",
         "default_bucket_hmac_secret is empty: whoever knows a user's id can tell the id of the \
          user's bucket",
         "lightshow_enabled is not a setting of this service",

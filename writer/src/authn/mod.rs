@@ -1,0 +1,147 @@
+//! Who asks (`kinto-http-api.md` §5): policies are asked in order, and the first that recognises
+//! the credentials says who it is. Credentials that none recognises are ignored: the request is
+//! anonymous (§5.1.4).
+
+mod attempts;
+mod basic;
+mod hash;
+mod openid;
+mod passwords;
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use serde_json::{Map, Value};
+use shared::error::ApiError;
+
+use self::basic::Credentials;
+pub use self::{
+    openid::{Provider, callback},
+    passwords::Passwords,
+};
+use crate::{
+    app::App,
+    config::{Config, Method},
+    outgoing::Outgoing,
+};
+
+/// Who asks, and how they proved it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The prefixed id: `account:alice`.
+    pub user_id: String,
+    /// What an OpenID provider says of the user.
+    pub profile: Option<Profile>,
+}
+
+/// What an OpenID provider says of a user.
+pub type Profile = Map<String, Value>;
+
+/// What the policies know and remember.
+#[derive(Debug)]
+pub struct Authenticator {
+    /// The passwords of accounts.
+    pub passwords: Passwords,
+    providers: Vec<Provider>,
+}
+
+impl Authenticator {
+    /// Prepares the policies of the settings; calls nobody yet.
+    pub fn new(config: &Config) -> Self {
+        let outgoing = Outgoing::new(&config.outgoing);
+        let providers = config.identity.providers();
+        Self {
+            passwords: Passwords::new(&config.identity.accounts),
+            providers: providers
+                .map(|(name, settings)| Provider::new(name, settings, &outgoing))
+                .collect(),
+        }
+    }
+
+    /// The OpenID provider of the policy `name`.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// All OpenID providers, in the order of their policies.
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+}
+
+/// Random bytes in hexadecimal.
+///
+/// # Errors
+///
+/// [`ApiError::Internal`] when the system has none.
+pub fn random_hex(bytes: usize) -> Result<String, ApiError> {
+    hash::random(bytes)
+        .map(|bytes| hash::to_hex(&bytes))
+        .map_err(|error| ApiError::Internal(error.into()))
+}
+
+/// The identities of one request, or of one batch: each `Authorization` is verified once.
+#[derive(Default)]
+pub struct Identities(HashMap<Option<HeaderValue>, Option<Identity>>);
+
+impl Identities {
+    /// Whoever sent these headers.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away, or too many passwords wait to be checked.
+    pub async fn of(
+        &mut self,
+        app: &App,
+        headers: &HeaderMap,
+    ) -> Result<Option<Identity>, ApiError> {
+        let key = headers.get(AUTHORIZATION).cloned();
+        if let Some(known) = self.0.get(&key) {
+            return Ok(known.clone());
+        }
+        let identity = authenticate(app, headers).await?;
+        self.0.insert(key, identity.clone());
+        Ok(identity)
+    }
+}
+
+/// Whoever sent these headers; `None` for anonymous requests. To be called before a transaction
+/// begins: it may take long.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away, or too many passwords wait to be checked.
+pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Identity>, ApiError> {
+    let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    for policy in &app.config.identity.policies {
+        let found = match &policy.method {
+            Method::BasicAuth => Credentials::parse(authorization)
+                .map(|sent| sent.keyed_hash(&app.config.userid_hmac_secret.0))
+                .map(Identity::named),
+            Method::Accounts => match Credentials::parse(authorization) {
+                Some(sent) if app.authn.passwords.check(app, &sent).await? => {
+                    Some(Identity::named(sent.user.clone()))
+                }
+                _ => None,
+            },
+            Method::OpenId(_) => match app.authn.provider(&policy.name) {
+                Some(provider) => provider.identify(authorization).await,
+                None => None,
+            },
+        };
+        if let Some(identity) = found {
+            return Ok(Some(identity.with_prefix(&policy.prefix)));
+        }
+    }
+    Ok(None)
+}
+
+impl Identity {
+    fn named(user_id: String) -> Self {
+        Self { user_id, profile: None }
+    }
+
+    fn with_prefix(self, prefix: &str) -> Self {
+        Self { user_id: format!("{prefix}:{}", self.user_id), ..self }
+    }
+}

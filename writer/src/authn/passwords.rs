@@ -1,0 +1,164 @@
+//! The passwords of accounts (§5.3.2-3): bcrypt, at most two at a time, and a memory of those
+//! that were right.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use moka::future::Cache;
+use shared::{
+    error::{ApiError, Location},
+    model::Id,
+};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    attempts::Attempts,
+    basic::Credentials,
+    hash::{Tag, Tagger},
+};
+use crate::{
+    app::App, config::AccountSettings, operations::MAX_PASSWORD_BYTES, store::accounts,
+    transaction::patience,
+};
+
+/// Checks at a time: each takes a quarter of a second of one core.
+const PARALLEL: usize = 2;
+/// Longest wait for one's turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Accounts, and passwords, that are remembered at most.
+const REMEMBERED: u64 = 10_000;
+/// How long attempts are remembered after the last one: longer than any wait.
+const FORGET_ATTEMPTS: Duration = Duration::from_mins(20);
+
+/// Checks and makes passwords.
+///
+/// What was right is remembered under a keyed hash of the name, the password and the stored hash
+/// together. The stored hash is read for each request, so that a changed password, or a deleted
+/// account, counts at once in every process.
+#[derive(Debug)]
+pub struct Passwords {
+    cost: u32,
+    free_failures: u32,
+    tagger: Tagger,
+    right: Cache<Tag, ()>,
+    attempts: Cache<String, Arc<Mutex<Attempts>>>,
+    slots: Arc<Semaphore>,
+    /// What the passwords of unknown users are compared with: they take as long as others'.
+    nobody: OnceCell<String>,
+}
+
+/// Why a password is not taken.
+enum Unproved {
+    /// It is wrong, or may not be tried now.
+    Wrong,
+    /// It could not be checked.
+    Unchecked(ApiError),
+}
+
+impl Passwords {
+    /// Remembers nothing yet.
+    pub fn new(settings: &AccountSettings) -> Self {
+        Self {
+            cost: settings.bcrypt_cost,
+            free_failures: settings.free_failures,
+            tagger: Tagger::new(),
+            right: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_idle(settings.cache_ttl)
+                .build(),
+            attempts: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_idle(FORGET_ATTEMPTS)
+                .build(),
+            slots: Arc::new(Semaphore::new(PARALLEL)),
+            nobody: OnceCell::new(),
+        }
+    }
+
+    /// Whether an account has this name and password. Requests that come at the same time with
+    /// the same credentials wait for one check.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away, or too many wait.
+    pub async fn check(&self, app: &App, sent: &Credentials) -> Result<bool, ApiError> {
+        let Ok(id) = Id::account(&sent.user) else { return Ok(false) };
+        let stored = accounts::password(&app.pool, patience(app), &id).await?;
+        let tag =
+            self.tagger.tag(&[&sent.user, &sent.password, stored.as_deref().unwrap_or_default()]);
+        let proof = self.right.try_get_with(tag, self.prove(sent, stored)).await;
+        match proof.as_ref().map_err(AsRef::as_ref) {
+            Ok(()) => Ok(true),
+            Err(Unproved::Wrong) => Ok(false),
+            Err(Unproved::Unchecked(error)) => Err(ApiError::backend(error.to_string())),
+        }
+    }
+
+    async fn prove(&self, sent: &Credentials, stored: Option<String>) -> Result<(), Unproved> {
+        let attempts = self.attempts.get_with(sent.user.clone(), async { Arc::default() }).await;
+        if self.free_failures > 0 {
+            let mut attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            if !attempts.begin(Instant::now(), self.free_failures) {
+                return Err(Unproved::Wrong);
+            }
+        }
+        let exists = stored.is_some();
+        let hash = match stored {
+            Some(hash) => hash,
+            None => self.hash_of_nobody().await.map_err(Unproved::Unchecked)?,
+        };
+        let fits = sent.password.len() <= MAX_PASSWORD_BYTES;
+        let password = sent.password.clone();
+        // A stored text that is no hash fits no password.
+        let check = move || bcrypt::verify(password.as_bytes(), &hash).unwrap_or(false);
+        let equal = self.work(check).await.map_err(Unproved::Unchecked)?;
+        if !(equal && exists && fits) {
+            return Err(Unproved::Wrong);
+        }
+        self.attempts.invalidate(&sent.user).await;
+        Ok(())
+    }
+
+    /// The hash of a new password.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is longer than 72 bytes, [`ApiError::Backend`] when too many wait.
+    pub async fn hash(&self, password: &str) -> Result<String, ApiError> {
+        if password.len() > MAX_PASSWORD_BYTES {
+            let text = format!("Longer than maximum length {MAX_PASSWORD_BYTES}");
+            return Err(ApiError::invalid(Location::Body, "data.password", text));
+        }
+        let (password, cost) = (Zeroizing::new(password.to_owned()), self.cost);
+        let hashed = self.work(move || bcrypt::hash(password.as_bytes(), cost)).await?;
+        hashed.map_err(|error| ApiError::Internal(error.into()))
+    }
+
+    async fn hash_of_nobody(&self) -> Result<String, ApiError> {
+        self.nobody.get_or_try_init(|| self.hash("")).await.cloned()
+    }
+
+    /// Runs what takes long on a thread of its own, when it is its turn.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = timeout(PATIENCE, self.slots.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = turn else {
+            return Err(ApiError::backend("too many passwords wait to be checked"));
+        };
+        let done = spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        done.await.map_err(|error| ApiError::Internal(error.into()))
+    }
+}
