@@ -228,6 +228,11 @@ fn redirect(app: &App, request: &ApiRequest) -> Option<Reply> {
     let location = format!("{}{path}{query}", origin(app, &request.headers));
     let reply = Reply::redirect(&location);
     Some(match redirect.lifetime {
+        // As the reference dates what nobody may keep.
+        Some(0) => {
+            let now = Timestamp::now();
+            reply.lifetime(0, now).header_text(header::LAST_MODIFIED, &now.http_date())
+        }
         Some(seconds) => reply.lifetime(seconds, Timestamp::now()),
         None => reply,
     })
