@@ -68,9 +68,9 @@ fn title(name: &str) -> String {
 pub fn parse(config: &Config, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
     let invalid = |name: &str, text: String| ApiError::invalid(Location::Body, name, text);
     negotiation::check_content_type(&request.headers, &[negotiation::JSON])?;
-    let mut body = match parse_json(&request.body)? {
-        Value::Object(body) => body,
-        other => return Err(ApiError::Invalid(vec![mapping_problem("", &other)])),
+    let body = parse_json(&request.body)?;
+    let Value::Object(mut body) = body else {
+        return Err(ApiError::Invalid(vec![mapping_problem("", &body)]));
     };
     let (defaults, requests) = (body.remove("defaults"), body.remove("requests"));
     if !body.is_empty() {
@@ -114,12 +114,7 @@ struct Entry {
 fn check_defaults(defaults: Option<Value>, problems: &mut Vec<Detail>) -> Map<String, Value> {
     let Some(defaults) = defaults else { return Map::new() };
     check_entry("defaults", defaults.clone(), false, problems);
-    match defaults {
-        Value::Object(defaults) => defaults,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
-    }
+    defaults.as_object().cloned().unwrap_or_default()
 }
 
 fn check_requests(
@@ -156,12 +151,8 @@ fn with_defaults(defaults: &Map<String, Value>, own: Value) -> Value {
 
 /// Checks one request; a member that nobody knows is told alone (§6.1.2).
 fn check_entry(at: &str, value: Value, has_path: bool, problems: &mut Vec<Detail>) -> Entry {
-    let mut members = match value {
-        Value::Object(members) => members,
-        other => {
-            problems.push(mapping_problem(at, &other));
-            return Entry::default();
-        }
+    let Some(mut members) = check_mapping(at, Some(value), problems) else {
+        return Entry::default();
     };
     let mut found = Vec::new();
     let mut take = |name: &str| members.remove(name);
@@ -188,14 +179,13 @@ fn check_text(
     value: Option<Value>,
     problems: &mut Vec<Detail>,
 ) -> Option<String> {
-    match value.filter(python::is_truthy)? {
-        Value::String(text) => Some(text),
-        other => {
-            let text = format!("{} is not a string: {{'{name}': ''}}", python::repr(&other));
-            problems.push(Detail::new(Location::Body, &format!("{at}.{name}"), text));
-            None
-        }
+    let value = value.filter(python::is_truthy)?;
+    if let Value::String(text) = value {
+        return Some(text);
     }
+    let text = format!("{} is not a string: {{'{name}': ''}}", python::repr(&value));
+    problems.push(Detail::new(Location::Body, &format!("{at}.{name}"), text));
+    None
 }
 
 fn check_method(at: &str, value: Option<Value>, problems: &mut Vec<Detail>) -> Method {
@@ -243,13 +233,12 @@ fn check_mapping(
     value: Option<Value>,
     problems: &mut Vec<Detail>,
 ) -> Option<Map<String, Value>> {
-    match value? {
-        Value::Object(members) => Some(members),
-        other => {
-            problems.push(mapping_problem(at, &other));
-            None
-        }
+    let value = value?;
+    if let Value::Object(members) = value {
+        return Some(members);
     }
+    problems.push(mapping_problem(at, &value));
+    None
 }
 
 fn into_request(parent: &ApiRequest, entry: Entry) -> Result<ApiRequest, String> {

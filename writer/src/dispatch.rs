@@ -25,8 +25,7 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     authn::{self, Identities, Profile},
-    authz, batch,
-    config::Grant,
+    batch,
     context::{Ctx, User},
     cors,
     locks::Plan,
@@ -34,6 +33,7 @@ use crate::{
     operations::{self, Operation, View, openid, user_data},
     pipeline,
     plugins::default_bucket::{self, Resolved},
+    refusal::ApiErrorSource,
     routes::{Parent, Route},
     service::{self, ApiRequest},
     store::{memberships, permissions},
@@ -124,35 +124,6 @@ struct Step {
     elapsed: AtomicU64,
 }
 
-/// Refusals known from the URL alone; made anew for each attempt.
-enum ApiErrorSource {
-    /// The parent is malformed, and the method tells everybody.
-    Parent(Parent),
-    /// The parent is malformed, and only those are told who have the right around it (§2.4).
-    Hidden(Parent, Permission),
-    /// The time of a snapshot is none.
-    Time(String),
-    /// The URL is not that of a list or an object.
-    NoOperation,
-    /// It is below the default bucket, and cannot be.
-    DefaultBucket(default_bucket::Refusal),
-}
-
-impl ApiErrorSource {
-    fn error(&self, user_id: Option<&String>) -> ApiError {
-        match self {
-            Self::Parent(Parent::Malformed { resource, id, .. }) => {
-                ApiError::NoSuchParent { resource: *resource, id: id.clone() }
-            }
-            Self::Hidden(..) if user_id.is_some() => ApiError::Forbidden,
-            Self::Hidden(..) => ApiError::MissingAuth,
-            Self::Time(text) => operations::invalid_time(text),
-            Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
-            Self::DefaultBucket(refusal) => refusal.error(),
-        }
-    }
-}
-
 impl Step {
     async fn new(
         app: &App,
@@ -214,11 +185,14 @@ impl Step {
             Parent::Known(list) => {
                 Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
-            malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
-            malformed if request.method == Method::DELETE => {
-                Err(ApiErrorSource::Hidden(malformed, Permission::Write))
+            malformed @ Parent::Malformed { .. } if tells_everybody => {
+                Err(ApiErrorSource::Parent(malformed))
             }
-            malformed => Err(ApiErrorSource::Hidden(malformed, Permission::Read)),
+            malformed @ Parent::Malformed { .. } => {
+                let deletes = request.method == Method::DELETE;
+                let wanted = if deletes { Permission::Write } else { Permission::Read };
+                Err(ApiErrorSource::Hidden(malformed, wanted))
+            }
         }
     }
 }
@@ -354,7 +328,8 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         let operation = match &step.operation {
             Ok(operation) => operation,
             Err(source) => {
-                replies.push(Err(refusal(ctx, step, source).await?));
+                ctx.become_user(step.user_id.clone()).await?;
+                replies.push(Err(source.resolve(ctx).await?));
                 continue;
             }
         };
@@ -381,27 +356,6 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         }
     }
     Ok(replies)
-}
-
-/// What a step that cannot run is answered with.
-async fn refusal(
-    ctx: &mut Ctx<'_>,
-    step: &Step,
-    source: &ApiErrorSource,
-) -> Result<ApiError, ApiError> {
-    let plain = source.error(step.user_id.as_ref());
-    let ApiErrorSource::Hidden(parent, wanted) = source else { return Ok(plain) };
-    let Parent::Malformed { holds, resource, id, bucket } = parent else { return Ok(plain) };
-    ctx.become_user(step.user_id.clone()).await?;
-    let by_settings: &[Grant] =
-        if *wanted == Permission::Read { &[Grant::Read, Grant::Write] } else { &[Grant::Write] };
-    let mut is_told = authz::settings_grant(ctx, *holds, by_settings);
-    if let Some(bucket) = bucket {
-        let bucket = ObjectPath::bucket(bucket.clone());
-        is_told = is_told || authz::is_granted(ctx, *wanted, &bucket).await?;
-    }
-    let told = ApiError::NoSuchParent { resource: *resource, id: id.clone() };
-    Ok(if is_told { told } else { plain })
 }
 
 /// Deadlock, serialisation failure, or a read that has something to make after all: nothing was

@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod plugins;
 pub mod preconditions;
 pub mod python;
+pub mod refusal;
 pub mod routes;
 pub mod schema;
 pub mod service;
