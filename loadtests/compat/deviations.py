@@ -318,6 +318,17 @@ DEVIATIONS: tuple[Deviation, ...] = (
         statuses((200, 500), REFUSED, names_unknown_permission),
     ),
     Deviation(
+        "json-patch-texts", "2.11.5",
+        "Kinto's words on an operation that fails are its library's, with the whole object in them",
+        lambda e, d, b: is_json_patch(e) and d.where in ("body.message", "body.details[0].description")
+        and all("JSON Patch operation failed" in str(text) for text in (d.kinto, d.ours)),
+    ),
+    Deviation(
+        "patch-diff", "2.11.1", "Kinto crashes on some requests for the `diff` of a PATCH",
+        statuses(CRASH, (200,), lambda e: e.step.method == "PATCH"
+                 and header(e, "response-behavior") == "diff"),
+    ),
+    Deviation(
         "batch-304", "6.3.4", "Kinto crashes when a sub-request ends in 304; we answer an entry",
         statuses(CRASH, (200,), lambda e: e.sent.path == "/batch" and any(
             one.get("status") == 304 for one in (e.ours.body or {}).get("responses", []))),
