@@ -117,7 +117,10 @@ class Comparison:
             return
         clock = clock_of(exchange.sent.path)
         if with_body and not 300 <= kinto.status < 400:
-            yield from self._value("body", kinto.body, ours.body, clock)
+            left, right = kinto.body, ours.body
+            if exchange.sent.method == "DELETE":
+                left, right = _deleted(left), _deleted(right)
+            yield from self._value("body", left, right, clock)
         yield from self._headers(exchange, clock)
 
     def _headers(self, exchange: Exchange, clock: str | None) -> Iterator[Difference]:
@@ -324,6 +327,16 @@ def _url(url: str) -> str:
     shown = [f"{k}={'TOKEN' if k == '_token' else v}" for k, v in pairs]
     host = re.sub(r":\d+$", "", split.netloc)
     return f"{split.scheme}://{host}{split.path}{'?' if shown else ''}{'&'.join(shown)}"
+
+
+def _deleted(body: Any) -> Any:
+    """What a list's DELETE answers, in the order of ids: Kinto's is that in which PostgreSQL came
+    across the rows, and so is that of the timestamps which they got."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        return body
+    undated = [{**one, "last_modified": "(a timestamp)"} if "last_modified" in one else one for one in data]
+    return {**body, "data": sorted(undated, key=lambda one: str(one.get("id")))}
 
 
 def _responses(body: Any) -> list[Any] | None:
