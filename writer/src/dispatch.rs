@@ -218,7 +218,9 @@ impl Step {
             malformed if request.method == Method::DELETE => {
                 Err(ApiErrorSource::Hidden(malformed, Permission::Write))
             }
-            malformed => Err(ApiErrorSource::Hidden(malformed, Permission::Read)),
+            malformed @ Parent::Malformed { .. } => {
+                Err(ApiErrorSource::Hidden(malformed, Permission::Read))
+            }
         }
     }
 }
@@ -452,9 +454,9 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
         let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
         service::count(app, request, name, &reply, elapsed);
         let reply = service::complete(app, endpoint, request, reply);
-        responses.push(batch::entry(request, reply));
+        responses.push(batch::Response::new(request, reply)?);
     }
-    Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
+    Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
 }
 
 fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {
