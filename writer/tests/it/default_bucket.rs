@@ -53,6 +53,20 @@ async fn whatever_is_asked_for_is_there() {
 }
 
 #[tokio::test]
+async fn schemas_do_not_hold_up_what_is_taken_for_granted() {
+    let settings = [
+        ("includes", "kinto.plugins.default_bucket"),
+        ("experimental_collection_schema_validation", "true"),
+    ];
+    let harness = Harness::with(&settings).await;
+    let schema = json!({"collection:schema": {"required": ["title"]}});
+    harness.alice.put(DEFAULT, schema).await.expect(201);
+
+    harness.alice.put(&format!("{DEFAULT}/collections/c"), json!({})).await.expect(400);
+    harness.alice.put(&format!("{DEFAULT}/collections/c/records/r"), json!({})).await.expect(201);
+}
+
+#[tokio::test]
 async fn what_is_put_is_made_by_the_put() {
     let harness = harness().await;
     let alice = &harness.alice;
