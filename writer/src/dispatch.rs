@@ -328,6 +328,7 @@ async fn prepare(
         ctx.hold(&path.list).await?;
     }
     let mut plan = Plan::default();
+    let only_reads = tx.is_reading();
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };
@@ -336,6 +337,8 @@ async fn prepare(
         objects.extend(step.implied.iter().cloned());
         if operation.is_write() {
             plan.add(ctx.app, tx, operation).await?;
+        } else if only_reads && operation.id.is_none() {
+            plan.read.push(operation.list.clone());
         }
     }
     ctx.prepare(plan, &users, &objects).await?;
