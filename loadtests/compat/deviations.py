@@ -199,6 +199,16 @@ def refuses_schema_in_batch(exchange: Exchange) -> bool:
     )
 
 
+def is_default_bucket(exchange: Exchange) -> bool:
+    """A request below `/buckets/default`."""
+    return exchange.sent.path.startswith("/buckets/default")
+
+
+def of_accounts(exchange: Exchange) -> bool:
+    """A request for the list of accounts."""
+    return exchange.sent.path == "/accounts"
+
+
 CRASH = (500,)
 REFUSED = (400,)
 
@@ -330,6 +340,37 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "password-length", "5.3.2", "Kinto crashes on a password above 72 bytes; we answer 400",
         statuses(CRASH, REFUSED, lambda e: "/accounts" in e.sent.path or "password" in body_text(e)),
+    ),
+    Deviation(
+        "accounts-clock", "5.3.6",
+        "in Kinto each account is a list of its own; ours are one list with one timestamp",
+        place(r"(header etag|header last-modified|last_modified)$", of_accounts),
+    ),
+    Deviation(
+        "account-id-type", "5.3.5",
+        "Kinto fails on an account's id that is no text, with 409 or 503; we answer 400",
+        statuses((409, 500, 503), REFUSED, of_accounts),
+    ),
+    Deviation(
+        "account-for-others", "5.3.6",
+        "Kinto hides an account that everybody may read from other users; we show it",
+        statuses((404,), (200,), lambda e: e.sent.path.startswith("/accounts/")),
+    ),
+    Deviation(
+        "default-bucket-headers", "7.1",
+        "errors below `/buckets/default` expose to scripts what the real endpoint exposes",
+        place(r"header access-control-expose-headers$", is_default_bucket),
+    ),
+    Deviation(
+        "default-bucket-unknown", "7.1",
+        "what no path below `/buckets/default` can be is 404 or redirected for anonymous users, too",
+        statuses((401,), (307, 404), is_default_bucket),
+    ),
+    Deviation(
+        "default-bucket-escaped", "7.1",
+        "Kinto makes a collection before a PUT of it when its id is escaped; we do not",
+        lambda e, d, b: e.step.method == "PUT"
+        and bool(re.match(r"/buckets/default/collections/[^/]*%", e.sent.path)),
     ),
     Deviation(
         "operational-at-root", "1.2", "Dockerflow asks for operational endpoints without `/v1`",
