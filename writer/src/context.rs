@@ -355,8 +355,8 @@ impl<'a> Ctx<'a> {
         self.clocks.take(self.tx, list, self.now, 1, publish).await
     }
 
-    /// Takes `count` consecutive timestamps for objects of a list of records, and returns the
-    /// first.
+    /// Takes `count` consecutive timestamps for objects of a list, and returns the first. Entries
+    /// of the history are later than what they tell of: clients ask for what came since then.
     ///
     /// # Errors
     ///
@@ -367,7 +367,15 @@ impl<'a> Ctx<'a> {
         count: usize,
     ) -> Result<Timestamp, ApiError> {
         let publish = self.is_published(list, "");
-        self.clocks.take(self.tx, list, self.now, count, publish).await
+        let now = match list {
+            ListPath::History(_) => self.now.plus_millis(1),
+            ListPath::Buckets
+            | ListPath::Groups(_)
+            | ListPath::Collections(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts => self.now,
+        };
+        self.clocks.take(self.tx, list, now, count, publish).await
     }
 
     /// Gives a list that has just come into being its first timestamp.

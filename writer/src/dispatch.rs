@@ -77,7 +77,12 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::Counters => {
             transaction::snapshot(app, &(), |tx, ()| operations::counters(tx).boxed()).await
         }
-        Route::Flush => transaction::commit(app, &(), |tx, ()| operations::flush(tx).boxed()).await,
+        Route::Flush => {
+            let flushed = transaction::commit(app, &(), |tx, ()| operations::flush(tx).boxed());
+            let reply = flushed.await?;
+            app.authn.passwords.forget();
+            Ok(reply)
+        }
         Route::UserData(principal) => {
             erase_user_data(app, request, &principal.unwrap_or_default()).await
         }

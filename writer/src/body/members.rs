@@ -95,8 +95,8 @@ fn check_password(data: &Map<String, Value>, problems: &mut Problems<'_>) {
         Some(Value::String(text)) if text.len() > MAX_PASSWORD_BYTES => {
             format!("Longer than maximum length {MAX_PASSWORD_BYTES}")
         }
-        Some(Value::String(text)) if !text.is_empty() => return,
-        Some(Value::Null | Value::String(_)) => "Required".to_owned(),
+        Some(nothing) if !python::is_truthy(nothing) => "Required".to_owned(),
+        Some(Value::String(_)) => return,
         Some(other) => format!("{} is not a string: {{'password': ''}}", python::text(other)),
     };
     problems.add("password", text);
