@@ -220,11 +220,10 @@ impl Step {
                 Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
-            malformed if request.method == Method::DELETE => {
-                Err(ApiErrorSource::Hidden(malformed, Permission::Write))
-            }
             malformed @ Parent::Malformed { .. } => {
-                Err(ApiErrorSource::Hidden(malformed, Permission::Read))
+                let deletes = request.method == Method::DELETE;
+                let needed = if deletes { Permission::Write } else { Permission::Read };
+                Err(ApiErrorSource::Hidden(malformed, needed))
             }
         }
     }

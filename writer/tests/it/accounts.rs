@@ -468,7 +468,7 @@ async fn a_json_patch_s_password_is_hashed_wherever_it_comes_from() {
         let alice = alice.clone();
         async move {
             let json_patch = [("content-type", "application/json-patch+json")];
-            alice.raw("PATCH", "/accounts/alice", &json_patch, &steps.to_string()).await
+            alice.raw("PATCH", "/accounts/alice", &json_patch, steps.to_string()).await
         }
     };
 
