@@ -1,9 +1,15 @@
 //! The form of a batch: many requests in one body (`kinto-http-api.md` §6).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 use shared::{
     error::{ApiError, Detail, Location},
     http::{Reply, security_headers},
@@ -17,32 +23,56 @@ use crate::{
     service::ApiRequest,
 };
 
-/// One request's reply, as the batch shows it (§6.3). The headers are all that the request alone
-/// would have been answered with.
-pub fn entry(request: &ApiRequest, mut reply: Reply) -> Value {
-    security_headers(reply.status, &mut reply.headers);
-    if reply.status != StatusCode::NOT_MODIFIED {
-        reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
-    }
-    let headers: Map<String, Value> = reply
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((title(name.as_str()), value.to_str().ok()?.into())))
-        .collect();
-    json!({
-        "status": reply.status.as_u16(),
-        "path": percent_decode_str(&request.path).decode_utf8_lossy(),
-        "headers": headers,
-        "body": body(&request.method, &reply.body),
-    })
+/// The body of the batch's reply.
+#[derive(Debug, Serialize)]
+pub struct Responses {
+    /// One for each request, in their order.
+    pub responses: Vec<Response>,
 }
 
-/// JSON, or the text as it is.
-fn body(method: &Method, bytes: &Bytes) -> Value {
-    if *method == Method::HEAD || bytes.is_empty() {
-        return json!("");
+/// One request's reply, as the batch shows it (§6.3).
+#[derive(Debug, Serialize)]
+pub struct Response {
+    status: u16,
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: Box<RawValue>,
+}
+
+impl Response {
+    /// The reply with all headers that the request alone would have been answered with.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Internal`], never: any text is JSON when it is quoted.
+    pub fn new(request: &ApiRequest, mut reply: Reply) -> Result<Self, ApiError> {
+        security_headers(reply.status, &mut reply.headers);
+        if reply.status != StatusCode::NOT_MODIFIED {
+            reply.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+        }
+        let headers = reply.headers.iter();
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        Ok(Self {
+            status: reply.status.as_u16(),
+            path: percent_decode_str(&request.path).decode_utf8_lossy().into_owned(),
+            headers: headers
+                .filter_map(|(name, value)| Some((title(name.as_str()), text(value)?)))
+                .collect(),
+            body: body(&request.method, &reply.body)
+                .map_err(|error| ApiError::Internal(error.into()))?,
+        })
     }
-    serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)))
+}
+
+/// JSON, whose bytes are taken as they are, or the text as a string.
+fn body(method: &Method, bytes: &Bytes) -> Result<Box<RawValue>, serde_json::Error> {
+    if *method == Method::HEAD || bytes.is_empty() {
+        return to_raw_value("");
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(json) => Ok(json),
+        Err(_) => to_raw_value(&String::from_utf8_lossy(bytes)),
+    }
 }
 
 /// `last-modified` as people and Kinto write it: `Last-Modified`, and `ETag`.
@@ -65,12 +95,13 @@ fn title(name: &str) -> String {
 /// # Errors
 ///
 /// 400 with every request that is malformed, or 415.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is something else is refused alike")]
 pub fn parse(config: &Config, request: &ApiRequest) -> Result<Vec<ApiRequest>, ApiError> {
     let invalid = |name: &str, text: String| ApiError::invalid(Location::Body, name, text);
     negotiation::check_content_type(&request.headers, &[negotiation::JSON])?;
-    let body = parse_json(&request.body)?;
-    let Value::Object(mut body) = body else {
-        return Err(ApiError::Invalid(vec![mapping_problem("", &body)]));
+    let mut body = match parse_json(&request.body)? {
+        Value::Object(body) => body,
+        other => return Err(ApiError::Invalid(vec![mapping_problem("", &other)])),
     };
     let (defaults, requests) = (body.remove("defaults"), body.remove("requests"));
     if !body.is_empty() {
@@ -114,7 +145,12 @@ struct Entry {
 fn check_defaults(defaults: Option<Value>, problems: &mut Vec<Detail>) -> Map<String, Value> {
     let Some(defaults) = defaults else { return Map::new() };
     check_entry("defaults", defaults.clone(), false, problems);
-    defaults.as_object().cloned().unwrap_or_default()
+    match defaults {
+        Value::Object(defaults) => defaults,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    }
 }
 
 fn check_requests(
@@ -150,9 +186,14 @@ fn with_defaults(defaults: &Map<String, Value>, own: Value) -> Value {
 }
 
 /// Checks one request; a member that nobody knows is told alone (§6.1.2).
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is something else is refused alike")]
 fn check_entry(at: &str, value: Value, has_path: bool, problems: &mut Vec<Detail>) -> Entry {
-    let Some(mut members) = check_mapping(at, Some(value), problems) else {
-        return Entry::default();
+    let mut members = match value {
+        Value::Object(members) => members,
+        other => {
+            problems.push(mapping_problem(at, &other));
+            return Entry::default();
+        }
     };
     let mut found = Vec::new();
     let mut take = |name: &str| members.remove(name);
@@ -173,19 +214,21 @@ fn check_entry(at: &str, value: Value, has_path: bool, problems: &mut Vec<Detail
 }
 
 /// A text; what counts as nothing is absent.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is something else is refused alike")]
 fn check_text(
     at: &str,
     name: &str,
     value: Option<Value>,
     problems: &mut Vec<Detail>,
 ) -> Option<String> {
-    let value = value.filter(python::is_truthy)?;
-    if let Value::String(text) = value {
-        return Some(text);
+    match value.filter(python::is_truthy)? {
+        Value::String(text) => Some(text),
+        other => {
+            let text = format!("{} is not a string: {{'{name}': ''}}", python::repr(&other));
+            problems.push(Detail::new(Location::Body, &format!("{at}.{name}"), text));
+            None
+        }
     }
-    let text = format!("{} is not a string: {{'{name}': ''}}", python::repr(&value));
-    problems.push(Detail::new(Location::Body, &format!("{at}.{name}"), text));
-    None
 }
 
 fn check_method(at: &str, value: Option<Value>, problems: &mut Vec<Detail>) -> Method {
@@ -228,17 +271,19 @@ fn check_headers(at: &str, value: Option<Value>, problems: &mut Vec<Detail>) -> 
     Map::new()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is something else is refused alike")]
 fn check_mapping(
     at: &str,
     value: Option<Value>,
     problems: &mut Vec<Detail>,
 ) -> Option<Map<String, Value>> {
-    let value = value?;
-    if let Value::Object(members) = value {
-        return Some(members);
+    match value? {
+        Value::Object(members) => Some(members),
+        other => {
+            problems.push(mapping_problem(at, &other));
+            None
+        }
     }
-    problems.push(mapping_problem(at, &value));
-    None
 }
 
 fn into_request(parent: &ApiRequest, entry: Entry) -> Result<ApiRequest, String> {

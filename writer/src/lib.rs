@@ -31,7 +31,6 @@ pub mod pipeline;
 pub mod plugins;
 pub mod preconditions;
 pub mod python;
-pub mod refusal;
 pub mod routes;
 pub mod schema;
 pub mod service;
