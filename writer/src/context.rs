@@ -96,6 +96,8 @@ pub struct Ctx<'a> {
     pub edited: HashSet<(ObjectPath, Option<String>)>,
     tx: &'a Tx<'a>,
     work: Work,
+    /// The timestamps of lists that are only read, and that were read at the beginning.
+    times: HashMap<ListPath, Option<Timestamp>>,
     users: HashMap<Option<String>, Arc<User>>,
 }
 
@@ -113,6 +115,7 @@ impl<'a> Ctx<'a> {
             edited: HashSet::new(),
             tx,
             work: Work::default(),
+            times: HashMap::new(),
             users: HashMap::new(),
         }
     }
@@ -131,9 +134,6 @@ impl<'a> Ctx<'a> {
         objects: &HashSet<ObjectPath>,
     ) -> Result<(), ApiError> {
         let tx = self.tx;
-        if !plan.lists.is_empty() {
-            clocks::prepare(tx).await?;
-        }
         let listed: HashSet<ObjectPath> =
             objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
         let groups = users.iter().map(|id| async move {
@@ -146,12 +146,15 @@ impl<'a> Ctx<'a> {
             clocks::prepare(tx).await?;
         }
         let locks = self.clocks.lock(tx, plan.lists, plan.publication);
-        let ((), complete, groups, ()) = try_join!(
+        let times = plan.read.iter().map(|list| clocks::read(tx, list));
+        let ((), complete, groups, (), times) = try_join!(
             tx.begin(),
             locks,
             try_join_all(groups),
             self.work.prefetch(tx, objects, &listed),
+            try_join_all(times),
         )?;
+        self.times = plan.read.into_iter().zip(times).collect();
         for (id, groups) in groups {
             self.users.insert(id.clone(), Arc::new(User::new(id.clone(), groups)));
         }
@@ -313,6 +316,22 @@ impl<'a> Ctx<'a> {
         self.work.record(entries);
     }
 
+    /// The timestamp of a list that is read; now, if the list never had one.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn list_time(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
+        if let Some(current) = self.clocks.known(list) {
+            return Ok(current);
+        }
+        let stored = match self.times.get(list) {
+            Some(stored) => *stored,
+            None => clocks::read(self.settled().await?, list).await?,
+        };
+        Ok(stored.unwrap_or(self.now))
+    }
+
     /// Locks a list for the rest of the transaction, and returns its timestamp.
     ///
     /// # Errors
@@ -336,8 +355,8 @@ impl<'a> Ctx<'a> {
         self.clocks.take(self.tx, list, self.now, 1, publish).await
     }
 
-    /// Takes `count` consecutive timestamps for objects of a list of records, and returns the
-    /// first.
+    /// Takes `count` consecutive timestamps for objects of a list, and returns the first. Entries
+    /// of the history are later than what they tell of: clients ask for what came since then.
     ///
     /// # Errors
     ///
@@ -348,7 +367,15 @@ impl<'a> Ctx<'a> {
         count: usize,
     ) -> Result<Timestamp, ApiError> {
         let publish = self.is_published(list, "");
-        self.clocks.take(self.tx, list, self.now, count, publish).await
+        let now = match list {
+            ListPath::History(_) => self.now.plus_millis(1),
+            ListPath::Buckets
+            | ListPath::Groups(_)
+            | ListPath::Collections(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts => self.now,
+        };
+        self.clocks.take(self.tx, list, now, count, publish).await
     }
 
     /// Gives a list that has just come into being its first timestamp.

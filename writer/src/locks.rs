@@ -27,6 +27,9 @@ pub struct Plan {
     pub lists: BTreeSet<Lock>,
     /// Whether something published may change.
     pub publication: bool,
+    /// The lists whose timestamps are read, not locked: a transaction that only reads sees one
+    /// state anyhow.
+    pub read: Vec<ListPath>,
 }
 
 impl Plan {

@@ -54,6 +54,11 @@ impl<'a> Tx<'a> {
         Self { client, mode: Mode::Write, state: AtomicU8::new(NEW) }
     }
 
+    /// Whether it writes nothing, and sees one state.
+    pub fn is_reading(&self) -> bool {
+        self.mode == Mode::Read
+    }
+
     /// Begins, once: a second call does nothing. Must be polled before the first statement, and
     /// its error ends the transaction: statements that were sent with it were not part of one, so
     /// nothing that writes is ever sent with it.

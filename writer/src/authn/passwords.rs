@@ -101,6 +101,12 @@ impl Passwords {
         }
     }
 
+    /// Forgets who was right, and how often others were wrong.
+    pub fn forget(&self) {
+        self.right.invalidate_all();
+        self.attempts.invalidate_all();
+    }
+
     async fn prove(&self, sent: &Credentials, stored: Option<String>) -> Result<(), Unproved> {
         let attempts = self.attempts.get_with(sent.user.clone(), async { Arc::default() }).await;
         if self.free_failures > 0 {

@@ -90,14 +90,16 @@ fn check_members(data: &mut Map<String, Value>, problems: &mut Problems<'_>) {
 
 /// A password that was good has become its hash already (§5.3.2).
 fn check_password(data: &Map<String, Value>, problems: &mut Problems<'_>) {
-    let text = match data.get("password") {
-        None => return,
-        Some(Value::String(text)) if text.len() > MAX_PASSWORD_BYTES => {
+    let Some(password) = data.get("password") else { return };
+    let text = match password {
+        Value::String(text) if text.len() > MAX_PASSWORD_BYTES => {
             format!("Longer than maximum length {MAX_PASSWORD_BYTES}")
         }
-        Some(Value::String(text)) if !text.is_empty() => return,
-        Some(Value::Null | Value::String(_)) => "Required".to_owned(),
-        Some(other) => format!("{} is not a string: {{'password': ''}}", python::text(other)),
+        nothing if !python::is_truthy(nothing) => "Required".to_owned(),
+        Value::String(_) => return,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            format!("{} is not a string: {{'password': ''}}", python::text(password))
+        }
     };
     problems.add("password", text);
 }

@@ -58,7 +58,6 @@ impl Schema {
         known: Some(&[
             "uri",
             "resource_name",
-            "permissions",
             "bucket_id",
             "collection_id",
             "group_id",

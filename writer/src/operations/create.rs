@@ -4,12 +4,12 @@ use http::StatusCode;
 use serde_json::Value;
 use shared::{
     error::ApiError,
-    model::{Id, ListPath, Permission},
+    model::{Id, ListPath},
 };
 
 use super::{
     Operation, Outcome, Write, checked_id, id_for, merge_problems, modified_meanwhile,
-    object_reply, require_bucket, write,
+    object_reply, require_bucket, store,
 };
 use crate::{authz, body::ObjectBody, context::Ctx, patches::Shown, preconditions::Preconditions};
 
@@ -24,7 +24,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         // Nothing is modified, so it is a read: of that very object (§4.3).
         Some(old) => {
             let path = list.object(checked_id(list, &old.id)?);
-            authz::may(ctx, Permission::Read, &path).await?
+            authz::may_read_object(ctx, &path).await?
         }
         None => creates,
     };
@@ -35,7 +35,9 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         Preconditions::parse(&request.headers),
         ObjectBody::parse(&request.body, list.resource()),
     )?;
-    let id = match body.data.as_ref().and_then(|data| data.get("id")) {
+    let sent_id = body.data.as_ref().and_then(|data| data.get("id"));
+    let has_own_id = sent_id.is_some();
+    let id = match sent_id {
         None => {
             let id = generate_id(ctx, list)?;
             if let ListPath::Records(..) = list {
@@ -57,8 +59,9 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         let acl = body.permissions;
         let data = body.data;
         let shown = Shown::default();
-        let new = Write { path, old: None, data, posted, acl, replace_all: true, shown };
-        return write(ctx, new).await;
+        let mut new = Write { path, old: None, data, posted, acl, replace_all: true, shown };
+        new.check(ctx, has_own_id).await?;
+        return store(ctx, new).await;
     };
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));

@@ -33,10 +33,7 @@ pub(super) async fn list(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Out
     require_collection(ctx, list).await?;
     check_ignored(&operation.request)?;
     let listing = Listing::new(ctx, list, visible, &operation.request);
-    let current = match ctx.clocks.known(list) {
-        Some(current) => current,
-        None => clocks::read(ctx.settled().await?, list).await?.unwrap_or(ctx.now),
-    };
+    let current = ctx.list_time(list).await?;
     // Of history, HEAD is a GET without its body (§7.2.3).
     let counts = operation.method == Method::HEAD && list.resource() != Resource::History;
     match listing.reply(ctx, current, counts).await? {

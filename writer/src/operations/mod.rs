@@ -261,13 +261,28 @@ struct Write {
     shown: Shown,
 }
 
+impl Write {
+    /// Validates what will be stored against the schemas of its parents. An id that was made for
+    /// the object is none of the client's members (§2.13.2).
+    async fn check(&mut self, ctx: &mut Ctx<'_>, has_own_id: bool) -> Result<(), ApiError> {
+        let old = self.old.as_ref().map(|old| &old.data);
+        let data = self.data.get_or_insert_with(|| old.cloned().unwrap_or_default());
+        schema::enforce(ctx, &self.path, has_own_id, data).await
+    }
+}
+
+/// Writes an object that its parents' schemas accept.
+async fn write(ctx: &mut Ctx<'_>, mut write: Write) -> Result<Outcome, ApiError> {
+    write.check(ctx, true).await?;
+    store(ctx, write).await
+}
+
 /// Writes an object with its permissions, its groups' members, and a new timestamp.
-async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
+async fn store(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     let Write { path, old, data, posted, acl, replace_all, shown } = write;
     let mut data = data.or_else(|| old.as_ref().map(|old| old.data.clone())).unwrap_or_default();
     data.remove("id");
     let wanted = data.remove("last_modified").and_then(|value| value.as_i64());
-    schema::enforce(ctx, &path, &mut data).await?;
     accounts::check_stored(&path, &data)?;
     let timestamp = assign_timestamp(ctx, &path, old.as_ref(), wanted).await?;
     if let ListPath::Groups(bucket) = &path.list {
@@ -297,7 +312,8 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
     Ok(Outcome::Written { status, path, object: new, acl, shown })
 }
 
-/// Makes an object that a request takes for granted: empty, and the user's.
+/// Makes an object that a request takes for granted: empty, the user's, and whatever schemas say
+/// (as Kinto does).
 ///
 /// # Errors
 ///
@@ -305,7 +321,7 @@ async fn write(ctx: &mut Ctx<'_>, write: Write) -> Result<Outcome, ApiError> {
 pub async fn make(ctx: &mut Ctx<'_>, path: ObjectPath) -> Result<Outcome, ApiError> {
     let (posted, acl, shown) = (Map::new(), Acl::new(), Shown::default());
     let new = Write { path, old: None, data: None, posted, acl, replace_all: false, shown };
-    write(ctx, new).await
+    store(ctx, new).await
 }
 
 /// Rule of §2.8.4. A published object always takes the clock's next timestamp: one that a client

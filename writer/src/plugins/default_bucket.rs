@@ -91,7 +91,10 @@ pub fn resolve(
     let below = parts.get(4..).unwrap_or_default();
     let mut resolved = request.clone();
     resolved.path = [&["", "v1", "buckets", id.as_str()], below].concat().join("/");
-    if below.is_empty() {
+    if request.body.is_empty() {
+        // As Kinto reads it: an object without members, where elsewhere nothing is sent.
+        resolved.body = Bytes::from_static(br#"{"data":{}}"#);
+    } else if below.is_empty() {
         resolved.body = with_real_id(&request.body, &id);
     }
     let implied = implied(&bucket, below, request.method == Method::PUT)?;

@@ -131,7 +131,12 @@ fn draft_of(document: &Value) -> Draft {
 
 fn build(schema: &Value, draft: Draft) -> Result<Validator, ValidationError<'static>> {
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
-    jsonschema::options()
+    let mut options = jsonschema::options();
+    if matches!(draft, Draft::Draft201909 | Draft::Draft202012) {
+        // The library knows the keyword still; these dialects do not.
+        options = options.with_keyword("dependencies", ignored);
+    }
+    options
         .with_draft(draft)
         .should_validate_formats(false)
         .with_pattern_options(patterns)
@@ -142,6 +147,24 @@ fn build(schema: &Value, draft: Draft) -> Result<Validator, ValidationError<'sta
 }
 
 type CustomKeyword<'a> = Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>>;
+
+#[expect(clippy::unnecessary_wraps, reason = "the library asks for it")]
+fn ignored<'a>(_: &'a Map<String, Value>, _: &'a Value, _: Location) -> CustomKeyword<'a> {
+    Ok(Box::new(Ignored))
+}
+
+/// A keyword that the dialect does not have.
+struct Ignored;
+
+impl<'i> Keyword<'i> for Ignored {
+    fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
+        Ok(())
+    }
+
+    fn is_valid(&self, _: &'i Value) -> bool {
+        true
+    }
+}
 
 #[expect(clippy::unnecessary_wraps, reason = "the library asks for it")]
 fn cost<'a>(_: &'a Map<String, Value>, cost: &'a Value, _: Location) -> CustomKeyword<'a> {

@@ -46,7 +46,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 pub(super) fn without_internals(
     schema: &Map<String, Value>,
     object: &Map<String, Value>,
-    id: &str,
+    id: Option<&str>,
     resource: Resource,
 ) -> (Value, Value) {
     let knows_id = schema.get("properties").is_some_and(|known| known.get("id").is_some());
@@ -64,7 +64,7 @@ pub(super) fn without_internals(
     }
     let mut instance = object.clone();
     instance.retain(|name, _| !internal(name));
-    if knows_id {
+    if let Some(id) = id.filter(|_| knows_id) {
         instance.insert("id".to_owned(), id.into());
     }
     (Value::Object(schema), Value::Object(instance))

@@ -80,7 +80,7 @@ impl Validators {
         &self,
         schema: &Value,
         object: &Map<String, Value>,
-        id: &str,
+        id: Option<&str>,
         resource: Resource,
     ) -> Result<(), ApiError> {
         let Value::Object(schema) = schema else { return Ok(()) };
@@ -110,7 +110,7 @@ fn key(schema: &Value) -> Result<[u8; 32], ApiError> {
 }
 
 /// Validates an object that is to be stored, where schemas are switched on; a record that its
-/// collection's schema accepts says so (§2.13.3).
+/// collection's schema accepts says so (§2.13.3). An id that was generated is not validated.
 ///
 /// # Errors
 ///
@@ -118,6 +118,7 @@ fn key(schema: &Value) -> Result<[u8; 32], ApiError> {
 pub(crate) async fn enforce(
     ctx: &mut Ctx<'_>,
     path: &ObjectPath,
+    has_own_id: bool,
     data: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     if !ctx.app.config.schema_validation {
@@ -125,6 +126,7 @@ pub(crate) async fn enforce(
     }
     let (resource, member) = (path.resource(), format!("{}:schema", path.resource().name()));
     let validators = &ctx.app.schemas;
+    let id = has_own_id.then(|| path.id.as_ref());
     let bucket = match &path.list {
         ListPath::Records(bucket, collection) => {
             let collection = ObjectPath::collection(bucket.clone(), collection.clone());
@@ -133,7 +135,7 @@ pub(crate) async fn enforce(
                 Some((collection.data.get("schema")?, collection.last_modified))
             });
             if let Some((schema, version)) = schema {
-                validators.validate(schema, data, &path.id, resource).await?;
+                validators.validate(schema, data, id, resource).await?;
                 data.insert("schema".to_owned(), version.as_millis().into());
             }
             bucket
@@ -143,7 +145,7 @@ pub(crate) async fn enforce(
     };
     let bucket = ctx.object(&ListPath::Buckets.object(bucket.clone())).await?;
     match bucket.as_ref().and_then(|bucket| bucket.data.get(&member)) {
-        Some(schema) => validators.validate(schema, data, &path.id, resource).await,
+        Some(schema) => validators.validate(schema, data, id, resource).await,
         None => Ok(()),
     }
 }

@@ -110,6 +110,16 @@ fn failures_are_told_as_the_reference_tells_them() {
 }
 
 #[test]
+fn dependencies_are_no_keyword_of_the_latest_dialect() {
+    let schema = json!({"dependencies": {"a": ["b"]}});
+    let draft7 =
+        json!({"$schema": "http://json-schema.org/draft-07/schema#", "dependencies": {"a": ["b"]}});
+
+    assert_eq!(told(schema, &json!({"a": 1})), None);
+    assert!(told(draft7, &json!({"a": 1})).is_some());
+}
+
+#[test]
 fn at_the_root_the_keyword_says_what_is_missing() {
     for (schema, instance, text) in [
         (json!({"required": ["a", "z"]}), json!({}), "z: 'a' is a required property"),

@@ -192,9 +192,10 @@ async fn accounts_are_not_listed_to_everybody() {
 }
 
 /// Who asks, for what, with what data; what the message is.
-const LACKING: [(&str, &str, &str, &str, &str); 9] = [
+const LACKING: [(&str, &str, &str, &str, &str); 10] = [
     ("alice", "PUT", "/accounts/alice", "{}", "data.password in body: Required"),
     ("alice", "PUT", "/accounts/alice", r#"{"password": ""}"#, "data.password in body: Required"),
+    ("alice", "PUT", "/accounts/alice", r#"{"password": []}"#, "data.password in body: Required"),
     (
         "alice",
         "PUT",
@@ -299,6 +300,22 @@ async fn guessing_has_to_wait_but_not_who_is_known() {
 
     assert_eq!(user(bob).await, Value::Null, "the right password has to wait as well");
     assert_eq!(user(alice).await, "account:alice", "but not one that was right a moment ago");
+}
+
+#[tokio::test]
+async fn after_a_flush_nothing_is_remembered() {
+    let settings = [
+        ("account_free_failures", "1"),
+        ("includes", "kinto.plugins.accounts kinto.plugins.flush"),
+    ];
+    let (harness, [alice, ..]) = start(&settings).await;
+    let wrong = harness.anonymous.with_password("alice", "a");
+    wrong.get("/").await.expect(200);
+
+    harness.anonymous.raw("POST", "/__flush__", &[], "").await.expect(202);
+    sign_up(&harness.anonymous, "alice").await.expect(201);
+
+    assert_eq!(user_id(&alice).await, "account:alice");
 }
 
 /// `account_cache_ttl_seconds` of 0, and the same as above: nobody is known.
@@ -422,4 +439,50 @@ async fn an_operator_makes_the_first_account() {
     alice.get("/accounts/alice").await.expect(403);
     let alice = harness.anonymous.with_password("alice", "forgot");
     assert_eq!(user_id(&alice).await, "account:alice");
+}
+
+#[tokio::test]
+async fn the_data_of_a_user_is_the_account_and_what_it_owns() {
+    let settings = [
+        ("includes", "kinto.plugins.accounts kinto.plugins.user-data"),
+        ("user-data_delete_principals", "account:admin"),
+        ("multiauth.policies", "account"),
+    ];
+    let (harness, [alice, bob, admin]) = start(&settings).await;
+    alice.put("/buckets/a", json!({})).await.expect(201);
+    bob.put("/buckets/b", json!({})).await.expect(201);
+
+    admin.delete("/__user_data__/account:alice").await.expect(200);
+
+    alice.get("/buckets/a").await.expect(401);
+    admin.get("/accounts/alice").await.expect(404);
+    bob.get("/buckets/b").await.expect(200);
+    sign_up(&harness.anonymous, "alice").await.expect(201);
+    alice.put("/buckets/a", json!({})).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_json_patch_s_password_is_hashed_wherever_it_comes_from() {
+    let (harness, [alice, ..]) = start(&[]).await;
+    let patch = |steps: Value| {
+        let alice = alice.clone();
+        async move {
+            let json_patch = [("content-type", "application/json-patch+json")];
+            alice.raw("PATCH", "/accounts/alice", &json_patch, steps.to_string()).await
+        }
+    };
+
+    for steps in [
+        json!([{"op": "add", "path": "/data/x", "value": "clear"},
+               {"op": "copy", "from": "/data/x", "path": "/data/password"}]),
+        json!([{"op": "remove", "path": "/data/password"}]),
+        json!([{"op": "replace", "path": "/data/password", "value": ""}]),
+    ] {
+        assert_eq!(patch(steps.clone()).await.status, 400, "{steps}");
+    }
+    let step = json!([{"op": "replace", "path": "/data/password", "value": "n3w"}]);
+    patch(step).await.expect(200);
+
+    let new = harness.anonymous.with_password("alice", "n3w");
+    assert_eq!(user_id(&new).await, "account:alice");
 }

@@ -53,6 +53,32 @@ async fn whatever_is_asked_for_is_there() {
 }
 
 #[tokio::test]
+async fn schemas_do_not_hold_up_what_is_taken_for_granted() {
+    let settings = [
+        ("includes", "kinto.plugins.default_bucket"),
+        ("experimental_collection_schema_validation", "true"),
+    ];
+    let harness = Harness::with(&settings).await;
+    let schema = json!({"collection:schema": {"required": ["title"]}});
+    harness.alice.put(DEFAULT, schema).await.expect(201);
+
+    harness.alice.put(&format!("{DEFAULT}/collections/c"), json!({})).await.expect(400);
+    harness.alice.put(&format!("{DEFAULT}/collections/c/records/r"), json!({})).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_body_that_is_empty_is_an_object_without_members() {
+    let harness = harness().await;
+    let group = format!("{DEFAULT}/groups/g");
+
+    let made = harness.alice.raw("PUT", &group, &[], "").await.expect(201).json;
+    assert_eq!(made["data"]["members"], json!([]));
+    harness.alice.put(&group, json!({"n": 1})).await.expect(200);
+    let emptied = harness.alice.raw("PUT", &group, &[], "").await.expect(200).json;
+    assert_eq!(emptied["data"]["n"], Value::Null);
+}
+
+#[tokio::test]
 async fn what_is_put_is_made_by_the_put() {
     let harness = harness().await;
     let alice = &harness.alice;
@@ -171,6 +197,44 @@ async fn many_first_requests_make_one_bucket() {
     }
     let live = "select live from resource_timestamp where resource_name = 'bucket'";
     assert_eq!(client.query_one(live, &[]).await.unwrap().get::<_, i64>(0), 1);
+    let history = format!("/buckets/{bucket}/history?action=create&resource_name=");
+    for (resource, count) in [("bucket", 1), ("collection", 1), ("record", 16)] {
+        let told = alice.get(&format!("{history}{resource}")).await.expect(200);
+        assert_eq!(ids(&told.json).len(), count, "{resource}");
+    }
+}
+
+/// What a batch takes for granted is counted and told as what it asks for.
+#[tokio::test]
+async fn quotas_and_history_know_what_a_batch_makes() {
+    let plugins = "kinto.plugins.default_bucket kinto.plugins.history kinto.plugins.quotas";
+    let harness =
+        Harness::with(&[("includes", plugins), ("quotas.collection_max_items", "2")]).await;
+    let alice = &harness.alice;
+    let batch = |count: usize| {
+        let path = |n: usize| format!("{DEFAULT}/collections/c/records/r{n}");
+        let one = |n: usize| json!({"method": "PUT", "path": path(n), "body": {"data": {}}});
+        json!({"requests": (0..count).map(one).collect::<Vec<_>>()})
+    };
+    let bucket = format!("/buckets/{}", own_bucket(alice).await);
+
+    alice.send("POST", "/batch", batch(3)).await.expect(507);
+    alice.get(&bucket).await.expect(403);
+
+    alice.send("POST", "/batch", batch(2)).await.expect(200);
+    let told = alice.get(&format!("{bucket}/history?_sort=last_modified")).await.expect(200).json;
+    let uris: Vec<&str> = told["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["uri"].as_str().unwrap())
+        .collect();
+    let collection = format!("{bucket}/collections/c");
+    let records = ["r0", "r1"].map(|id| format!("{collection}/records/{id}"));
+    assert_eq!(uris, [&bucket, &collection, &records[0], &records[1]]);
+    let usage = alice.get(&format!("{bucket}/quota")).await.expect(200).json;
+    assert_eq!(usage["data"]["record_count"], 2);
+    assert_eq!(usage["data"]["collection_count"], 1);
 }
 
 #[tokio::test]

@@ -91,6 +91,16 @@ async fn every_change_leaves_an_entry() {
 }
 
 #[tokio::test]
+async fn an_entry_is_later_than_what_it_tells_of() {
+    let harness = start(&[]).await;
+
+    let made = harness.alice.put(&record("1"), json!({})).await.expect(201).json;
+    let since = format!("{HISTORY}?_since={}", made["data"]["last_modified"]);
+
+    assert_eq!(told(&entries(&harness.alice, &since).await), [format!("create {}", record("1"))]);
+}
+
+#[tokio::test]
 async fn what_is_deleted_with_its_parent_is_not_told() {
     let harness = start(&[]).await;
     for id in ["1", "2", "3"] {

@@ -81,6 +81,16 @@ async fn a_bucket_has_schemas_for_all_that_it_holds() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_generated_is_not_validated() {
+    let harness = with_schema(json!({"properties": {"id": {"pattern": "^r"}}})).await;
+
+    let made = harness.alice.send("POST", RECORDS, json!({"data": {}})).await;
+    made.expect(201);
+    let named = harness.alice.send("POST", RECORDS, json!({"data": {"id": "x"}})).await;
+    named.expect(400);
+}
+
+#[tokio::test]
 async fn the_place_in_a_list_is_a_number() {
     let items = json!({"items": {"type": "integer"}});
     let harness = with_schema(json!({"properties": {"l": items}})).await;

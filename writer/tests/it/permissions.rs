@@ -77,6 +77,7 @@ async fn creating_does_not_imply_reading() {
     bob.put(&format!("{RECORDS}/b"), json!({})).await.expect(201);
     assert_eq!(ids(&bob.get(RECORDS).await.json), ["b"]);
     bob.get(COLLECTION).await.expect(200);
+    bob.send("POST", "/buckets/b/collections", json!({"data": {"id": "c"}})).await.expect(200);
 }
 
 #[tokio::test]

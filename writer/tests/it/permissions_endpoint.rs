@@ -132,6 +132,7 @@ async fn it_is_a_list_like_others() {
     assert_eq!(entries(alice, "?has_id=false").await.len(), 1, "the root has none");
     for (query, message) in [
         ("foo=1", "Unknown filter field 'foo'"),
+        ("permissions=1", "Unknown filter field 'permissions'"),
         ("_sort=foo", "querystring: Unknown sort field 'foo'"),
         ("_fields=foo", "Invalid _fields parameter in body: Fields foo do not exist"),
     ] {

@@ -39,19 +39,56 @@ pub(super) fn all(
     if let Some(readers) = source.readers() {
         statement.sql(" and readers && ").bind(Parameter::texts(readers.clone()));
     }
+    let is_indexed = source.is_indexed() && !with_tombstones;
+    let mut equal = Map::new();
     for filter in filters {
+        if is_indexed && has_all(&mut equal, filter) {
+            continue;
+        }
         statement.sql(" and ");
         match &filter.field {
             Field::Id => id(statement, source.id(), &filter.test),
             Field::LastModified => last_modified(statement, &filter.test),
             Field::Member(path) => {
-                if source.is_indexed() && !with_tombstones {
-                    contained(statement, path, &filter.test);
+                if is_indexed && contained(statement, path, &filter.test) {
+                    continue;
                 }
                 let value = statement.member(base(with_tombstones), path);
                 member(statement, value, &filter.test);
             }
         }
+    }
+    if !equal.is_empty() {
+        statement.sql(" and data @> ").bind(Parameter::json(equal.into()));
+    }
+}
+
+/// Adds an equality to those that one look into the index of members answers: members that equal
+/// texts, numbers, booleans and nulls. PostgreSQL takes two conditions for twice as selective, and
+/// then reads all that match where a walk along the list would soon fill a page.
+fn has_all(equal: &mut Map<String, Value>, filter: &Filter) -> bool {
+    let (Field::Member(path), Test::Compare(Comparison::Equal, value)) =
+        (&filter.field, &filter.test)
+    else {
+        return false;
+    };
+    !is_container(value) && put(equal, path, value)
+}
+
+/// Puts a value at a path of objects, if nothing is there.
+fn put(object: &mut Map<String, Value>, path: &[String], value: &Value) -> bool {
+    match path {
+        [] => false,
+        [name] if object.contains_key(name) => false,
+        [name] => object.insert(name.clone(), value.clone()).is_none(),
+        [name, below @ ..] => match object.get_mut(name) {
+            Some(Value::Object(inner)) => put(inner, below, value),
+            Some(_) => false,
+            None => {
+                object.insert(name.clone(), nested(below, value.clone()));
+                true
+            }
+        },
     }
 }
 
@@ -196,27 +233,37 @@ pub(super) const fn operator(comparison: Comparison) -> &'static str {
     }
 }
 
-/// What follows from the test and can be found in the index of members.
-fn contained(statement: &mut Statement, path: &[String], test: &Test) {
-    match test {
+/// What follows from the test and can be found in the index of members; whether the test follows
+/// from it, too. It does for single values: what contains a text is that text, but what contains
+/// an object may have more members.
+fn contained(statement: &mut Statement, path: &[String], test: &Test) -> bool {
+    let is_whole = match test {
         Test::Compare(Comparison::Equal, value) => {
             let object = nested(path, value.clone());
-            statement.sql("data @> ").bind(Parameter::json(object)).sql(" and ");
+            statement.sql("data @> ").bind(Parameter::json(object));
+            !is_container(value)
         }
         Test::Contains(items) => {
             let object = nested(path, items.clone().into());
-            statement.sql("data @> ").bind(Parameter::json(object)).sql(" and ");
+            statement.sql("data @> ").bind(Parameter::json(object));
+            // The test itself asks for containment, not for equality.
+            true
         }
         Test::In(items) => {
             let objects = items.iter().map(|item| nested(path, item.clone())).collect();
-            statement.sql("data @> any (").bind(Parameter::jsons(objects)).sql(") and ");
+            statement.sql("data @> any (").bind(Parameter::jsons(objects)).sql(")");
+            !items.iter().any(is_container)
         }
         Test::Compare(..)
         | Test::Exclude(_)
         | Test::Like(_)
         | Test::Has(_)
-        | Test::ContainsAny(_) => {}
+        | Test::ContainsAny(_) => return false,
+    };
+    if !is_whole {
+        statement.sql(" and ");
     }
+    is_whole
 }
 
 /// An object that has `value` at `path`.
