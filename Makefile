@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients lint check bench bench-api drill fmt
+.PHONY: help run clean-run test compat clients fuzz lint check bench bench-api drill fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -35,6 +35,11 @@ compat: ## Compare the writer with Kinto, request by request (REQUESTS=2000 for 
 
 clients: ## Run the tests of Kinto's clients, and other people's tools, against the writer
 	@exec deploy/dev/clients.sh
+
+fuzz: ## Send arbitrary input to the writer, SECONDS=600 for each kind of input, two at a time
+	@deploy/dev/install.sh
+	@COUNTERSIGN_FUZZ_SECONDS=$(or $(SECONDS),600) exec deploy/dev/with-postgres.sh cargo test --locked \
+		-p countersign-writer --test it -- fuzz:: --nocapture --test-threads=2
 
 lint: ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check

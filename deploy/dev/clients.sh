@@ -18,7 +18,8 @@ readonly ROOT KINTO_VERSION=26.5.0 KINTO_HTTP=11.11.0 KINTO_WIZARD=6.0.1 SCHEMAT
 main() {
   cd "$ROOT"
   ensure_tools
-  python_env "$ROOT/.run/clients" "kinto[postgresql]==$KINTO_VERSION" "kinto-http==$KINTO_HTTP" \
+  # kinto-wizard needs Python 3.12.
+  python_env "$ROOT/.run/clients" 12 "kinto[postgresql]==$KINTO_VERSION" "kinto-http==$KINTO_HTTP" \
     "kinto-wizard==$KINTO_WIZARD" "schemathesis==$SCHEMATHESIS" pytest pytest-asyncio pytest-mock
   node_packages "$ROOT/.run/node"
   local writer

@@ -17,7 +17,7 @@ readonly ROOT KINTO_VERSION=26.5.0
 main() {
   cd "$ROOT"
   ensure_tools
-  python_env "$ROOT/.run/kinto" "kinto[postgresql]==$KINTO_VERSION"
+  python_env "$ROOT/.run/kinto" 11 "kinto[postgresql]==$KINTO_VERSION"
   local writer
   writer=$(writer_binary "$@")
   PSQL=$(postgres_bindir)/psql

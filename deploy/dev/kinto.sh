@@ -13,7 +13,7 @@ KINTO='' KINTO_DATABASE=kinto
 kinto_install() {
   ROOT=$STACK_ROOT
   if [[ -z ${KINTO_BIN:-} ]]; then
-    python_env "$ROOT/.run/kinto" "kinto[postgresql]==$KINTO_VERSION"
+    python_env "$ROOT/.run/kinto" 11 "kinto[postgresql]==$KINTO_VERSION"
     KINTO_BIN=$ROOT/.run/kinto/bin
   fi
   [[ -x $KINTO_BIN/kinto ]] || give_up "$EX_CONFIG" "KINTO_BIN=$KINTO_BIN: no kinto there."

@@ -2,22 +2,37 @@
 # What `compat.sh` and `clients.sh` share: Python environments and the writer's binary. Sourced
 # only, after install.sh; ROOT is the checkout.
 
-# python_env DIRECTORY REQUIREMENT…: an environment with these packages from PyPI. One that is
-# there already and has the same requirements is kept.
+# python_env DIRECTORY MINOR REQUIREMENT…: an environment with these packages from PyPI, for Python
+# 3.MINOR or later. One that is there already and has the same requirements is kept.
 python_env() {
-  local directory=$1
-  shift
-  python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    give_up "$EX_UNAVAILABLE" 'Python 3.11 or later with its venv module is needed' \
-      '(Debian: apt-get install python3 python3-venv).'
+  local directory=$1 minor=$2
+  shift 2
   [[ $(cat "$directory/requirements" 2>/dev/null) != "$*" ]] || return 0
   say "Installing $* into ${directory#"$ROOT/"} …" >&2
   rm -rf "$directory"
   mkdir -p "$(dirname "$directory")"
-  python3 -m venv "$directory"
+  local python
+  python=$(find_python "$minor") ||
+    give_up "$EX_UNAVAILABLE" "Python 3.$minor or later with its venv module is needed" \
+      '(Debian: apt-get install python3 python3-venv; or set PYTHON).'
+  "$python" -m venv "$directory"
   "$directory/bin/pip" install --quiet --disable-pip-version-check "$@" >&2 ||
     give_up "$EX_UNAVAILABLE" "pip could not install $*."
   printf '%s\n' "$*" >"$directory/requirements"
+}
+
+# find_python MINOR: prints a Python 3.MINOR or later: PYTHON, or the first of those installed,
+# pyenv's included.
+find_python() {
+  local python
+  for python in "${PYTHON:-python3}" python3.{14,13,12,11} \
+    "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.{14,13,12,11}.*/bin/python; do
+    if "$python" -c "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, $1))" 2>/dev/null; then
+      printf '%s\n' "$python"
+      return
+    fi
+  done
+  return 1
 }
 
 # writer_binary OPTION…: prints the writer to test: WRITER_BIN, or the one of this checkout, built
