@@ -16,6 +16,7 @@ ACCOUNTS = {
     "account_create_principals": "system.Everyone",
     "account_write_principals": "account:admin",
     "account_read_principals": "account:admin",
+    "experimental_permissions_endpoint": "true",
     # Who guesses need not wait: Kinto has no such thing.
     "account_free_failures": "0",
 }

@@ -444,7 +444,7 @@ async fn an_operator_makes_the_first_account() {
 #[tokio::test]
 async fn the_data_of_a_user_is_the_account_and_what_it_owns() {
     let settings = [
-        ("includes", "kinto.plugins.accounts kinto.plugins.user-data"),
+        ("includes", "kinto.plugins.accounts"),
         ("user-data_delete_principals", "account:admin"),
         ("multiauth.policies", "account"),
     ];
@@ -468,7 +468,7 @@ async fn a_json_patch_s_password_is_hashed_wherever_it_comes_from() {
         let alice = alice.clone();
         async move {
             let json_patch = [("content-type", "application/json-patch+json")];
-            alice.raw("PATCH", "/accounts/alice", &json_patch, &steps.to_string()).await
+            alice.raw("PATCH", "/accounts/alice", &json_patch, steps.to_string()).await
         }
     };
 
