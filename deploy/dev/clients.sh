@@ -30,11 +30,11 @@ main() {
     --directory "$ROOT/.run/clients-run" --kinto-http "$KINTO_HTTP" --kinto-wizard "$KINTO_WIZARD" "$@"
 }
 
-# node_packages DIRECTORY: what kintojs.mjs imports, and the scenario beside it.
+# node_packages DIRECTORY: what the scenario imports, and the scenario beside it.
 node_packages() {
   local directory=$1
   mkdir -p "$directory"
-  cp "$ROOT/loadtests/clients/kintojs.mjs" "$directory/"
+  cp "$ROOT"/loadtests/clients/*.mjs "$directory/"
   command -v npm >/dev/null || {
     say 'npm is not installed: the scenario with kinto.js will fail.' >&2
     return 0

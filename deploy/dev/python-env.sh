@@ -23,7 +23,8 @@ python_env() {
 # writer_binary OPTION…: prints the writer to test: WRITER_BIN, or the one of this checkout, built
 # first; nothing when the options say that it is not needed.
 writer_binary() {
-  [[ " $* " != *' --against kinto '* && " $* " != *' --list-deviations '* ]] || return 0
+  [[ " $* " != *' --against kinto '* && " $* " != *' --list-deviations '* &&
+    " $* " != *' --help '* ]] || return 0
   if [[ -n ${WRITER_BIN:-} ]]; then
     [[ -x $WRITER_BIN ]] || give_up "$EX_CONFIG" "WRITER_BIN=$WRITER_BIN is not a program."
     realpath "$WRITER_BIN"

@@ -20,7 +20,8 @@ from compat.servers import Programs, Server, Stack, StartFailure
 
 #: Tests of kinto.py that need the attachments plug-in, or another server's replies.
 KINTO_HTTP_SUITES = ("tests/test_functional.py", "tests/test_functional_async.py")
-SECRET = {"userid_hmac_secret": "b4c96a8d91846eb4692291d88fe5a97d"}
+#: The secret of the user ids that kinto-wizard's files name.
+WIZARD_SECRET = "078168c268f4f2dd531a31ec7c2e7f44d97231fe2635d144cee99f38c311eefa"
 ACCOUNTS = {
     "includes": "kinto.plugins.flush kinto.plugins.accounts",
     "paginate_by": "5",
@@ -126,7 +127,11 @@ SUITES = (
     Suite("kinto-http", Profile("kinto-http", {**ACCOUNTS}), kinto_http),
     Suite(
         "kinto-wizard",
-        Profile("kinto-wizard", {**BASICAUTH, "experimental_collection_schema_validation": "true"}),
+        Profile("kinto-wizard", {
+            **BASICAUTH,
+            "userid_hmac_secret": WIZARD_SECRET,
+            "experimental_collection_schema_validation": "true",
+        }),
         kinto_wizard,
     ),
     Suite("kinto-js", Profile("kinto-js", {**BASICAUTH, "paginate_by": "20"}), kinto_js),

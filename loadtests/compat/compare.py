@@ -117,7 +117,11 @@ class Comparison:
             return
         clock = clock_of(exchange.sent.path)
         if with_body and not 300 <= kinto.status < 400:
-            yield from self._value("body", kinto.body, ours.body, clock)
+            left, right = kinto.body, ours.body
+            if exchange.sent.method == "DELETE":
+                self.symbols.together(_timestamps(left), _timestamps(right))
+                left, right = _deleted(left, self.symbols.ids), _deleted(right, {})
+            yield from self._value("body", left, right, clock)
         yield from self._headers(exchange, clock)
 
     def _headers(self, exchange: Exchange, clock: str | None) -> Iterator[Difference]:
@@ -324,6 +328,23 @@ def _url(url: str) -> str:
     shown = [f"{k}={'TOKEN' if k == '_token' else v}" for k, v in pairs]
     host = re.sub(r":\d+$", "", split.netloc)
     return f"{split.scheme}://{host}{split.path}{'?' if shown else ''}{'&'.join(shown)}"
+
+
+def _deleted(body: Any, known: dict[str, str]) -> Any:
+    """What a list's DELETE answers, in the order of ids: Kinto's is that in which PostgreSQL came
+    across the rows, and so is that of the timestamps which they got."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        return body
+    when = {"last_modified": "(a timestamp)"}
+    undated = [{**one, **when} if "last_modified" in one else one for one in data]
+    return {**body, "data": sorted(undated, key=lambda one: known.get(one.get("id"), str(one.get("id"))))}
+
+
+def _timestamps(body: Any) -> set[int]:
+    data = body.get("data") if isinstance(body, dict) else None
+    objects = data if isinstance(data, list) else []
+    return {one["last_modified"] for one in objects if isinstance(one, dict) and "last_modified" in one}
 
 
 def _responses(body: Any) -> list[Any] | None:

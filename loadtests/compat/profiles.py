@@ -58,7 +58,6 @@ class Profile:
             "",
             "[app:main]",
             "use = egg:kinto",
-            f"kinto.userid_hmac_secret = {HMAC_SECRET}",
             "kinto.project_name = compat",
             "kinto.project_version = 1.0",
             "kinto.project_docs = https://example.com/",
@@ -66,7 +65,7 @@ class Profile:
         for backend in ("storage", "permission", "cache"):
             lines.append(f"kinto.{backend}_backend = kinto.core.{backend}.postgresql")
             lines.append(f"kinto.{backend}_url = {storage_url}")
-        settings = dict(self.settings)
+        settings = {"userid_hmac_secret": HMAC_SECRET, **self.settings}
         if preparing and self.prepare:
             settings.update(self.prepare)
         for name, value in settings.items():

@@ -147,7 +147,8 @@ class Runner:
         reasons: list[Deviation] = []
         unexplained: list[Difference] = []
         for one, difference in found:
-            deviation = explain(one, difference, before)
+            # A request of a batch comes after the batch's others, as far as anybody can tell.
+            deviation = explain(one, difference, before if one is exchange else [*before, exchange])
             if deviation is None:
                 unexplained.append(difference)
             else:

@@ -86,9 +86,12 @@ class Symbols:
         self.ids: dict[str, str] = {}
         self._ids_back: dict[str, str] = {}
         self._undo: list[tuple[str, int, int]] = []
+        self._together: list[tuple[set[int], set[int]]] = []
 
     def timestamp(self, clock: str | None, kinto: int, ours: int) -> str | None:
         """Binds two timestamps, or says why they do not fit. Without a clock, any will do."""
+        if any(kinto in left and ours in right for left, right in self._together):
+            return None
         if clock is None:
             known = self._loose.get(kinto)
             if known is not None and ours not in known:
@@ -103,6 +106,10 @@ class Symbols:
                 self._undo.append((clock, kinto, ours))
             self._loose.setdefault(kinto, set()).add(ours)
         return problem
+
+    def together(self, kinto: set[int], ours: set[int]) -> None:
+        """These were given out at once, in no order: any of one side may be any of the other."""
+        self._together.append((kinto, ours))
 
     def identifier(self, kinto: str, ours: str) -> bool:
         """Whether two generated ids are the same object, as far as was seen."""

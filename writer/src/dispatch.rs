@@ -17,7 +17,7 @@ use serde_json::json;
 use shared::{
     error::{ApiError, Detail},
     http::Reply,
-    model::{ObjectPath, Timestamp},
+    model::{ObjectPath, Permission, Timestamp},
     store::Tx,
 };
 use tokio::time::timeout;
@@ -25,7 +25,8 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     authn::{self, Identities, Profile},
-    batch,
+    authz, batch,
+    config::Grant,
     context::{Ctx, User},
     cors,
     locks::Plan,
@@ -132,8 +133,8 @@ struct Step {
 enum ApiErrorSource {
     /// The parent is malformed, and the method tells everybody.
     Parent(Parent),
-    /// The parent is malformed, and only the authorized are told: nobody is (§2.4).
-    Denied,
+    /// The parent is malformed, and only those are told who have the right around it (§2.4).
+    Hidden(Parent, Permission),
     /// The time of a snapshot is none.
     Time(String),
     /// The URL is not that of a list or an object.
@@ -148,8 +149,8 @@ impl ApiErrorSource {
             Self::Parent(Parent::Malformed { resource, id, .. }) => {
                 ApiError::NoSuchParent { resource: *resource, id: id.clone() }
             }
-            Self::Denied if user_id.is_some() => ApiError::Forbidden,
-            Self::Denied => ApiError::MissingAuth,
+            Self::Hidden(..) if user_id.is_some() => ApiError::Forbidden,
+            Self::Hidden(..) => ApiError::MissingAuth,
             Self::Time(text) => operations::invalid_time(text),
             Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
             Self::DefaultBucket(refusal) => refusal.error(),
@@ -219,7 +220,12 @@ impl Step {
                 Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
             malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
-            Parent::Malformed { .. } => Err(ApiErrorSource::Denied),
+            malformed if request.method == Method::DELETE => {
+                Err(ApiErrorSource::Hidden(malformed, Permission::Write))
+            }
+            malformed @ Parent::Malformed { .. } => {
+                Err(ApiErrorSource::Hidden(malformed, Permission::Read))
+            }
         }
     }
 }
@@ -358,7 +364,7 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         let operation = match &step.operation {
             Ok(operation) => operation,
             Err(source) => {
-                replies.push(Err(source.error(step.user_id.as_ref())));
+                replies.push(Err(refusal(ctx, step, source).await?));
                 continue;
             }
         };
@@ -385,6 +391,27 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
         }
     }
     Ok(replies)
+}
+
+/// What a step that cannot run is answered with.
+async fn refusal(
+    ctx: &mut Ctx<'_>,
+    step: &Step,
+    source: &ApiErrorSource,
+) -> Result<ApiError, ApiError> {
+    let plain = source.error(step.user_id.as_ref());
+    let ApiErrorSource::Hidden(parent, wanted) = source else { return Ok(plain) };
+    let Parent::Malformed { holds, resource, id, bucket } = parent else { return Ok(plain) };
+    ctx.become_user(step.user_id.clone()).await?;
+    let by_settings: &[Grant] =
+        if *wanted == Permission::Read { &[Grant::Read, Grant::Write] } else { &[Grant::Write] };
+    let mut is_told = authz::settings_grant(ctx, *holds, by_settings);
+    if let Some(bucket) = bucket {
+        let bucket = ObjectPath::bucket(bucket.clone());
+        is_told = is_told || authz::is_granted(ctx, *wanted, &bucket).await?;
+    }
+    let told = ApiError::NoSuchParent { resource: *resource, id: id.clone() };
+    Ok(if is_told { told } else { plain })
 }
 
 /// Deadlock, serialisation failure, or a read that has something to make after all: nothing was
@@ -432,9 +459,9 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
         let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
         service::count(app, request, name, &reply, elapsed);
         let reply = service::complete(app, endpoint, request, reply);
-        responses.push(batch::entry(request, reply));
+        responses.push(batch::Response::new(request, reply)?);
     }
-    Ok(Reply::json(StatusCode::OK, &json!({"responses": responses})))
+    Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
 }
 
 fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {

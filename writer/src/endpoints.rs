@@ -367,11 +367,12 @@ impl Endpoint {
 
     fn is_enabled(&self, config: &Config, action: &Action) -> bool {
         let service = &config.service;
-        if service.readonly && !is_safe(&action.method) {
-            return false;
-        }
         let (kind, resource) = match self.scope {
+            // They exist, and are refused, on a read-only server, too.
             Scope::Service => return true,
+            Scope::Plural(_) | Scope::Object(_) if service.readonly && !is_safe(&action.method) => {
+                return false;
+            }
             Scope::Plural(resource) => ("plural", resource),
             Scope::Object(resource) => ("object", resource),
         };

@@ -86,11 +86,18 @@ fn parse(
         "" => Ok(None),
         "*" => Ok(Some(Condition::Any)),
         quoted if quoted.starts_with('"') => {
-            let timestamp = Timestamp::parse(quoted).map_err(|_| refuse())?;
+            let timestamp = version(quoted).ok_or_else(refuse)?;
             Ok(Some(Condition::Equals(timestamp)).filter(|_| timestamp != Timestamp::ZERO))
         }
         _ => Err(refuse()),
     }
+}
+
+/// Digits in quotes. A number beyond all timestamps is the version of nothing, and no mistake.
+fn version(quoted: &str) -> Option<Timestamp> {
+    let digits = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Timestamp::parse(digits).unwrap_or(Timestamp::from_millis(i64::MAX)))
 }
 
 #[cfg(test)]
@@ -110,6 +117,8 @@ mod tests {
         for bad in ["7", "W/\"7\"", "\"*\"", "\"7\", \"8\"", "\"abc\"", "\"-7\"", "*abc", "\"7"] {
             assert_eq!(parse("if-match", bad).unwrap_err().len(), 1, "{bad}");
         }
+        let never = parse("if-match", "\"99999999999999999999999\"").unwrap();
+        assert!(!never.allow_write(Some(NOW)), "a version that nothing can have");
         assert_eq!(parse("if-match", "\"0\""), Ok(Preconditions::default()));
         assert_eq!(parse("if-none-match", ""), Ok(Preconditions::default()));
     }

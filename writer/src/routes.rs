@@ -78,6 +78,8 @@ pub enum Parent {
         resource: Resource,
         /// Its id as sent.
         id: String,
+        /// The bucket around it, when that is well-formed: who may read that one is told.
+        bucket: Option<Id>,
     },
 }
 
@@ -292,9 +294,12 @@ impl Parent {
                     .find(|(kind, id)| !generators.accept(*kind, id))
             }
         };
-        match refused {
-            Some((resource, id)) => malformed(holds, resource, id),
-            None => self,
+        match (refused, list) {
+            (Some((Resource::Collection, id)), ListPath::Records(bucket, _)) => {
+                malformed_collection(bucket.clone(), id)
+            }
+            (Some((resource, id)), _) => malformed(holds, resource, id),
+            (None, _) => self,
         }
     }
 }
@@ -317,7 +322,7 @@ fn records(bucket: &str, collection: &str) -> Parent {
     match (Id::new(bucket), Id::new(collection)) {
         (Ok(bucket), Ok(collection)) => Parent::Known(ListPath::Records(bucket, collection)),
         (Err(_), _) => malformed(Resource::Record, Resource::Bucket, bucket),
-        (_, Err(_)) => malformed(Resource::Record, Resource::Collection, collection),
+        (Ok(bucket), Err(_)) => malformed_collection(bucket, collection),
     }
 }
 
@@ -329,7 +334,12 @@ fn history(bucket: &str) -> Parent {
 }
 
 fn malformed(holds: Resource, resource: Resource, id: &str) -> Parent {
-    Parent::Malformed { holds, resource, id: id.to_owned() }
+    Parent::Malformed { holds, resource, id: id.to_owned(), bucket: None }
+}
+
+fn malformed_collection(bucket: Id, collection: &str) -> Parent {
+    let (holds, resource) = (Resource::Record, Resource::Collection);
+    Parent::Malformed { holds, resource, id: collection.to_owned(), bucket: Some(bucket) }
 }
 
 /// Where a URL that is not a route is redirected, if anywhere, and how (`kinto-http-api.md`
@@ -377,7 +387,7 @@ mod tests {
         assert_eq!(list(&format!("{snapshot}c@1")).name(), "history_snapshot");
         assert_eq!(
             list(&format!("{snapshot}c@x@1")),
-            Route::Snapshot(malformed(Resource::Record, Resource::Collection, "c@x"), "1".into()),
+            Route::Snapshot(malformed_collection(Id::new("b").unwrap(), "c@x"), "1".into()),
             "the last @ counts"
         );
         for bad in ["c", "c@", "@1"] {

@@ -133,7 +133,10 @@ async fn respond(app: &App, request: &ApiRequest) -> (&'static str, Reply) {
             (endpoint.name, complete(app, Some(endpoint), request, reply))
         }
         Err(error) => {
-            let reply = redirect(app, request).unwrap_or_else(|| refuse(app, &error));
+            // What is not UTF-8 leads nowhere.
+            let is_unknown = error.contract().0 == StatusCode::NOT_FOUND;
+            let elsewhere = is_unknown.then(|| redirect(app, request)).flatten();
+            let reply = elsewhere.unwrap_or_else(|| refuse(app, &error));
             ("unknown", complete(app, None, request, reply))
         }
     }
@@ -225,6 +228,11 @@ fn redirect(app: &App, request: &ApiRequest) -> Option<Reply> {
     let location = format!("{}{path}{query}", origin(app, &request.headers));
     let reply = Reply::redirect(&location);
     Some(match redirect.lifetime {
+        // As the reference dates what nobody may keep.
+        Some(0) => {
+            let now = Timestamp::now();
+            reply.lifetime(0, now).header_text(header::LAST_MODIFIED, &now.http_date())
+        }
         Some(seconds) => reply.lifetime(seconds, Timestamp::now()),
         None => reply,
     })

@@ -47,7 +47,7 @@ impl Reply {
     /// A plain text response.
     pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), ..Self::empty(status) }
-            .header(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))
+            .header(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"))
     }
 
     /// 307 to `location`. A location that is no header value is an error of ours.

@@ -53,7 +53,7 @@ async fn a_malformed_batch_does_nothing() {
         (json!({"requests": [{"path": "/", "body": []}]}), "not a mapping type"),
     ] {
         let mut body = body;
-        if let Some(list) = body["requests"].as_array_mut() {
+        if let Some(list) = body.get_mut("requests").and_then(Value::as_array_mut) {
             list.insert(0, json!({"path": "/buckets/made", "method": "PUT"}));
         }
         let reply = harness.alice.send("POST", "/batch", body).await.expect(400);
@@ -61,6 +61,42 @@ async fn a_malformed_batch_does_nothing() {
         assert!(told.contains(message), "{told}");
     }
     assert!(ids(&harness.alice.get("/buckets").await.json).is_empty());
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_batch_is_told_but_unknown_members_alone() {
+    let harness = Harness::start().await;
+    let mapping = "is not a mapping type: Does not implement dict-like functionality.";
+    for (body, expected) in [
+        (json!({"data": {}}), vec![("", "Unrecognized keys in mapping: \"{'data': {}}\"".into())]),
+        (json!([]), vec![("", format!("\"[]\" {mapping}"))]),
+        (json!({"requests": null}), vec![("requests", "\"None\" is not iterable".into())]),
+        (
+            json!({"defaults": 3, "requests": [{"path": 1}, {"path": "/", "headers": null}, 4]}),
+            vec![
+                ("defaults", format!("\"3\" {mapping}")),
+                ("requests.0.path", "1 is not a string: {'path': ''}".into()),
+                ("requests.1.headers", format!("\"None\" {mapping}")),
+                ("requests.2", format!("\"4\" {mapping}")),
+            ],
+        ),
+        (
+            json!({"requests": [{"path": 1, "foo": 1}]}),
+            vec![("requests.0", "Unrecognized keys in mapping: \"{'foo': 1}\"".into())],
+        ),
+    ] {
+        let reply = harness.alice.send("POST", "/batch", body).await.expect(400);
+        let told: Vec<_> = reply.json["details"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|detail| {
+                let text = detail["description"].as_str().unwrap().to_owned();
+                (detail["name"].as_str().unwrap_or_default(), text)
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 //!
 //! Each test runs for a moment; `COUNTERSIGN_FUZZ_SECONDS=600` makes it that long.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use proptest::{
     prelude::*,
@@ -10,6 +13,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use crate::harness::Harness;
 
@@ -41,9 +45,19 @@ fn seconds() -> Option<u64> {
 
 /// Sends what the strategy makes until the time is over.
 async fn fire(shots: impl Strategy<Value = Shot>) {
-    let harness = Harness::with(&[("experimental_collection_schema_validation", "true")]).await;
+    let harness = Harness::with(&[
+        ("experimental_collection_schema_validation", "true"),
+        ("experimental_permissions_endpoint", "true"),
+        ("includes", "kinto.plugins.default_bucket kinto.plugins.history"),
+    ])
+    .await;
     for path in OBJECTS {
         harness.alice.put(path, json!({})).await.expect(201);
+    }
+    for (n, value) in [json!(1), json!("a"), json!(["a", 1]), json!({"b": null})].iter().enumerate()
+    {
+        let path = format!("/buckets/b/collections/c/records/seed-{n}");
+        harness.alice.put(&path, json!({"a": value, "n": n})).await.expect(201);
     }
     let seconds = seconds();
     let duration = seconds.map_or(Duration::from_millis(300), Duration::from_secs);
@@ -54,13 +68,16 @@ async fn fire(shots: impl Strategy<Value = Shot>) {
         TestRunner::deterministic()
     };
     let start = Instant::now();
+    let mut answers = BTreeMap::<u16, u64>::new();
     while start.elapsed() < duration {
         let shot = shots.new_tree(&mut runner).unwrap().current();
         let headers: Vec<_> =
             shot.headers.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let reply = harness.alice.raw(shot.method, &shot.path, &headers, shot.body.clone()).await;
         assert!(reply.status < 500, "{} {} {shot:?}", reply.status, reply.json);
+        *answers.entry(reply.status).or_default() += 1;
     }
+    println!("{} requests; by status: {answers:?}", answers.values().sum::<u64>());
     harness.alice.get(RECORD).await;
     harness.alice.get("/__heartbeat__").await.expect(200);
 }
@@ -97,7 +114,11 @@ async fn bodies() {
     let rights = any_json().prop_map(|rights| json!({"permissions": rights}).to_string());
     let text = "\\PC{0,40}";
     let body = prop_oneof![whole, data, member, rights, text];
-    let method = prop::sample::select(vec!["PUT", "PATCH", "POST", "GET", "DELETE"]);
+    // Without its bucket, everything is forbidden.
+    let method = prop_oneof![
+        40 => prop::sample::select(vec!["PUT", "PATCH", "POST"]),
+        1 => prop::sample::select(vec!["GET", "DELETE"]),
+    ];
     let kind = prop::sample::select(vec!["json", "merge-patch+json", "json-patch+json", "x"]);
 
     fire(
@@ -177,5 +198,54 @@ async fn ids() {
     fire((method, list, id).prop_map(|(method, list, id)| {
         Shot::new(method, &format!("{list}/{id}"), "json", "{}".to_owned())
     }))
+    .await;
+}
+
+#[tokio::test]
+async fn queries() {
+    let name = prop_oneof![
+        "_(since|before|to|sort|limit|token|fields|expected|x)",
+        "(min_|max_|gt_|lt_|not_|in_|exclude_|like_|has_|contains_|contains_any_)?\
+         (a|a\\.b|n|id|last_modified|deleted|members|uri|permissions|resource_name|\\PC{0,3})",
+    ];
+    let value = prop_oneof![
+        any_json().prop_map(|value| value.to_string()),
+        "-?[0-9]{1,25}(\\.[0-9]{1,3})?(e[0-9]{1,4})?",
+        "\"[0-9]{1,20}\"",
+        "-?(a|a\\.b|n|id|last_modified)(,-?(a|n|id|\\PC{0,3})){0,4}",
+        "\\PC{0,8}(,\\PC{0,8}){0,3}",
+        "(%[0-9A-F]{2}){1,6}",
+        Just("\0".to_owned()),
+    ];
+    // Some go out as they are, as far as a request's line can hold them.
+    let parameter = (name, value, prop::bool::weighted(0.9)).prop_map(|(name, value, encoded)| {
+        if encoded {
+            form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish()
+        } else {
+            let raw = |c: &char| c.is_ascii_alphanumeric() || "%&'()*+,-./:;=@_~".contains(*c);
+            format!("{name}={value}").chars().filter(raw).collect()
+        }
+    });
+    let list = prop::sample::select(vec![
+        "/buckets",
+        "/buckets/b/groups",
+        "/buckets/b/collections",
+        "/buckets/b/collections/c/records",
+        "/buckets/b/history",
+        "/buckets/default/collections",
+        "/permissions",
+        RECORD,
+    ]);
+    // Deletions leave little to find.
+    let method = prop::sample::select(vec!["GET", "GET", "GET", "GET", "HEAD", "HEAD", "PATCH"]);
+    let deletion = (Just("DELETE"), Just("/buckets/b/collections/c/records"));
+    let place = prop_oneof![40 => (method, list), 1 => deletion];
+
+    fire((place, prop::collection::vec(parameter, 0..4)).prop_map(
+        |((method, path), parameters)| {
+            let target = format!("{path}?{}", parameters.join("&"));
+            Shot::new(method, &target, "json", json!({"data": {"a": 1}}).to_string())
+        },
+    ))
     .await;
 }

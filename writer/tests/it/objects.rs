@@ -8,6 +8,18 @@ const RECORDS: &str = "/buckets/b/collections/c/records";
 const RECORD: &str = "/buckets/b/collections/c/records/r";
 
 #[tokio::test]
+async fn a_malformed_collection_is_told_to_those_who_may_read_the_bucket() {
+    let harness = Harness::start().await;
+    harness.alice.put("/buckets/b", json!({})).await.expect(201);
+    for path in ["/buckets/b/collections/_bad/records", "/buckets/b/collections/_bad/records/x"] {
+        let told = harness.alice.get(path).await.expect(404);
+        assert_eq!(told.json["details"], json!({"id": "_bad", "resource_name": "collection"}));
+        harness.anonymous.get(path).await.expect(401);
+    }
+    harness.alice.get("/buckets/_bad/collections").await.expect(403);
+}
+
+#[tokio::test]
 async fn a_record_lives_from_put_to_tombstone() {
     let harness = Harness::with_collection().await;
     let alice = &harness.alice;

@@ -189,9 +189,16 @@ async fn urls_without_a_version_are_redirected_as_the_settings_say() {
     assert!(asked.bytes.is_empty() && asked.header("content-type").starts_with("text/html"));
     let split = first.anonymous.root("GET", "/a%0Ab").await.expect(404);
     assert_eq!(split.json["errno"], 116);
+    assert_eq!(usual.header("content-type"), "text/plain; charset=UTF-8");
+    for undecodable in ["/buckets?a=%82", "/%82%AC"] {
+        first.anonymous.root("GET", undecodable).await.expect(400);
+    }
 
     let kept = first.again(&[("version_prefix_redirect_ttl_seconds", "9")]).await;
     assert_eq!(kept.root("GET", "/buckets").await.header("cache-control"), "max-age=9");
+    let never = first.again(&[("version_prefix_redirect_ttl_seconds", "0")]).await;
+    let dated = never.root("GET", "/buckets").await;
+    assert_eq!(dated.header("last-modified"), dated.header("expires"));
     let off = first.again(&[("version_prefix_redirect_enabled", "false")]).await;
     assert_eq!(off.root("GET", "/buckets").await.expect(404).json["errno"], 116);
 }
