@@ -19,6 +19,8 @@ ACCOUNTS = {
     "experimental_permissions_endpoint": "true",
     # Who guesses need not wait: Kinto has no such thing.
     "account_free_failures": "0",
+    # In a debug build, more take seconds.
+    "account_bcrypt_cost": "4",
 }
 
 
