@@ -115,7 +115,7 @@ class Comparison:
             yield Difference("status", f"{kinto.describe()} {_message(kinto)}".strip(),
                              f"{ours.describe()} {_message(ours)}".strip())
             return
-        clock = clock_of(exchange.sent.path)
+        clock = clock_of(_own_path(exchange))
         if with_body and not 300 <= kinto.status < 400:
             left, right = kinto.body, ours.body
             if exchange.sent.method == "DELETE":
@@ -264,7 +264,7 @@ class Comparison:
     def _deletions(self, exchange: Exchange) -> None:
         """A deleted parent takes the clocks of its lists along."""
         if exchange.sent.method == "DELETE" and exchange.kinto.status == 200:
-            path = exchange.sent.path
+            path = _own_path(exchange)
             for kind in ("collections", "groups", "records", "history"):
                 self.symbols.forget(f"{path}/{kind}")
             if path.endswith(("/collections", "/buckets")):
@@ -273,6 +273,12 @@ class Comparison:
         batch = self._batch(exchange)
         for one in batch or ():
             self._deletions(one)
+
+
+def _own_path(exchange: Exchange) -> str:
+    """The path of the request; that of the default bucket is another for each user."""
+    path = exchange.sent.path
+    return f"/{exchange.step.user}{path}" if path.startswith("/buckets/default") else path
 
 
 # -- forms of headers and bodies ---------------------------------------------------------------

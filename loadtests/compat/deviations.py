@@ -315,6 +315,33 @@ def of_accounts(exchange: Exchange) -> bool:
     return exchange.sent.path == "/accounts"
 
 
+def after_refusal(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The timestamp of a list, after a refusal that told another one."""
+    def refused(one: Exchange) -> bool:
+        answers = one.kinto.body.get("responses", []) if isinstance(one.kinto.body, dict) else []
+        statuses = [a.get("status") for a in answers if isinstance(a, dict)]
+        return 412 in [one.kinto.status, *statuses]
+
+    return difference.where.endswith("header etag") and any(refused(one) for one in before)
+
+
+def asks_for_behavior(exchange: Exchange) -> bool:
+    """A PATCH that says what it wants to see, maybe in a batch."""
+    return bool(header(exchange, "response-behavior")) or (
+        exchange.sent.path == "/batch" and "Response-Behavior" in body_text(exchange)
+    )
+
+
+def large_lengths(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The length of what has a large number, which is shown in another form."""
+    is_length = difference.where.endswith("header content-length")
+    return is_length and any("1e+20" in body_text(one) for one in before)
+
+
 CRASH = (500,)
 REFUSED = (400,)
 
@@ -372,6 +399,30 @@ DEVIATIONS: tuple[Deviation, ...] = (
         statuses(CRASH, (200, 400),
                  lambda e: refuses_schema_in_batch(e) if e.ours.status == 200
                  else "/records" in e.sent.path),
+    ),
+    Deviation(
+        "json-patch-text", "2.11.5",
+        "why a JSON patch cannot be applied is free text; Kinto's shows the whole object",
+        place(r"body\.(message|details\[0\]\.description)$",
+              lambda e: e.kinto.status == 400 and is_json_patch(e)),
+    ),
+    Deviation(
+        "behavior-crash", "2.11.6",
+        "Kinto crashes on a PATCH with `Response-Behavior` that changes nothing",
+        statuses(CRASH, (200,), asks_for_behavior),
+    ),
+    Deviation(
+        "timestamp-of-refusal", "2.8.2",
+        "Kinto forgets the first timestamp of an empty list with the 412 that told it",
+        after_refusal,
+    ),
+    Deviation(
+        "large-lengths", "2.6.9", "lengths of what has integers beyond 64 bits", large_lengths,
+    ),
+    Deviation(
+        "permissions-order", "4.9",
+        "`/permissions` is sorted by URI, and so by ids that each server generates",
+        place(r"body\.data", lambda e: e.sent.path == "/permissions" and e.kinto.status == 200),
     ),
     Deviation(
         "schema-root-name", "2.13.6",
