@@ -219,8 +219,10 @@ impl Step {
             Parent::Known(list) => {
                 Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
-            malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
-            malformed if request.method == Method::DELETE => {
+            malformed @ Parent::Malformed { .. } if tells_everybody => {
+                Err(ApiErrorSource::Parent(malformed))
+            }
+            malformed @ Parent::Malformed { .. } if request.method == Method::DELETE => {
                 Err(ApiErrorSource::Hidden(malformed, Permission::Write))
             }
             malformed @ Parent::Malformed { .. } => {

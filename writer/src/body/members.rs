@@ -90,14 +90,14 @@ fn check_members(data: &mut Map<String, Value>, problems: &mut Problems<'_>) {
 
 /// A password that was good has become its hash already (§5.3.2).
 fn check_password(data: &Map<String, Value>, problems: &mut Problems<'_>) {
-    let text = match data.get("password") {
-        None => return,
-        Some(Value::String(text)) if text.len() > MAX_PASSWORD_BYTES => {
+    let Some(password) = data.get("password") else { return };
+    let text = match password.as_str() {
+        Some(text) if text.len() > MAX_PASSWORD_BYTES => {
             format!("Longer than maximum length {MAX_PASSWORD_BYTES}")
         }
-        Some(nothing) if !python::is_truthy(nothing) => "Required".to_owned(),
-        Some(Value::String(_)) => return,
-        Some(other) => format!("{} is not a string: {{'password': ''}}", python::text(other)),
+        _ if !python::is_truthy(password) => "Required".to_owned(),
+        Some(_) => return,
+        None => format!("{} is not a string: {{'password': ''}}", python::text(password)),
     };
     problems.add("password", text);
 }
