@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Sequence
 
 from .compare import Difference, Exchange
+from .symbols import looks_generated
 
 Test = Callable[[Exchange, Difference, Sequence[Exchange]], bool]
 
@@ -315,6 +316,42 @@ def of_accounts(exchange: Exchange) -> bool:
     return exchange.sent.path == "/accounts"
 
 
+def after_refusal(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The timestamp of a list, after a refusal that told another one."""
+    def refused(one: Exchange) -> bool:
+        answers = one.kinto.body.get("responses", []) if isinstance(one.kinto.body, dict) else []
+        statuses = [a.get("status") for a in answers if isinstance(a, dict)]
+        return 412 in [one.kinto.status, *statuses]
+
+    return difference.where.endswith("header etag") and any(refused(one) for one in before)
+
+
+def asks_for_behavior(exchange: Exchange) -> bool:
+    """A PATCH that says what it wants to see, maybe in a batch."""
+    return bool(header(exchange, "response-behavior")) or (
+        exchange.sent.path == "/batch" and "Response-Behavior" in body_text(exchange)
+    )
+
+
+def has_generated_entries(exchange: Exchange) -> bool:
+    """As many entries of `/permissions`, some of them of objects with generated ids."""
+    lists = [(side.body or {}).get("data", []) for side in (exchange.kinto, exchange.ours)]
+    same_number = len(lists[0]) == len(lists[1])
+    ids = [str(entry.get("id", "")) for entry in lists[0] + lists[1]]
+    return exchange.sent.path == "/permissions" and same_number and any(map(looks_generated, ids))
+
+
+def large_lengths(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The length of what has a large number, or other characters than ASCII."""
+    is_length = difference.where.endswith("header content-length")
+    texts = [body_text(one) for one in before]
+    return is_length and any("1e+20" in text or "\\u" in text for text in texts)
+
+
 CRASH = (500,)
 REFUSED = (400,)
 
@@ -383,6 +420,31 @@ DEVIATIONS: tuple[Deviation, ...] = (
         statuses(CRASH, (200, 400),
                  lambda e: refuses_schema_in_batch(e) if e.ours.status == 200
                  else "/records" in e.sent.path),
+    ),
+    Deviation(
+        "json-patch-text", "2.11.5",
+        "why a JSON patch cannot be applied is free text; Kinto's shows the whole object",
+        place(r"body\.(message|details\[0\]\.description)$",
+              lambda e: e.kinto.status == 400 and is_json_patch(e)),
+    ),
+    Deviation(
+        "behavior-crash", "2.11.6",
+        "Kinto crashes on some PATCHes with `Response-Behavior`, as those that change nothing",
+        statuses(CRASH, (200,), asks_for_behavior),
+    ),
+    Deviation(
+        "timestamp-of-refusal", "2.8.2",
+        "Kinto forgets the first timestamp of an empty list with the 412 that told it",
+        after_refusal,
+    ),
+    Deviation(
+        "large-lengths", "2.6.9",
+        "lengths of what has integers beyond 64 bits, or not only ASCII", large_lengths,
+    ),
+    Deviation(
+        "permissions-order", "4.9",
+        "`/permissions` is sorted by URI, and so by ids that each server generates",
+        place(r"body\.data", has_generated_entries),
     ),
     Deviation(
         "schema-root-name", "2.13.6",
@@ -557,6 +619,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "default-bucket-unknown", "7.1",
         "what no path below `/buckets/default` can be is 404 or redirected for anonymous users, too",
         statuses((401,), (307, 404), is_default_bucket),
+    ),
+    Deviation(
+        "default-bucket-again", "7.1",
+        "Kinto's batch does not make a default bucket anew that it has deleted",
+        lambda e, d, b: is_default_bucket(e) and e.kinto.status == 403 and e.ours.status in (200, 201)
+        and any('"DELETE"' in body_text(one) for one in b),
     ),
     Deviation(
         "default-bucket-escaped", "7.1",

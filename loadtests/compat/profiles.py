@@ -16,8 +16,11 @@ ACCOUNTS = {
     "account_create_principals": "system.Everyone",
     "account_write_principals": "account:admin",
     "account_read_principals": "account:admin",
+    "experimental_permissions_endpoint": "true",
     # Who guesses need not wait: Kinto has no such thing.
     "account_free_failures": "0",
+    # In a debug build, more take seconds.
+    "account_bcrypt_cost": "4",
 }
 
 

@@ -128,4 +128,8 @@ def _rest() -> Iterator[Step]:
     yield put("/buckets/b/groups/g", {"members": ["account:alice", "alice"]})
     yield get("/", user="alice")
     yield get("/buckets", user=None)
+    yield sign_up("admin")
+    for user in ("mat", "alice", "admin", None):
+        yield get("/permissions?_sort=uri", user=user)
+        yield get("/permissions?resource_name=account", user=user)
     yield delete("/buckets/b")

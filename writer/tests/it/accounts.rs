@@ -444,7 +444,7 @@ async fn an_operator_makes_the_first_account() {
 #[tokio::test]
 async fn the_data_of_a_user_is_the_account_and_what_it_owns() {
     let settings = [
-        ("includes", "kinto.plugins.accounts kinto.plugins.user-data"),
+        ("includes", "kinto.plugins.accounts"),
         ("user-data_delete_principals", "account:admin"),
         ("multiauth.policies", "account"),
     ];
