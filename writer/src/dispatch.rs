@@ -219,14 +219,11 @@ impl Step {
             Parent::Known(list) => {
                 Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
-            malformed @ Parent::Malformed { .. } if tells_everybody => {
-                Err(ApiErrorSource::Parent(malformed))
-            }
-            malformed @ Parent::Malformed { .. } if request.method == Method::DELETE => {
-                Err(ApiErrorSource::Hidden(malformed, Permission::Write))
-            }
+            malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
             malformed @ Parent::Malformed { .. } => {
-                Err(ApiErrorSource::Hidden(malformed, Permission::Read))
+                let deletes = request.method == Method::DELETE;
+                let needed = if deletes { Permission::Write } else { Permission::Read };
+                Err(ApiErrorSource::Hidden(malformed, needed))
             }
         }
     }

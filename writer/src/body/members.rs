@@ -91,13 +91,15 @@ fn check_members(data: &mut Map<String, Value>, problems: &mut Problems<'_>) {
 /// A password that was good has become its hash already (§5.3.2).
 fn check_password(data: &Map<String, Value>, problems: &mut Problems<'_>) {
     let Some(password) = data.get("password") else { return };
-    let text = match password.as_str() {
-        Some(text) if text.len() > MAX_PASSWORD_BYTES => {
+    let text = match password {
+        Value::String(text) if text.len() > MAX_PASSWORD_BYTES => {
             format!("Longer than maximum length {MAX_PASSWORD_BYTES}")
         }
-        _ if !python::is_truthy(password) => "Required".to_owned(),
-        Some(_) => return,
-        None => format!("{} is not a string: {{'password': ''}}", python::text(password)),
+        nothing if !python::is_truthy(nothing) => "Required".to_owned(),
+        Value::String(_) => return,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            format!("{} is not a string: {{'password': ''}}", python::text(password))
+        }
     };
     problems.add("password", text);
 }
