@@ -219,7 +219,9 @@ impl Step {
             Parent::Known(list) => {
                 Ok(Operation { method: request.method.clone(), list, id, view, request })
             }
-            malformed if tells_everybody => Err(ApiErrorSource::Parent(malformed)),
+            malformed @ Parent::Malformed { .. } if tells_everybody => {
+                Err(ApiErrorSource::Parent(malformed))
+            }
             malformed @ Parent::Malformed { .. } => {
                 let deletes = request.method == Method::DELETE;
                 let needed = if deletes { Permission::Write } else { Permission::Read };
