@@ -17,13 +17,15 @@ use crate::{config::Database, error::ApiError};
 /// When the URL cannot be read.
 pub fn pool(settings: &Database, name: &str) -> Result<Pool, ApiError> {
     let mut config: tokio_postgres::Config = settings.url.parse()?;
+    // Planning a look-up takes longer than the look-up: a prepared statement is planned once.
     // PostgreSQL keeps a statement's plan. One made while a table was empty, without statistics,
     // would read the whole table when it is full: only where there is no index may it do so. Such
     // a plan seems so dear that PostgreSQL would compile it, for seconds: our statements are short.
     let (statement, lock) = (settings.statement_timeout, settings.lock_timeout);
     let guards = format!(
         "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
-         -c timezone=UTC -c enable_seqscan=off -c jit=off",
+         -c timezone=UTC -c enable_seqscan=off -c jit=off \
+         -c plan_cache_mode=force_generic_plan",
         statement.as_millis(),
         lock.as_millis(),
         (statement * 2).as_millis(),

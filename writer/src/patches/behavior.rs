@@ -68,8 +68,9 @@ impl Shown {
                 LAST_MODIFIED => Some(object.last_modified.as_millis().into()),
                 _ => object.data.get(name).cloned(),
             };
-            // A timestamp always changes.
-            let changed = name == LAST_MODIFIED || self.old.get(name) != now.as_ref();
+            // A timestamp always changes; a null where nothing was has changed nothing.
+            let was = self.old.get(name).unwrap_or(&Value::Null);
+            let changed = name == LAST_MODIFIED || was != now.as_ref().unwrap_or(&Value::Null);
             let wanted = self.behavior == Behavior::Light || now.as_ref() != Some(sent);
             if let Some(now) = now.filter(|_| changed && wanted) {
                 members.insert(name.clone(), now);
@@ -98,7 +99,7 @@ mod tests {
 
     fn shown(behavior: Behavior, sent: &Value) -> Value {
         let old = object(7, &json!({"n": 1, "s": "x", "gone": 1}));
-        let new = object(9, &json!({"n": 2, "s": "x", "cache_expires": 12}));
+        let new = object(9, &json!({"n": 2, "s": "x", "cache_expires": 12, "null": null}));
         let shown = Shown::new(behavior, sent.as_object().unwrap().clone(), &old);
         Value::from(shown.members(&new).unwrap())
     }
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(shown(Behavior::Diff, &sent), json!({"cache_expires": 12}));
         let stale = json!({"last_modified": 3});
         assert_eq!(shown(Behavior::Light, &stale), json!({"last_modified": 9}));
+        assert_eq!(shown(Behavior::Light, &json!({"null": null})), json!({}));
         assert_eq!(shown(Behavior::Diff, &stale), json!({"last_modified": 9}));
     }
 
