@@ -656,7 +656,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
               lambda e: e.sent.path in ("/", "/v1/", "/v1")),
     ),
     Deviation(
-        "hello-config", "1.1.1", "the configuration file's path and hash are not told to everybody",
+        "hello-config", "1.1.1", "the configuration file's path, hash and time are each server's own",
         place(r"body\.config", lambda e: e.sent.path == "/"),
     ),
     Deviation(

@@ -1,7 +1,7 @@
 //! What one request knows while it runs.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
-    model::{AUTHENTICATED, EVERYONE, ListPath, ObjectPath, Permission, Timestamp},
+    model::{AUTHENTICATED, EVERYONE, Id, ListPath, ObjectPath, Permission, Timestamp},
     store::Tx,
 };
 
@@ -17,7 +17,7 @@ use tokio::try_join;
 
 use crate::{
     app::App,
-    locks::Plan,
+    locks::{Outdated, Plan},
     signoff::Role,
     store::{
         aces::Acl,
@@ -129,7 +129,7 @@ impl<'a> Ctx<'a> {
     /// [`ApiError::Backend`] when a lock is not granted in time.
     pub async fn prepare(
         &mut self,
-        plan: Plan,
+        mut plan: Plan,
         users: &HashSet<Option<String>>,
         objects: &HashSet<ObjectPath>,
     ) -> Result<(), ApiError> {
@@ -145,9 +145,15 @@ impl<'a> Ctx<'a> {
         if !plan.lists.is_empty() {
             clocks::prepare(tx).await?;
         }
+        if plan.in_turn {
+            tx.begin().await?;
+            let lists = std::mem::take(&mut plan.lists);
+            self.clocks.lock_in_turn(tx, lists, plan.publication).await?;
+        }
         let locks = self.clocks.lock(tx, plan.lists, plan.publication);
         let times = plan.read.iter().map(|list| clocks::read(tx, list));
         let ((), complete, groups, (), times) = try_join!(
+            biased;
             tx.begin(),
             locks,
             try_join_all(groups),
@@ -159,8 +165,25 @@ impl<'a> Ctx<'a> {
             self.users.insert(id.clone(), Arc::new(User::new(id.clone(), groups)));
         }
         if !complete {
-            // A list's row was missing and could be locked only now: what was read is too old.
-            self.work.forget(|_| true);
+            return Err(ApiError::Backend(Box::new(Outdated)));
+        }
+        Ok(())
+    }
+
+    /// Checks that all lists of buckets are locked: now that their collections are, none is added.
+    ///
+    /// # Errors
+    ///
+    /// [`Outdated`], when there are more than were planned for.
+    pub async fn check_locked(&mut self, buckets: &BTreeSet<Id>) -> Result<(), ApiError> {
+        for bucket in buckets {
+            for id in clocks::collections_with_clock(self.tx, bucket).await? {
+                let id = Id::new(&id).map_err(|error| ApiError::Internal(error.into()))?;
+                let list = ListPath::Records(bucket.clone(), id);
+                if self.clocks.known(&list).is_none() {
+                    return Err(ApiError::Backend(Box::new(Outdated)));
+                }
+            }
         }
         Ok(())
     }

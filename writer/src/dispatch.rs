@@ -29,7 +29,7 @@ use crate::{
     config::Grant,
     context::{Ctx, User},
     cors,
-    locks::Plan,
+    locks::{Outdated, Plan},
     metrics, openapi,
     operations::{self, Operation, View, openid, user_data},
     pipeline,
@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// A transaction is run this often before a deadlock is told.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
 
 /// Answers a request whose route is known.
 ///
@@ -271,7 +271,8 @@ type Replies = Vec<Result<Reply, ApiError>>;
 /// refusal of the workflow, ends the whole.
 async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     for attempt in 1.. {
-        match attempt_once(app, steps).await {
+        match attempt_once(app, steps, attempt > 1).await {
+            Err(error) if is_outdated(&error) && attempt < ATTEMPTS => {}
             Err(error) if is_transient(&error) && attempt < ATTEMPTS => {
                 app.metrics.retries.inc();
                 tracing::warn!(attempt, "transaction runs again after a deadlock");
@@ -282,10 +283,10 @@ async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     Err(ApiError::internal("a transaction was never run"))
 }
 
-async fn attempt_once(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+async fn attempt_once(app: &App, steps: &[Step], again: bool) -> Result<Replies, ApiError> {
     let started = Instant::now();
     let mut client = app.pool.get().await?;
-    match timeout(patience(app), run_once(app, &mut client, steps)).await {
+    match timeout(patience(app), run_once(app, &mut client, steps, again)).await {
         Ok(result) => {
             app.metrics.transaction(started.elapsed());
             result
@@ -298,13 +299,15 @@ async fn run_once(
     app: &App,
     wrapper: &mut ClientWrapper,
     steps: &[Step],
+    again: bool,
 ) -> Result<Replies, ApiError> {
     let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
         || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    prepare(&mut ctx, &tx, steps, missing).await?;
+    let plan = Plan { in_turn: again, ..Plan::default() };
+    prepare(&mut ctx, &tx, steps, missing, plan).await?;
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
@@ -330,6 +333,7 @@ async fn prepare(
     tx: &Tx<'_>,
     steps: &[Step],
     missing: Vec<&ObjectPath>,
+    mut plan: Plan,
 ) -> Result<(), ApiError> {
     // These locks come from the outside in, against the usual order: nobody holds the list of an
     // object that is missing, and who finds it there does not lock the list above.
@@ -339,7 +343,6 @@ async fn prepare(
     for path in missing {
         ctx.hold(&path.list).await?;
     }
-    let mut plan = Plan::default();
     let only_reads = tx.is_reading();
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
@@ -353,7 +356,9 @@ async fn prepare(
             plan.read.push(operation.list.clone());
         }
     }
+    let deleted = std::mem::take(&mut plan.deleted);
     ctx.prepare(plan, &users, &objects).await?;
+    ctx.check_locked(&deleted).await?;
     // The locks may have been waited for: what is written now is stamped now.
     ctx.now = Timestamp::now();
     Ok(())
@@ -415,12 +420,16 @@ async fn refusal(
     Ok(if is_told { told } else { plain })
 }
 
-/// Deadlock, serialisation failure, or a read that has something to make after all: nothing was
-/// done, and a second try succeeds.
+fn is_outdated(error: &ApiError) -> bool {
+    matches!(error, ApiError::Backend(source) if source.is::<Outdated>())
+}
+
+/// Deadlock, serialisation failure, a statement that was sent behind one of these, or a read that
+/// has something to make after all: nothing was done, and a second try succeeds.
 fn is_transient(error: &ApiError) -> bool {
     let ApiError::Backend(source) = error else { return false };
     let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006"))
+    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006" | "25P02"))
 }
 
 /// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered

@@ -20,6 +20,13 @@ use crate::{
     store::clocks::{self, Lock},
 };
 
+/// The lists are not those that were planned for: one has no row yet, or a bucket has got another
+/// one. To lock it now, after others that come later, could be a deadlock: the transaction runs
+/// again, and locks one list after the other.
+#[derive(Debug, thiserror::Error)]
+#[error("the lists are not those that were planned for")]
+pub struct Outdated;
+
 /// The locks of some operations.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -30,6 +37,10 @@ pub struct Plan {
     /// The lists whose timestamps are read, not locked: a transaction that only reads sees one
     /// state anyhow.
     pub read: Vec<ListPath>,
+    /// The buckets that may be deleted, with the lists that they had when this was planned.
+    pub deleted: BTreeSet<Id>,
+    /// Whether one lock is taken after the other, and rows that are missing are made in their turn.
+    pub in_turn: bool,
 }
 
 impl Plan {
@@ -81,8 +92,14 @@ impl Plan {
                     self.bucket(app, tx, &bucket).await?;
                 }
             }
-            ListPath::Buckets | ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => {
+            // The bucket may be a new one, whose lists are opened.
+            ListPath::Buckets => {
+                if let Some(Ok(bucket)) = id.as_deref().map(Id::new) {
+                    self.lock(&ListPath::Collections(bucket.clone()));
+                    self.lock(&ListPath::Groups(bucket));
+                }
             }
+            ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => {}
         }
         Ok(())
     }
@@ -106,6 +123,7 @@ impl Plan {
         self.publication = true;
         self.lock(&ListPath::Groups(bucket.clone()));
         self.lock(&ListPath::Collections(bucket.clone()));
+        self.deleted.insert(bucket.clone());
         tx.begin().await?;
         for id in clocks::collections_with_clock(tx, bucket).await? {
             if let Ok(id) = Id::new(&id) {

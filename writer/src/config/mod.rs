@@ -155,6 +155,7 @@ impl Config {
             signer: signer(layers),
             warnings: Vec::new(),
         };
+        warn_of_what_is_missing(layers);
         layers.ignore(means_nothing_here);
         layers.finish()?;
         Ok(Self { warnings: layers.warnings().to_vec(), ..config })
@@ -211,31 +212,58 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
-    const PREFIXES: [&str; 11] = [
-        "storage_",
-        "cache_",
-        "permission_",
-        "pyramid.",
-        "event_listeners",
-        "logging",
-        "statsd_",
-        "newrelic_",
-        "sentry_",
-        "profiler_",
-        "tm.",
-    ];
-    const NAMES: [&str; 7] = [
+    const PREFIXES: [&str; 5] = ["pyramid.", "newrelic_", "sentry_", "profiler_", "tm."];
+    const NAMES: [&str; 8] = [
+        "cache_prefix",
+        "cache_max_size_bytes",
         "initialization_sequence",
         "json_renderer",
+        "logging_renderer",
         "multiauth.authorization_policy",
         "multiauth.groupfinder",
-        "multiauth.policy.basicauth.use",
         "settings_prefix",
-        "transaction_per_request",
     ];
-    key.contains("record_cache_minimum_")
+    // One database serves them all, by `storage_url`.
+    const BACKENDS: [&str; 3] = ["storage_", "permission_", "cache_"];
+    const OF_BACKENDS: [&str; 11] = [
+        "backend",
+        "hosts",
+        "max_backlog",
+        "max_overflow",
+        "pool_maxsize",
+        "pool_recycle",
+        "pool_size",
+        "pool_timeout",
+        "poolclass",
+        "strict_json",
+        "url",
+    ];
+    let of_backend = BACKENDS
+        .iter()
+        .find_map(|prefix| key.strip_prefix(prefix))
+        .is_some_and(|rest| OF_BACKENDS.contains(&rest));
+    of_backend
+        || key.contains("record_cache_minimum_")
         || key.contains("record_cache_maximum_")
         || key.starts_with("changes.")
+        || key == "multiauth.policy.basicauth.use"
         || NAMES.contains(&key)
         || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// Settings whose effect is missed here: whoever gives one is told so, by its name.
+fn warn_of_what_is_missing(layers: &mut Layers) {
+    const ALWAYS: &str = "one transaction a request is the only way";
+    let given = layers.keys(|key| key.starts_with("event_listeners") || key.starts_with("statsd_"));
+    for key in given {
+        layers.warning(format!("{key} has no effect here yet"));
+    }
+    if layers.text("transaction_per_request") == "false" {
+        layers.warning(format!("transaction_per_request = false has no effect here: {ALWAYS}"));
+    }
+    layers.ignore(|key| {
+        key.starts_with("event_listeners")
+            || key.starts_with("statsd_")
+            || key == "transaction_per_request"
+    });
 }

@@ -61,12 +61,24 @@ const NAMES: [(&str, &[Plugin]); 18] = [
     ("kinto_signer", &[Plugin::Signer]),
 ];
 
+/// Plug-ins that are known, and do nothing or not all yet.
+const NOT_YET: [(Plugin, &str); 3] = [
+    (Plugin::Admin, "the pages of the admin plug-in"),
+    (Plugin::Attachments, "attachments"),
+    (Plugin::Statsd, "metrics for StatsD"),
+];
+
 impl Plugins {
     /// Reads `includes`. A name that is not known is warned about: what it would add is missed,
     /// and the rest is served.
     pub fn read(layers: &mut Layers) -> Self {
         let words = layers.words("includes");
         let (plugins, unknown) = Self::parse(&words);
+        for (plugin, what) in NOT_YET {
+            if plugins.has(plugin) {
+                layers.warning(format!("includes: {what} are not there yet"));
+            }
+        }
         for name in unknown {
             layers.warning(format!("includes: `{name}` is not a plug-in of this service"));
         }

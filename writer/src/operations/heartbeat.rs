@@ -11,9 +11,9 @@ use crate::app::App;
 pub async fn heartbeat(app: &App) -> Reply {
     let (storage, signer) =
         tokio::join!(probe(app, app.probe_storage()), probe(app, app.probe_signer()));
-    // Permissions are in the same database; the cache is in memory.
+    // Permissions, and the states of logins and tokens, are in the same database.
     let probes =
-        [("storage", storage), ("permission", storage), ("cache", true), ("signer", signer)];
+        [("storage", storage), ("permission", storage), ("cache", storage), ("signer", signer)];
     let healthy = probes.iter().all(|(_, good)| *good);
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body: Map<String, Value> =

@@ -72,8 +72,7 @@ pub struct Clocks {
 
 impl Clocks {
     /// Locks lists in their order, then the publication clock where something is published, in
-    /// one round trip. Whether all had a row: the rows that were missing were made, and locked,
-    /// after the others.
+    /// one round trip. Whether all had a row: those that had none are not locked.
     ///
     /// # Errors
     ///
@@ -97,14 +96,32 @@ impl Clocks {
         self.publication = published;
         let mut complete = true;
         for (lock, stored) in lists.into_iter().zip(found) {
-            if let Some(stored) = stored {
-                self.lists.insert(lock, Clock::new(stored));
-            } else {
-                complete = false;
-                self.hold(tx, &lock.0).await?;
+            match stored {
+                Some(stored) => drop(self.lists.insert(lock, Clock::new(stored))),
+                None => complete = false,
             }
         }
         Ok(complete)
+    }
+
+    /// Locks lists in their order, one after the other, and makes the rows that are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn lock_in_turn(
+        &mut self,
+        tx: &Tx<'_>,
+        lists: BTreeSet<Lock>,
+        publication: bool,
+    ) -> Result<(), ApiError> {
+        for lock in lists {
+            self.hold(tx, &lock.0).await?;
+        }
+        if publication {
+            self.hold_publication(tx).await?;
+        }
+        Ok(())
     }
 
     /// The list's timestamp, locked.

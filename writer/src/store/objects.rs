@@ -212,8 +212,8 @@ pub async fn timestamp_is_taken(
     Ok(row.try_get(0)?)
 }
 
-/// Erases what is below a deleted bucket or collection: rows, tombstones and timestamps, but not
-/// permissions.
+/// Erases what is below a deleted bucket or collection: rows, tombstones and a bucket's timestamps,
+/// but not permissions.
 ///
 /// # Errors
 ///
@@ -226,9 +226,11 @@ pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError>
         "delete from \"group\" where bucket_id = $1",
         "delete from resource_timestamp where bucket_id = $1",
     ];
+    // The list's timestamp stays, as a lock: who waits for it must find it, also when the
+    // collection is made again, and then goes on from it.
     const COLLECTION: [&str; 2] = [
         "delete from record where bucket_id = $1 and collection_id = $2",
-        "delete from resource_timestamp where bucket_id = $1 and collection_id = $2",
+        "update resource_timestamp set live = 0 where bucket_id = $1 and collection_id = $2",
     ];
     match path.resource() {
         Resource::Bucket => {

@@ -120,6 +120,53 @@ async fn crossing_batches_do_not_deadlock() {
     assert!(text.contains("countersign_transaction_retries_total 0"), "locks, not retries");
 }
 
+/// Deletes an object and makes it again, while others write below it.
+async fn storm(harness: &Harness, path: &'static str) -> Vec<u16> {
+    let mut tasks = JoinSet::new();
+    for n in 0..16 {
+        let alice = harness.alice.clone();
+        tasks.spawn(async move {
+            let mut statuses = Vec::new();
+            for round in 0..6 {
+                if n < 4 {
+                    statuses.push(alice.delete(path).await.status);
+                    statuses.push(alice.put(path, json!({})).await.status);
+                    statuses.push(alice.put("/buckets/b/collections/c", json!({})).await.status);
+                } else {
+                    let record = format!("{RECORDS}/r{n}-{round}");
+                    statuses.push(alice.put(&record, json!({})).await.status);
+                }
+            }
+            statuses
+        });
+    }
+    tasks.join_all().await.concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_collection_is_deleted_and_made_again_under_its_writers() {
+    let harness = Harness::with_collection().await;
+
+    let statuses = storm(&harness, "/buckets/b/collections/c").await;
+
+    assert!(statuses.iter().all(|status| [200, 201, 404].contains(status)), "{statuses:?}");
+    harness.check_live_counts().await;
+    let retries = harness.anonymous.get("/__metrics__").await.bytes;
+    let text = String::from_utf8(retries.to_vec()).unwrap();
+    assert!(text.contains("countersign_transaction_retries_total 0"), "locks, not retries");
+}
+
+/// A bucket's timestamps go with it, so that its writers may meet: then one of them runs again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bucket_is_deleted_and_made_again_under_its_writers() {
+    let harness = Harness::with_collection().await;
+
+    let statuses = storm(&harness, "/buckets/b").await;
+
+    assert!(statuses.iter().all(|status| [200, 201, 403, 404].contains(status)), "{statuses:?}");
+    harness.check_live_counts().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_edit_is_never_published_unreviewed_whatever_the_race() {
     let harness = Harness::with_source().await;

@@ -94,7 +94,7 @@ async fn a_failing_backend_is_one_false_key_of_the_heartbeat() {
     let ill = harness.anonymous.get("/__heartbeat__").await.expect(503);
     assert_eq!(
         ill.json,
-        json!({"storage": false, "permission": false, "cache": true, "signer": true})
+        json!({"storage": false, "permission": false, "cache": false, "signer": true})
     );
     let reader = harness.again(&[("readonly", "true")]).await;
     reader.get("/__heartbeat__").await.expect(200);
