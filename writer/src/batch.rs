@@ -296,9 +296,11 @@ fn into_request(parent: &ApiRequest, entry: Entry) -> Result<ApiRequest, String>
     Ok(ApiRequest { method, path, query_text, headers, body })
 }
 
-/// The text anywhere in a path counts (§6.1.4); so does the endpoint, however it is written.
+/// The text anywhere in a URL counts (§6.1.4); so does the endpoint, however it is written.
 fn is_recursive(step: &ApiRequest) -> bool {
-    step.path.contains("/batch") || matches!(Route::parse(&step.path), Ok(Route::Batch))
+    step.path.contains("/batch")
+        || step.query_text.contains("/batch")
+        || matches!(Route::parse(&step.path), Ok(Route::Batch))
 }
 
 /// Redirects are followed, with method and body (§6.2.3).

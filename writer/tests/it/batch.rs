@@ -211,7 +211,7 @@ async fn whatever_has_a_url_can_be_asked_for_in_a_batch() {
 async fn a_batch_is_not_hidden_in_a_batch() {
     let harness = Harness::start().await;
 
-    for path in ["/batch", "/%62atch", "/buckets/batches"] {
+    for path in ["/batch", "/%62atch", "/buckets/batches", "/buckets?x=/batch"] {
         let nested = json!({"requests": [{"method": "POST", "path": path}]});
         let refused = harness.alice.send("POST", "/batch", nested).await.expect(400);
         let text = "Recursive call on /batch endpoint is forbidden.";
