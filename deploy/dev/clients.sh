@@ -13,7 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/python-env.sh"
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-readonly ROOT KINTO_VERSION=26.5.0 KINTO_HTTP=11.11.0 KINTO_WIZARD=6.0.1 SCHEMATHESIS=4.32.5
+readonly ROOT KINTO_HTTP=11.11.0 KINTO_WIZARD=6.0.1 SCHEMATHESIS=4.32.5
 
 main() {
   cd "$ROOT"

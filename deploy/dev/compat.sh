@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/python-env.sh"
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-readonly ROOT KINTO_VERSION=26.5.0
+readonly ROOT
 
 main() {
   cd "$ROOT"

@@ -7,7 +7,6 @@
 # shellcheck source-path=SCRIPTDIR source=python-env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/python-env.sh"
 
-readonly KINTO_VERSION=26.5.0
 KINTO='' KINTO_DATABASE=kinto
 
 kinto_install() {

@@ -2,6 +2,9 @@
 # What `compat.sh` and `clients.sh` share: Python environments and the writer's binary. Sourced
 # only, after install.sh; ROOT is the checkout.
 
+# The version that the writer is compared with.
+readonly KINTO_VERSION=26.5.0
+
 # python_env DIRECTORY MINOR REQUIREMENT…: an environment with these packages from PyPI, for Python
 # 3.MINOR or later. One that is there already and has the same requirements is kept.
 python_env() {

@@ -5,16 +5,51 @@ Section numbers are those of the specification. `docs/compatibility.md` lists th
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.parse
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Sequence
+from typing import Sequence
 
+from .circumstances import (
+    Test,
+    after_refusal,
+    asks_for_behavior,
+    batch_refusal_header,
+    body_text,
+    compares_with_empty_array,
+    content_type,
+    deleted_at_zero,
+    deletes_with_odd_timestamp,
+    depth,
+    filter_values,
+    former_member,
+    has_generated_entries,
+    header,
+    is_default_bucket,
+    is_json_patch,
+    is_large_number,
+    is_list_batch,
+    is_operational_at_root,
+    large_lengths,
+    listing,
+    merges_nested,
+    names_unknown_permission,
+    numbers,
+    of_accounts,
+    place,
+    precondition,
+    query,
+    refuses_schema_in_batch,
+    repeats_in_batch,
+    same_but_for_order,
+    same_letters,
+    sorts_composite,
+    statuses,
+    stayed_after_page,
+    tells_failure_at_root,
+    touches_data_root,
+    writes_json_otherwise,
+)
 from .compare import Difference, Exchange
-from .symbols import looks_generated
-
-Test = Callable[[Exchange, Difference, Sequence[Exchange]], bool]
 
 
 @dataclass(frozen=True)
@@ -38,339 +73,6 @@ def explain(
 
 
 # -- tests ---------------------------------------------------------------------------------------
-
-
-def statuses(kinto: Iterable[int], ours: Iterable[int], when: Callable[[Exchange], bool]) -> Test:
-    """Kinto answers one of `kinto`, we one of `ours`, to requests of a kind."""
-    left, right = set(kinto), set(ours)
-
-    def test(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-        return exchange.kinto.status in left and exchange.ours.status in right and when(exchange)
-
-    return test
-
-
-def place(pattern: str, when: Callable[[Exchange], bool] = lambda _: True) -> Test:
-    """The difference is at a place that the pattern describes."""
-    compiled = re.compile(pattern)
-
-    def test(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-        return bool(compiled.search(difference.where)) and when(exchange)
-
-    return test
-
-
-def header(exchange: Exchange, name: str) -> str:
-    """A header of the request."""
-    for key, value in exchange.step.headers.items():
-        if key.lower() == name:
-            return value
-    return ""
-
-
-def query(exchange: Exchange) -> dict[str, str]:
-    """The parameters of the request."""
-    split = urllib.parse.urlsplit(exchange.sent.target)
-    return dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True))
-
-
-def body_text(exchange: Exchange) -> str:
-    """The request's body."""
-    if exchange.sent.body is not None:
-        return exchange.sent.body.decode("utf-8", "replace")
-    body = exchange.step.body
-    return json.dumps(body) if isinstance(body, (dict, list)) else ""
-
-
-def content_type(exchange: Exchange) -> str:
-    """The request's media type, with its parameters."""
-    return header(exchange, "content-type")
-
-
-def is_json_patch(exchange: Exchange) -> bool:
-    """Whether the request is a JSON patch."""
-    return content_type(exchange).startswith("application/json-patch+json")
-
-
-def operations(exchange: Exchange) -> list[dict[str, Any]]:
-    """The operations of a JSON patch."""
-    try:
-        parsed = json.loads(body_text(exchange))
-    except ValueError:
-        return []
-    return [one for one in parsed if isinstance(one, dict)] if isinstance(parsed, list) else []
-
-
-def touches_data_root(exchange: Exchange) -> bool:
-    """A JSON patch of the whole of `/data` or `/permissions`."""
-    roots = ("/data", "/permissions", "")
-    paths = [(one.get("path"), one.get("from")) for one in operations(exchange)]
-    return is_json_patch(exchange) and any(p in roots or f in roots for p, f in paths)
-
-
-def names_unknown_permission(exchange: Exchange) -> bool:
-    """A JSON patch of a permission that the resource does not have."""
-    known = ("read", "write", "collection:create", "group:create", "record:create")
-    names = [
-        str(one.get("path", "")).split("/")[2]
-        for one in operations(exchange)
-        if str(one.get("path", "")).startswith("/permissions/")
-    ]
-    return is_json_patch(exchange) and any(name not in known for name in names)
-
-
-def numbers(text: str) -> list[int]:
-    """The integers that stand for a `last_modified` in a body."""
-    return [int(n) for n in re.findall(r'"last_modified":\s*(-?\d+)\b(?![.eE])', text)]
-
-
-def depth(text: str) -> int:
-    """How deep a JSON text nests, roughly."""
-    deepest = level = 0
-    for character in text:
-        level += (character in "[{") - (character in "]}")
-        deepest = max(deepest, level)
-    return deepest
-
-
-def bucket_deleted_before(exchange: Exchange, before: Sequence[Exchange]) -> bool:
-    """Whether a bucket was deleted and a group had been written."""
-    texts = [f"{one.step.method} {one.sent.path} {body_text(one)}" for one in before]
-    deleted = any(
-        re.search(r'DELETE /buckets(/[^/ ]+)? |"DELETE", "path": "/buckets', text) for text in texts
-    )
-    return deleted and any("/groups" in text for text in texts)
-
-
-def former_member(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """Kinto lets a former member in, or names its group."""
-    if not (bucket_deleted_before(exchange, before) and had_members(before)):
-        return False
-    granted = exchange.kinto.status < 400 and exchange.ours.status in (401, 403)
-    named = re.search(r"principals|permissions", difference.where)
-    shown = re.search(r"body\.data$|header total-|header next-page", difference.where)
-    names_group = "/groups/" in str(difference.kinto)
-    is_list = exchange.sent.path.endswith(("/buckets", "/collections", "/groups", "/records"))
-    return granted or bool(named and names_group) or bool(shown and is_list)
-
-
-def had_members(before: Sequence[Exchange]) -> bool:
-    """Whether a group with members was written."""
-    return any(re.search(r'"members": \["', body_text(one)) for one in before)
-
-
-def merges_nested(exchange: Exchange) -> bool:
-    """A merge patch with an object below a member."""
-    try:
-        data = json.loads(body_text(exchange)).get("data")
-    except (ValueError, AttributeError):
-        return False
-    nested = isinstance(data, dict) and any(isinstance(value, dict) for value in data.values())
-    return nested and "merge-patch" in content_type(exchange)
-
-
-def compares_with_empty_array(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """A filter that compares, where it or an object before it has an empty array."""
-    compared = [
-        value for name, value in query(exchange).items()
-        if name.startswith(("lt_", "gt_", "min_", "max_"))
-    ]
-    texts = [body_text(one).replace(" ", "") for one in before]
-    is_place = difference.where.startswith(("body.data", "header total-", "header next-page"))
-    return is_place and bool(compared) and any("[]" in text for text in [*compared, *texts])
-
-
-def same_but_for_order(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """The same unknown members, named in another order."""
-    left, right = str(difference.kinto), str(difference.ours)
-    return "Unrecognized keys in mapping" in left and sorted(left) == sorted(right)
-
-
-def writes_json_otherwise(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """The length of JSON that was shown to be the same before, with characters or numbers that can be
-    written in two ways."""
-    if difference.where != "header content-length":
-        return False
-    shown = [one.kinto.body for one in before if one.sent.path == exchange.sent.path]
-    return any(has_two_forms(body) for body in shown)
-
-
-def has_two_forms(value: Any) -> bool:
-    """Whether JSON can write the value in two ways that matter here."""
-    if isinstance(value, str):
-        return not value.isascii() or not value.isprintable()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return isinstance(value, float) or abs(value) >= 2**63
-    if isinstance(value, dict):
-        return any(has_two_forms(one) for pair in value.items() for one in pair)
-    return isinstance(value, list) and any(has_two_forms(one) for one in value)
-
-
-def stayed_after_page(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """The rights of an object that a page of a DELETE left where it was."""
-    pages = [one.sent.path for one in before
-             if one.sent.method == "DELETE" and "next-page" in one.kinto.headers]
-    return "permissions" in difference.where and any(
-        exchange.sent.path.startswith(f"{path}/") for path in pages)
-
-
-def is_large_number(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """An integer beyond 64 bits, of which JSON's readers keep the nearest double."""
-    kinto, ours = difference.kinto, difference.ours
-    is_large = isinstance(kinto, int) and abs(kinto) >= 2**63
-    return is_large and isinstance(ours, float) and float(kinto) == ours
-
-
-def deleted_at_zero(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """A tombstone that Kinto dated 0, or what is shown of its list afterwards."""
-    asked = [one for one in [*before, exchange]
-             if one.step.method == "DELETE" and query(one).get("last_modified", "").strip('"') == "0"]
-    return any(exchange.sent.path.startswith(one.sent.path.rsplit("/", 1)[0]) for one in asked) and (
-        bool(re.search(r"etag|last.modified|body\.data$|total-", difference.where)))
-
-
-def repeats_in_batch(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """A request of a batch that deletes a bucket or a collection before."""
-    if not difference.where.startswith("responses["):
-        return False
-    deleted = re.findall(r'"method": "DELETE", "path": "([^"]*)"', body_text(before[-1]))
-    parents = [path for path in deleted if re.fullmatch(r"/buckets(/[^/]+(/collections(/[^/]+)?)?)?", path)]
-    return any(exchange.sent.path.startswith(f"{path}/") for path in parents)
-
-
-def batch_refusal_header(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """A header that Kinto leaves out of a request of a batch."""
-    names = ("x-content-type-options", "content-security-policy", "backoff", "alert",
-             "access-control-expose-headers")
-    name = difference.where.split(" header ")[-1]
-    return (difference.where.startswith("responses[") and name in names
-            and difference.kinto is None and difference.ours is not None)
-
-
-def is_list_batch(exchange: Exchange) -> bool:
-    """A batch that is a list, or names something that is no mapping where Kinto merges one."""
-    return exchange.sent.path == "/batch" and body_text(exchange).startswith("[")
-
-
-def filter_values(exchange: Exchange, prefix: str) -> list[str]:
-    """The values of the parameters whose names begin so."""
-    return [value for name, value in query(exchange).items() if name.startswith(prefix)]
-
-
-def listing(exchange: Exchange, difference: Difference) -> bool:
-    """A place that tells which objects a list has."""
-    return bool(re.search(r"body\.data(\[\d+\].*)?$|header (total-|next-page|etag)", difference.where))
-
-
-def sorts_composite(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
-    """A list in the order of a member that is an array or an object in some object."""
-    target = exchange.sent.target if exchange.sent else ""
-    if "_sort" not in target and exchange.step.follow:
-        target = next((one.sent.target for one in reversed(before) if not one.step.follow), "")
-    pairs = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(target).query))
-    names = [name.strip().lstrip("+-").split(".")[0] for name in pairs.get("_sort", "").split(",")]
-    fields = [name for name in names if name not in ("", "id", "last_modified")]
-    texts = " ".join(body_text(one) for one in before)
-    is_composite = any(re.search(rf'"{re.escape(name)}": [\[{{]', texts) for name in fields)
-    return is_composite and (listing(exchange, difference) or difference.where == "status")
-
-
-def precondition(exchange: Exchange) -> str:
-    """The text of the precondition headers."""
-    return header(exchange, "if-match") + header(exchange, "if-none-match")
-
-
-def is_operational_at_root(exchange: Exchange) -> bool:
-    """An operational endpoint without `/v1`."""
-    return bool(re.match(r"/__(heartbeat|lbheartbeat|version|metrics)__", exchange.sent.target))
-
-
-def deletes_with_odd_timestamp(exchange: Exchange) -> bool:
-    """DELETE of an object with a `last_modified` that is not a plain integer."""
-    value = query(exchange).get("last_modified", "0")
-    return exchange.step.method == "DELETE" and not re.fullmatch(r"\d+", value)
-
-
-def tells_failure_at_root(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """Only the name of what a schema refuses differs: what is wrong is told alike."""
-    if "/records" not in exchange.sent.path or exchange.kinto.status != 400:
-        return False
-    if difference.where.endswith("details[0].name"):
-        return True
-    texts = [str(one).split(" in body: ")[-1] for one in (difference.kinto, difference.ours)]
-    return difference.where.endswith("body.message") and texts[0] == texts[1]
-
-
-def same_letters(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """A text that shows the members of an object in another order."""
-    is_text = bool(re.search(r"body\.(message|details\[\d+\]\.description)$", difference.where))
-    return is_text and sorted(str(difference.kinto)) == sorted(str(difference.ours))
-
-
-def refuses_schema_in_batch(exchange: Exchange) -> bool:
-    """A batch with a record that a schema refuses."""
-    answers = (exchange.ours.body or {}).get("responses", []) if exchange.ours.body else []
-    return exchange.sent.path == "/batch" and any(
-        one.get("status") == 400 and "/records" in one.get("path", "") for one in answers
-    )
-
-
-def is_default_bucket(exchange: Exchange) -> bool:
-    """A request below `/buckets/default`."""
-    return exchange.sent.path.startswith("/buckets/default")
-
-
-def of_accounts(exchange: Exchange) -> bool:
-    """A request for the list of accounts."""
-    return exchange.sent.path == "/accounts"
-
-
-def after_refusal(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """The timestamp of a list, after a refusal that told another one."""
-    def refused(one: Exchange) -> bool:
-        answers = one.kinto.body.get("responses", []) if isinstance(one.kinto.body, dict) else []
-        statuses = [a.get("status") for a in answers if isinstance(a, dict)]
-        return 412 in [one.kinto.status, *statuses]
-
-    return difference.where.endswith("header etag") and any(refused(one) for one in before)
-
-
-def asks_for_behavior(exchange: Exchange) -> bool:
-    """A PATCH that says what it wants to see, maybe in a batch."""
-    return bool(header(exchange, "response-behavior")) or (
-        exchange.sent.path == "/batch" and "Response-Behavior" in body_text(exchange)
-    )
-
-
-def has_generated_entries(exchange: Exchange) -> bool:
-    """As many entries of `/permissions`, some of them of objects with generated ids."""
-    if exchange.sent.path != "/permissions":
-        return False
-    lists = [(side.body or {}).get("data", []) for side in (exchange.kinto, exchange.ours)]
-    same_number = len(lists[0]) == len(lists[1])
-    ids = [str(entry.get("id", "")) for entry in lists[0] + lists[1]]
-    return same_number and any(map(looks_generated, ids))
-
-
-def large_lengths(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """The length of what has a large number, or other characters than ASCII."""
-    is_length = difference.where.endswith("header content-length")
-    texts = [body_text(one) for one in before]
-    return is_length and any("1e+20" in text or "\\u" in text for text in texts)
 
 
 CRASH = (500,)

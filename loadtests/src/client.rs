@@ -14,6 +14,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
+use shared::error::with_causes;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
@@ -110,7 +111,8 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>, what: &str) -> Result<Answer, Failure> {
-        let gone = |error: &dyn StdError| Failure::Unavailable(format!("{what}: {}", whole(error)));
+        let gone =
+            |error: &dyn StdError| Failure::Unavailable(format!("{what}: {}", with_causes(error)));
         let response = self.http.request(request).await.map_err(|error| gone(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| gone(&*error))?;
@@ -167,17 +169,6 @@ impl Answer {
     pub(crate) fn number(&self, header: &str) -> Option<i64> {
         self.headers.get(header)?.to_str().ok()?.trim_matches('"').parse().ok()
     }
-}
-
-/// An error and its causes in one line.
-fn whole(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -357,6 +357,12 @@ impl ApiError {
     }
 }
 
+/// An error and its causes in one line.
+pub fn with_causes(error: &dyn StdError) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// By name, as text; a missing name sorts as `None`, as in the reference.
 fn sorted(details: &[Detail]) -> Vec<&Detail> {
     let mut sorted: Vec<&Detail> = details.iter().collect();

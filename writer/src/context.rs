@@ -12,7 +12,6 @@ use shared::{
     model::{AUTHENTICATED, EVERYONE, Id, ListPath, ObjectPath, Permission, Timestamp},
     store::Tx,
 };
-
 use tokio::try_join;
 
 use crate::{

@@ -3,19 +3,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use shared::{
-    error::{ApiError, Detail},
+    error::ApiError,
     http::Reply,
     model::{ObjectPath, Permission, Timestamp},
     store::Tx,
@@ -31,11 +28,12 @@ use crate::{
     cors,
     locks::{Outdated, Plan},
     metrics, openapi,
-    operations::{self, Operation, View, openid, user_data},
+    operations::{self, Operation, openid, user_data},
     pipeline,
-    plugins::default_bucket::{self, Resolved},
+    plugins::default_bucket,
     routes::{Parent, Route},
     service::{self, ApiRequest},
+    step::{Refusal, Step},
     store::{memberships, permissions},
     transaction::{self, give_up, patience},
 };
@@ -113,122 +111,6 @@ async fn asker(app: &App, request: &ApiRequest) -> Result<(User, Option<Profile>
         None => Vec::new(),
     };
     Ok((User::new(id, groups), profile.flatten()))
-}
-
-/// One request of a transaction: an operation, or what it was refused with beforehand.
-struct Step {
-    user_id: Option<String>,
-    /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
-    refused_origin: Option<Detail>,
-    operation: Result<Operation, ApiErrorSource>,
-    /// What the default bucket makes first, where it is missing.
-    implied: Vec<ObjectPath>,
-    /// Whose rights the user has, too.
-    acts_for: Option<String>,
-    /// How long it took, in milliseconds.
-    elapsed: AtomicU64,
-}
-
-/// Refusals known from the URL alone; made anew for each attempt.
-enum ApiErrorSource {
-    /// The parent is malformed, and the method tells everybody.
-    Parent(Parent),
-    /// The parent is malformed, and only those are told who have the right around it (§2.4).
-    Hidden(Parent, Permission),
-    /// The time of a snapshot is none.
-    Time(String),
-    /// The URL is not that of a list or an object.
-    NoOperation,
-    /// It is below the default bucket, and cannot be.
-    DefaultBucket(default_bucket::Refusal),
-}
-
-impl ApiErrorSource {
-    fn error(&self, user_id: Option<&String>) -> ApiError {
-        match self {
-            Self::Parent(Parent::Malformed { resource, id, .. }) => {
-                ApiError::NoSuchParent { resource: *resource, id: id.clone() }
-            }
-            Self::Hidden(..) if user_id.is_some() => ApiError::Forbidden,
-            Self::Hidden(..) => ApiError::MissingAuth,
-            Self::Time(text) => operations::invalid_time(text),
-            Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
-            Self::DefaultBucket(refusal) => refusal.error(),
-        }
-    }
-}
-
-impl Step {
-    async fn new(
-        app: &App,
-        identities: &mut Identities,
-        route: Route,
-        request: ApiRequest,
-    ) -> Result<Self, ApiError> {
-        let identity = identities.of(app, &request.headers).await?;
-        let user_id = identity.map(|found| found.user_id);
-        app.metrics.authenticated(user_id.as_deref());
-        let refused_origin = app.config.service.cors.check(&request.headers).err();
-        let mut step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
-            Ok(None) => Self::with(user_id, Self::operation(route, request)),
-            Ok(Some(Resolved { request, implied })) => {
-                let operation = match Route::find(&app.config, &request.path) {
-                    Ok(route) => Self::operation(route, request),
-                    Err(_) => Err(ApiErrorSource::NoOperation),
-                };
-                Self { implied, ..Self::with(user_id, operation) }
-            }
-            Err(refusal) => Self::with(user_id, Err(ApiErrorSource::DefaultBucket(refusal))),
-        };
-        if let Ok(operation) = &mut step.operation {
-            operations::hash_password(app, step.user_id.as_ref(), operation).await?;
-        }
-        Ok(Self { refused_origin, ..step })
-    }
-
-    fn with(user_id: Option<String>, operation: Result<Operation, ApiErrorSource>) -> Self {
-        let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
-        Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
-    }
-
-    fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
-    }
-
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "only lists and objects are steps of a transaction"
-    )]
-    fn operation(route: Route, request: ApiRequest) -> Result<Operation, ApiErrorSource> {
-        let (parent, id, view) = match route {
-            Route::List(parent) => (parent, None, View::Itself),
-            Route::Object(parent, id) => (parent, Some(id), View::Itself),
-            Route::Quota(parent, id) => (parent, Some(id), View::Quota),
-            Route::Snapshot(parent, time) => match operations::parse_time(&time) {
-                Some(at) => (parent, None, View::Snapshot(at)),
-                None => return Err(ApiErrorSource::Time(time)),
-            },
-            _ => return Err(ApiErrorSource::NoOperation),
-        };
-        let tells_everybody = match request.method {
-            Method::POST | Method::PUT | Method::PATCH => true,
-            Method::DELETE => id.is_some(),
-            _ => matches!(view, View::Snapshot(_)),
-        };
-        match parent {
-            Parent::Known(list) => {
-                Ok(Operation { method: request.method.clone(), list, id, view, request })
-            }
-            malformed @ Parent::Malformed { .. } if tells_everybody => {
-                Err(ApiErrorSource::Parent(malformed))
-            }
-            malformed @ Parent::Malformed { .. } => {
-                let deletes = request.method == Method::DELETE;
-                let needed = if deletes { Permission::Write } else { Permission::Read };
-                Err(ApiErrorSource::Hidden(malformed, needed))
-            }
-        }
-    }
 }
 
 /// `DELETE /v1/__user_data__/{principal}` (§7.8): ordinary deletions with the principal's rights,
@@ -356,9 +238,9 @@ async fn prepare(
             plan.read.push(operation.list.clone());
         }
     }
-    let deleted = std::mem::take(&mut plan.deleted);
+    let emptied = std::mem::take(&mut plan.emptied);
     ctx.prepare(plan, &users, &objects).await?;
-    ctx.check_locked(&deleted).await?;
+    ctx.check_locked(&emptied).await?;
     // The locks may have been waited for: what is written now is stamped now.
     ctx.now = Timestamp::now();
     Ok(())
@@ -400,13 +282,9 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
 }
 
 /// What a step that cannot run is answered with.
-async fn refusal(
-    ctx: &mut Ctx<'_>,
-    step: &Step,
-    source: &ApiErrorSource,
-) -> Result<ApiError, ApiError> {
+async fn refusal(ctx: &mut Ctx<'_>, step: &Step, source: &Refusal) -> Result<ApiError, ApiError> {
     let plain = source.error(step.user_id.as_ref());
-    let ApiErrorSource::Hidden(parent, wanted) = source else { return Ok(plain) };
+    let Refusal::Hidden(parent, wanted) = source else { return Ok(plain) };
     let Parent::Malformed { holds, resource, id, bucket } = parent else { return Ok(plain) };
     ctx.become_user(step.user_id.clone()).await?;
     let by_settings: &[Grant] =
@@ -439,8 +317,11 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let mut steps = Vec::with_capacity(requests.len());
     let mut answered = HashMap::new();
     let mut identities = Identities::default();
+    let mut endpoints = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
-        match route_of(app, request) {
+        let found = Route::find(&app.config, &request.path);
+        endpoints.push(found.as_ref().ok().map(Route::endpoint));
+        match allowed(app, request, found) {
             Ok(route) if route.is_step() => {
                 steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
             }
@@ -462,10 +343,9 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
         (reply.unwrap_or_else(|error| service::refuse(app, &error)), step.elapsed())
     });
     let mut responses = Vec::with_capacity(requests.len());
-    for (index, request) in requests.iter().enumerate() {
+    for (index, (request, endpoint)) in requests.iter().zip(endpoints).enumerate() {
         let reply = answered.remove(&index).or_else(|| replies.next());
         let (reply, elapsed) = reply.ok_or_else(|| ApiError::internal("no reply"))?;
-        let endpoint = Route::find(&app.config, &request.path).ok().map(|route| route.endpoint());
         let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
         service::count(app, request, name, &reply, elapsed);
         let reply = service::complete(app, endpoint, request, reply);
@@ -474,9 +354,13 @@ async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
 }
 
-fn route_of(app: &App, request: &ApiRequest) -> Result<Route, ApiError> {
+fn allowed(
+    app: &App,
+    request: &ApiRequest,
+    found: Result<Route, ApiError>,
+) -> Result<Route, ApiError> {
     request.query()?;
-    let route = Route::find(&app.config, &request.path)?;
+    let route = found?;
     route.allow(&app.config, &request.method)?;
     Ok(route)
 }

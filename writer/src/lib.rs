@@ -36,6 +36,7 @@ pub mod schema;
 pub mod service;
 pub mod signer;
 pub mod signoff;
+pub mod step;
 pub mod store;
 pub mod transaction;
 pub mod work;

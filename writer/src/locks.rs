@@ -37,8 +37,8 @@ pub struct Plan {
     /// The lists whose timestamps are read, not locked: a transaction that only reads sees one
     /// state anyhow.
     pub read: Vec<ListPath>,
-    /// The buckets that may be deleted, with the lists that they had when this was planned.
-    pub deleted: BTreeSet<Id>,
+    /// The buckets whose collections may all go.
+    pub emptied: BTreeSet<Id>,
     /// Whether one lock is taken after the other, and rows that are missing are made in their turn.
     pub in_turn: bool,
 }
@@ -83,6 +83,9 @@ impl Plan {
                 }
             }
             ListPath::Collections(bucket) => {
+                if operation.method == Method::DELETE && operation.id.is_none() {
+                    self.emptied.insert(bucket.clone());
+                }
                 for id in ids(tx, operation, bucket).await? {
                     self.collection(app, bucket, &id);
                 }
@@ -123,7 +126,7 @@ impl Plan {
         self.publication = true;
         self.lock(&ListPath::Groups(bucket.clone()));
         self.lock(&ListPath::Collections(bucket.clone()));
-        self.deleted.insert(bucket.clone());
+        self.emptied.insert(bucket.clone());
         tx.begin().await?;
         for id in clocks::collections_with_clock(tx, bucket).await? {
             if let Ok(id) = Id::new(&id) {

@@ -17,7 +17,7 @@ use http::{
     uri::Scheme,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -25,7 +25,7 @@ use hyper_util::{
     },
     rt::TokioExecutor,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs::default_provider};
+use shared::{error::with_causes, http::tls};
 use tokio::time::timeout;
 
 use crate::config::OutgoingSettings;
@@ -64,7 +64,7 @@ impl Outgoing {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls())
+            .with_tls_config(tls::client_config())
             .https_or_http()
             .enable_http1()
             .enable_http2()
@@ -112,23 +112,7 @@ impl Outgoing {
 }
 
 fn transport(error: &dyn StdError) -> OutgoingError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    OutgoingError::Transport(text)
-}
-
-fn tls() -> ClientConfig {
-    // Another part of the process may have installed it before.
-    let _ = default_provider().install_default();
-    let builder = ClientConfig::builder;
-    builder()
-        .with_native_roots()
-        .unwrap_or_else(|_| builder().with_root_certificates(RootCertStore::empty()))
-        .with_no_client_auth()
+    OutgoingError::Transport(with_causes(error))
 }
 
 /// Resolves names, and gives only addresses that may be dialled: what is checked is what is

@@ -161,49 +161,23 @@ impl Route {
     ///
     /// 404, or 400 when the path is not UTF-8.
     pub fn find(config: &Config, path: &str) -> Result<Self, ApiError> {
-        let route = Self::parse(path)?;
+        let mut route = Self::parse(path)?;
         if !(route.endpoint().is_on)(config) {
             return Err(ApiError::NoSuchEndpoint);
         }
-        Ok(match route {
-            Self::List(parent) => Self::List(parent.checked(config)),
-            Self::Object(parent, id) => Self::Object(parent.checked(config), id),
-            Self::Quota(parent, id) => Self::Quota(parent.checked(config), id),
-            Self::Snapshot(parent, time) => Self::Snapshot(parent.checked(config), time),
-            other @ (Self::Hello
-            | Self::Heartbeat
-            | Self::LoadBalancerHeartbeat
-            | Self::Version
-            | Self::Metrics
-            | Self::OpenApi
-            | Self::Contribute
-            | Self::Batch
-            | Self::OpenId { .. }
-            | Self::Permissions
-            | Self::Flush
-            | Self::Counters
-            | Self::UserData(_)) => other,
-        })
+        if let Self::List(parent)
+        | Self::Object(parent, _)
+        | Self::Quota(parent, _)
+        | Self::Snapshot(parent, _) = &mut route
+        {
+            parent.check(config);
+        }
+        Ok(route)
     }
 
     /// Whether it is about lists and objects, and runs in a transaction.
     pub const fn is_step(&self) -> bool {
-        match self {
-            Self::List(_) | Self::Object(..) | Self::Quota(..) | Self::Snapshot(..) => true,
-            Self::Hello
-            | Self::Heartbeat
-            | Self::LoadBalancerHeartbeat
-            | Self::Version
-            | Self::Metrics
-            | Self::OpenApi
-            | Self::Contribute
-            | Self::Permissions
-            | Self::Flush
-            | Self::Counters
-            | Self::UserData(_)
-            | Self::OpenId { .. }
-            | Self::Batch => false,
-        }
+        matches!(self, Self::List(_) | Self::Object(..) | Self::Quota(..) | Self::Snapshot(..))
     }
 
     /// Its line in the table of endpoints.
@@ -277,9 +251,9 @@ impl Parent {
     }
 
     /// An id that the settings do not allow is as malformed as any other.
-    fn checked(self, config: &Config) -> Self {
+    fn check(&mut self, config: &Config) {
         let generators = &config.service.generators;
-        let Self::Known(list) = &self else { return self };
+        let Self::Known(list) = &*self else { return };
         let holds = list.resource();
         let refused = match list {
             ListPath::Buckets | ListPath::Accounts => None,
@@ -294,13 +268,13 @@ impl Parent {
                     .find(|(kind, id)| !generators.accept(*kind, id))
             }
         };
-        match (refused, list) {
+        *self = match (refused, list) {
             (Some((Resource::Collection, id)), ListPath::Records(bucket, _)) => {
                 malformed_collection(bucket.clone(), id)
             }
             (Some((resource, id)), _) => malformed(holds, resource, id),
-            (None, _) => self,
-        }
+            (None, _) => return,
+        };
     }
 }
 

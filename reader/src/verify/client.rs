@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    error::Error as StdError,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header::USER_AGENT};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs::default_provider};
+use shared::{error::with_causes, http::tls};
 use tokio::time::timeout;
 
 /// Largest body, in bytes.
@@ -62,7 +61,7 @@ impl Client {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls())
+            .with_tls_config(tls::client_config())
             .https_or_http()
             .enable_http1()
             .enable_http2()
@@ -86,7 +85,7 @@ impl Client {
             .http
             .request(request)
             .await
-            .map_err(|error| FetchError::Transport(whole(&error)))?;
+            .map_err(|error| FetchError::Transport(with_causes(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
@@ -94,7 +93,7 @@ impl Client {
             .collect()
             .await
             .map(http_body_util::Collected::to_bytes)
-            .map_err(|error| FetchError::Transport(whole(&*error)))
+            .map_err(|error| FetchError::Transport(with_causes(&*error)))
     }
 
     /// A certificate chain; fetched once.
@@ -109,25 +108,4 @@ impl Client {
         }
         Ok(chain)
     }
-}
-
-fn tls() -> ClientConfig {
-    // Another part of the process may have installed it before.
-    let _ = default_provider().install_default();
-    let builder = ClientConfig::builder;
-    builder()
-        .with_native_roots()
-        .unwrap_or_else(|_| builder().with_root_certificates(RootCertStore::empty()))
-        .with_no_client_auth()
-}
-
-/// An error and its causes in one line.
-fn whole(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

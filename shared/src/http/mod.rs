@@ -4,6 +4,7 @@ mod observe;
 mod reply;
 mod request;
 mod serve;
+pub mod tls;
 
 pub use observe::RequestLog;
 pub use reply::{Reply, security_headers};

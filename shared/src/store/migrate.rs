@@ -2,6 +2,8 @@
 
 use tokio_postgres::{Client, error::SqlState};
 
+use crate::error::with_causes;
+
 /// The migrations, oldest first; a version is an index plus one.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("../../migrations/0001_initial.sql")),
@@ -46,12 +48,7 @@ pub enum SchemaError {
 }
 
 fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| chain(error), ToString::to_string)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let source = error.source().map_or_else(String::new, |source| format!(": {}", chain(source)));
-    format!("{error}{source}")
+    error.as_db_error().map_or_else(|| with_causes(error), ToString::to_string)
 }
 
 /// Brings the schema to [`VERSION`] and returns how many migrations it applied. Each is one

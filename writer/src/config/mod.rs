@@ -253,17 +253,13 @@ fn means_nothing_here(key: &str) -> bool {
 
 /// Settings whose effect is missed here: whoever gives one is told so, by its name.
 fn warn_of_what_is_missing(layers: &mut Layers) {
-    const ALWAYS: &str = "one transaction a request is the only way";
-    let given = layers.keys(|key| key.starts_with("event_listeners") || key.starts_with("statsd_"));
-    for key in given {
+    const NAME: &str = "transaction_per_request";
+    let is_missing = |key: &str| key.starts_with("event_listeners") || key.starts_with("statsd_");
+    for key in layers.keys(is_missing) {
         layers.warning(format!("{key} has no effect here yet"));
     }
-    if layers.text("transaction_per_request") == "false" {
-        layers.warning(format!("transaction_per_request = false has no effect here: {ALWAYS}"));
+    layers.ignore(is_missing);
+    if layers.optional(NAME).is_some() && !layers.flag(NAME) {
+        layers.warning(format!("{NAME}: a request is always one transaction"));
     }
-    layers.ignore(|key| {
-        key.starts_with("event_listeners")
-            || key.starts_with("statsd_")
-            || key == "transaction_per_request"
-    });
 }

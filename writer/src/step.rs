@@ -1,0 +1,148 @@
+//! One step of a transaction: what a request asks for, as far as it is known before the transaction
+//! begins.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use http::Method;
+use shared::{
+    error::{ApiError, Detail},
+    model::{ObjectPath, Permission},
+};
+
+use crate::{
+    app::App,
+    authn::Identities,
+    operations::{self, Operation, View},
+    plugins::default_bucket::{self, Resolved},
+    routes::{Parent, Route},
+    service::ApiRequest,
+};
+
+/// One request of a transaction: an operation, or what it was refused with beforehand.
+pub struct Step {
+    /// Who asks.
+    pub user_id: Option<String>,
+    /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
+    pub refused_origin: Option<Detail>,
+    /// What is to be done, or why it is not.
+    pub operation: Result<Operation, Refusal>,
+    /// What the default bucket makes first, where it is missing.
+    pub implied: Vec<ObjectPath>,
+    /// Whose rights the user has, too.
+    pub acts_for: Option<String>,
+    /// How long it took, in milliseconds.
+    pub elapsed: AtomicU64,
+}
+
+/// Refusals known from the URL alone; made anew for each attempt.
+pub enum Refusal {
+    /// The parent is malformed, and the method tells everybody.
+    Parent(Parent),
+    /// The parent is malformed, and only those are told who have the right around it (§2.4).
+    Hidden(Parent, Permission),
+    /// The time of a snapshot is none.
+    Time(String),
+    /// The URL is not that of a list or an object.
+    NoOperation,
+    /// It is below the default bucket, and cannot be.
+    DefaultBucket(default_bucket::Refusal),
+}
+
+impl Refusal {
+    /// The refusal as a client sees it who has no right around a malformed parent.
+    pub fn error(&self, user_id: Option<&String>) -> ApiError {
+        match self {
+            Self::Parent(Parent::Malformed { resource, id, .. }) => {
+                ApiError::NoSuchParent { resource: *resource, id: id.clone() }
+            }
+            Self::Hidden(..) if user_id.is_some() => ApiError::Forbidden,
+            Self::Hidden(..) => ApiError::MissingAuth,
+            Self::Time(text) => operations::invalid_time(text),
+            Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
+            Self::DefaultBucket(refusal) => refusal.error(),
+        }
+    }
+}
+
+impl Step {
+    /// The step that a request asks for: who asks, in which bucket, and with a password's hash.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL, or a provider of users, is away.
+    pub async fn new(
+        app: &App,
+        identities: &mut Identities,
+        route: Route,
+        request: ApiRequest,
+    ) -> Result<Self, ApiError> {
+        let identity = identities.of(app, &request.headers).await?;
+        let user_id = identity.map(|found| found.user_id);
+        app.metrics.authenticated(user_id.as_deref());
+        let refused_origin = app.config.service.cors.check(&request.headers).err();
+        let mut step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
+            Ok(None) => Self::with(user_id, Self::operation(route, request)),
+            Ok(Some(Resolved { request, implied })) => {
+                let operation = match Route::find(&app.config, &request.path) {
+                    Ok(route) => Self::operation(route, request),
+                    Err(_) => Err(Refusal::NoOperation),
+                };
+                Self { implied, ..Self::with(user_id, operation) }
+            }
+            Err(refusal) => Self::with(user_id, Err(Refusal::DefaultBucket(refusal))),
+        };
+        if let Ok(operation) = &mut step.operation {
+            operations::hash_password(app, step.user_id.as_ref(), operation).await?;
+        }
+        Ok(Self { refused_origin, ..step })
+    }
+
+    /// A step without anything special.
+    pub fn with(user_id: Option<String>, operation: Result<Operation, Refusal>) -> Self {
+        let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
+        Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
+    }
+
+    /// How long it took.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only lists and objects are steps of a transaction"
+    )]
+    fn operation(route: Route, request: ApiRequest) -> Result<Operation, Refusal> {
+        let (parent, id, view) = match route {
+            Route::List(parent) => (parent, None, View::Itself),
+            Route::Object(parent, id) => (parent, Some(id), View::Itself),
+            Route::Quota(parent, id) => (parent, Some(id), View::Quota),
+            Route::Snapshot(parent, time) => match operations::parse_time(&time) {
+                Some(at) => (parent, None, View::Snapshot(at)),
+                None => return Err(Refusal::Time(time)),
+            },
+            _ => return Err(Refusal::NoOperation),
+        };
+        let tells_everybody = match request.method {
+            Method::POST | Method::PUT | Method::PATCH => true,
+            Method::DELETE => id.is_some(),
+            _ => matches!(view, View::Snapshot(_)),
+        };
+        match parent {
+            Parent::Known(list) => {
+                Ok(Operation { method: request.method.clone(), list, id, view, request })
+            }
+            malformed @ Parent::Malformed { .. } if tells_everybody => {
+                Err(Refusal::Parent(malformed))
+            }
+            malformed @ Parent::Malformed { .. } => {
+                let deletes = request.method == Method::DELETE;
+                let needed = if deletes { Permission::Write } else { Permission::Read };
+                Err(Refusal::Hidden(malformed, needed))
+            }
+        }
+    }
+}
