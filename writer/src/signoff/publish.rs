@@ -4,13 +4,16 @@ use serde_json::{Map, Value, json};
 use shared::{
     canonical,
     error::ApiError,
-    model::{EVERYONE, ObjectPath, Permission},
+    model::{EVERYONE, ListPath, ObjectPath, Permission},
 };
 
-use super::{Triple, noted};
+use super::{Triple, events::Changes, noted};
 use crate::{
     context::Ctx,
-    store::objects::{self, Difference, Object},
+    store::{
+        measure,
+        objects::{self, Difference, Object},
+    },
 };
 
 /// Members of a source collection that its targets show as well (`remote-settings.md` §1.7).
@@ -29,34 +32,46 @@ pub(super) async fn push(
     source: &ObjectPath,
     target: &ObjectPath,
     attributes: &Map<String, Value>,
-) -> Result<Difference, ApiError> {
+) -> Result<Changes, ApiError> {
     ensure(ctx, target).await?;
-    let difference = copy_records(ctx, source, target).await?;
+    let (from, to) = (Triple::records(source), Triple::records(target));
+    let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
+    let size_bytes = measure::size_bytes(ctx.settled().await?, &from, &to, &difference).await?;
+    copy(ctx, &from, &to, &difference).await?;
     sign(ctx, target, Some(attributes)).await?;
-    Ok(difference)
+    Ok(Changes { count: difference.count(), size_bytes })
 }
 
-/// Makes the records of one collection those of another.
+/// Makes the records of one collection those of another. Returns how many changed.
 pub(super) async fn copy_records(
     ctx: &mut Ctx<'_>,
     source: &ObjectPath,
     target: &ObjectPath,
-) -> Result<Difference, ApiError> {
+) -> Result<usize, ApiError> {
     let (from, to) = (Triple::records(source), Triple::records(target));
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
-    if difference.count() > 0 {
-        let first = ctx.next_timestamps(&to, difference.count()).await?;
-        let before = noted::before(ctx, &to, &difference).await?;
-        objects::delete_all(ctx.settled().await?, &to, &difference.deleted, first).await?;
-        let written = [difference.replaced.as_slice(), &difference.created].concat();
-        let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
-        objects::copy(ctx.settled().await?, &from, &to, &written, first.plus_millis(offset))
-            .await?;
-        let (created, deleted) = (difference.created.len(), difference.deleted.len());
-        ctx.changed_behind(&to, created, deleted);
-        noted::after(ctx, &to, &difference, first, before).await?;
+    copy(ctx, &from, &to, &difference).await?;
+    Ok(difference.count())
+}
+
+async fn copy(
+    ctx: &mut Ctx<'_>,
+    from: &ListPath,
+    to: &ListPath,
+    difference: &Difference,
+) -> Result<(), ApiError> {
+    if difference.count() == 0 {
+        return Ok(());
     }
-    Ok(difference)
+    let first = ctx.next_timestamps(to, difference.count()).await?;
+    let before = noted::before(ctx, to, difference).await?;
+    objects::delete_all(ctx.settled().await?, to, &difference.deleted, first).await?;
+    let written = [difference.replaced.as_slice(), &difference.created].concat();
+    let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
+    objects::copy(ctx.settled().await?, from, to, &written, first.plus_millis(offset)).await?;
+    let (created, deleted) = (difference.created.len(), difference.deleted.len());
+    ctx.changed_behind(to, created, deleted);
+    noted::after(ctx, to, difference, first, before).await
 }
 
 /// Deletes all records of a target, with tombstones, and signs it empty.
