@@ -32,7 +32,7 @@ pub(super) async fn push(
 ) -> Result<Difference, ApiError> {
     ensure(ctx, target).await?;
     let difference = copy_records(ctx, source, target).await?;
-    sign(ctx, target, Some(attributes)).await?;
+    sign(ctx, source, target, Some(attributes)).await?;
     Ok(difference)
 }
 
@@ -60,7 +60,11 @@ pub(super) async fn copy_records(
 }
 
 /// Deletes all records of a target, with tombstones, and signs it empty.
-pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
+pub(super) async fn empty(
+    ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
+    target: &ObjectPath,
+) -> Result<(), ApiError> {
     if ctx.object(target).await?.is_none() {
         return Ok(());
     }
@@ -75,7 +79,7 @@ pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
         ctx.changed_behind(&list, 0, difference.deleted.len());
         noted::after(ctx, &list, &difference, first, before).await?;
     }
-    sign(ctx, target, None).await
+    sign(ctx, source, target, None).await
 }
 
 /// Makes the target's bucket and collection where they are missing. Nobody may write them (D2);
@@ -101,13 +105,14 @@ pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(),
 
 /// Signs a target as it is: reads its records back, since what is served is what is stored, and
 /// puts the signature into its metadata. With `attributes`, those that a source publishes become
-/// the target's, removed ones included (D9).
+/// the target's, removed ones included (D9). Settings may give each source a signer of its own.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when signing fails.
 pub(super) async fn sign(
     ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
     target: &ObjectPath,
     attributes: Option<&Map<String, Value>>,
 ) -> Result<(), ApiError> {
@@ -115,7 +120,8 @@ pub(super) async fn sign(
     let live = objects::records(ctx.settled().await?, &list).await?;
     let records: Vec<Value> = live.iter().map(Object::to_value).collect();
     let timestamp = ctx.hold(&list).await?;
-    let signature = ctx.app.signer.sign(&canonical::document(&records, timestamp))?;
+    let document = canonical::document(&records, timestamp);
+    let signatures = ctx.app.signers.of(source).sign(&document).await?;
 
     let old = ctx.object(target).await?;
     let mut data = old.map(|old| old.data).unwrap_or_default();
@@ -127,8 +133,8 @@ pub(super) async fn sign(
             };
         }
     }
-    data.insert("signatures".to_owned(), json!([signature]));
-    data.insert("signature".to_owned(), json!(signature));
+    data.insert("signature".to_owned(), json!(signatures.first()));
+    data.insert("signatures".to_owned(), json!(signatures));
     noted::put(ctx, target, data).await?;
     ctx.publications += 1;
     Ok(())
