@@ -306,7 +306,7 @@ async fn resign(
     let attributes = (signed || !review).then(|| data.clone());
     for target in [Some(&triple.destination), triple.preview.as_ref()].into_iter().flatten() {
         ensure(ctx, target).await?;
-        sign(ctx, target, attributes.as_ref()).await?;
+        sign(ctx, &triple.source, target, attributes.as_ref()).await?;
     }
     stamp(ctx, data, "last_signature");
     Ok(())
@@ -326,7 +326,7 @@ async fn restore(
     if let Some(preview) = &triple.preview {
         ensure(ctx, preview).await?;
         copy_records(ctx, &triple.destination, preview).await?;
-        sign(ctx, preview, None).await?;
+        sign(ctx, &triple.source, preview, None).await?;
     }
     stamp(ctx, data, "last_edit");
     data.insert("last_editor_comment".to_owned(), "".into());
@@ -395,7 +395,7 @@ pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(),
             }
         }
         for target in triple.targets() {
-            empty(ctx, target).await?;
+            empty(ctx, &triple.source, target).await?;
         }
     }
     Ok(())

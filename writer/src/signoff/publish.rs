@@ -38,7 +38,7 @@ pub(super) async fn push(
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
     let size_bytes = measure::size_bytes(ctx.settled().await?, &from, &to, &difference).await?;
     copy(ctx, &from, &to, &difference).await?;
-    sign(ctx, target, Some(attributes)).await?;
+    sign(ctx, source, target, Some(attributes)).await?;
     Ok(Changes { count: difference.count(), size_bytes })
 }
 
@@ -75,7 +75,11 @@ async fn copy(
 }
 
 /// Deletes all records of a target, with tombstones, and signs it empty.
-pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
+pub(super) async fn empty(
+    ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
+    target: &ObjectPath,
+) -> Result<(), ApiError> {
     if ctx.object(target).await?.is_none() {
         return Ok(());
     }
@@ -90,7 +94,7 @@ pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
         ctx.changed_behind(&list, 0, difference.deleted.len());
         noted::after(ctx, &list, &difference, first, before).await?;
     }
-    sign(ctx, target, None).await
+    sign(ctx, source, target, None).await
 }
 
 /// Makes the target's bucket and collection where they are missing. Nobody may write them (D2);
@@ -116,13 +120,14 @@ pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(),
 
 /// Signs a target as it is: reads its records back, since what is served is what is stored, and
 /// puts the signature into its metadata. With `attributes`, those that a source publishes become
-/// the target's, removed ones included (D9).
+/// the target's, removed ones included (D9). Settings may give each source a signer of its own.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when signing fails.
 pub(super) async fn sign(
     ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
     target: &ObjectPath,
     attributes: Option<&Map<String, Value>>,
 ) -> Result<(), ApiError> {
@@ -130,7 +135,8 @@ pub(super) async fn sign(
     let live = objects::records(ctx.settled().await?, &list).await?;
     let records: Vec<Value> = live.iter().map(Object::to_value).collect();
     let timestamp = ctx.hold(&list).await?;
-    let signature = ctx.app.signer.sign(&canonical::document(&records, timestamp))?;
+    let document = canonical::document(&records, timestamp);
+    let signatures = ctx.app.signers.of(source).sign(&document).await?;
 
     let old = ctx.object(target).await?;
     let mut data = old.map(|old| old.data).unwrap_or_default();
@@ -142,8 +148,8 @@ pub(super) async fn sign(
             };
         }
     }
-    data.insert("signatures".to_owned(), json!([signature]));
-    data.insert("signature".to_owned(), json!(signature));
+    data.insert("signature".to_owned(), json!(signatures.first()));
+    data.insert("signatures".to_owned(), json!(signatures));
     noted::put(ctx, target, data).await?;
     ctx.publications += 1;
     Ok(())
