@@ -9,6 +9,7 @@ mod outgoing;
 mod plugins;
 mod quotas;
 mod service;
+mod signoff;
 mod subtrees;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -25,6 +26,7 @@ use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
 };
+pub use signoff::SignOff;
 pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;
@@ -115,8 +117,8 @@ pub struct SignerSettings {
     pub resources: Resources,
     /// PEM file of the local key.
     pub private_key: Option<PathBuf>,
-    /// Who may write previews and destinations directly (D2).
-    pub destination_writers: Vec<String>,
+    /// How they are reviewed and published.
+    pub sign_off: SignOff,
 }
 
 const RESOURCES: [Resource; 5] =
@@ -175,21 +177,7 @@ fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
 }
 
 fn signer(layers: &mut Layers) -> SignerSettings {
-    let lines = layers.lines("signer.resources");
-    let mut resources = Resources::parse(&lines).unwrap_or_else(|problem| {
-        layers.problem(format!("signer.resources: {problem}"));
-        Resources::default()
-    });
-    let review = layers.flag("signer.to_review_enabled");
-    let mut overrides = BTreeMap::new();
-    let end = ".to_review_enabled";
-    for key in layers.keys(|key| key.starts_with("signer.") && key.ends_with(end)) {
-        let scope = key.trim_start_matches("signer.").trim_end_matches(end).to_owned();
-        if key != "signer.to_review_enabled" {
-            overrides.insert(scope, layers.flag(&key));
-        }
-    }
-    resources.set_review(review, overrides);
+    let resources = signoff::resources(layers);
     let backend = layers.text("signer.signer_backend");
     let local = backend == "local_ecdsa"
         || backend.ends_with(".backends.local_ecdsa")
@@ -205,8 +193,7 @@ fn signer(layers: &mut Layers) -> SignerSettings {
              (make a key with `countersign-writer keygen`)",
         );
     }
-    let destination_writers = layers.words("signer.destination_write_principals");
-    SignerSettings { resources, private_key, destination_writers }
+    SignerSettings { resources, private_key, sign_off: SignOff::read(layers) }
 }
 
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,

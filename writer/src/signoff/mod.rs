@@ -2,13 +2,21 @@
 //!
 //! [`transition()`] and [`Resources`] are pure; [`effects`] carries out what they decide.
 
+pub mod deletion;
 pub mod effects;
 pub mod events;
 pub mod guards;
 mod noted;
 mod publish;
+mod refusal;
 mod resources;
+mod review;
+mod setup;
+mod tracking;
 mod transition;
 
 pub use resources::{Resources, Role, Triple};
-pub use transition::{Actor, Command, Effect, Refusal, Status, transition};
+pub use review::Review;
+pub use transition::{
+    Actor, Command, Digest, Effect, Event, Posted, Refusal, Situation, Status, transition,
+};
