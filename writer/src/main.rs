@@ -27,6 +27,7 @@ use writer::{
     config::{Config, DEFAULTS},
     plugins::rebuild::rebuild,
     signer,
+    signoff::auto_create,
 };
 
 // A batch makes and drops many small values: half of an import's time with the system's allocator.
@@ -197,6 +198,9 @@ async fn serve_until_stopped(
     }
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
     check_schema(&app).await?;
+    if !app.config.service.readonly {
+        auto_create(&app).await.map_err(Failure::unavailable)?;
+    }
 
     let listen = app.config.listen.clone();
     let listener = TcpListener::bind(listen.address)

@@ -2,6 +2,7 @@
 //!
 //! [`transition()`] and [`Resources`] are pure; [`effects`] carries out what they decide.
 
+mod auto_create;
 pub mod deletion;
 pub mod effects;
 pub mod events;
@@ -15,6 +16,7 @@ mod setup;
 mod tracking;
 mod transition;
 
+pub use auto_create::auto_create;
 pub use resources::{Resources, Role, Triple};
 pub use review::Review;
 pub use transition::{

@@ -205,17 +205,18 @@ impl Resources {
 
     /// The sources whose preview or destination this collection would be.
     pub fn sources_of(&self, bucket: &str, collection: &Id) -> Vec<ObjectPath> {
-        self.lines
-            .iter()
-            .filter_map(|line| {
-                let id = line.source.1.as_ref().unwrap_or(collection);
-                let triple = self.of_source(&line.source.0, id)?;
-                let hit = triple
-                    .targets()
-                    .any(|target| target.bucket_id() == bucket && target.id == *collection);
-                hit.then_some(triple.source)
-            })
-            .collect()
+        let mut sources = Vec::new();
+        for line in &self.lines {
+            let id = line.source.1.as_ref().unwrap_or(collection);
+            let Some(triple) = self.of_source(&line.source.0, id) else { continue };
+            let hit = triple
+                .targets()
+                .any(|target| target.bucket_id() == bucket && target.id == *collection);
+            if hit && !sources.contains(&triple.source) {
+                sources.push(triple.source);
+            }
+        }
+        sources
     }
 
     /// The sources of which some are published into this bucket: collections, or buckets whose
@@ -343,56 +344,4 @@ fn parse_uri(word: &str) -> Result<Place, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(lines: &[&str]) -> Result<Resources, String> {
-        Resources::parse(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
-    }
-
-    fn id(text: &str) -> Id {
-        Id::new(text).unwrap()
-    }
-
-    #[test]
-    fn a_bucket_line_keeps_the_collection_s_name() {
-        let resources = parse(&[
-            "/buckets/work -> /buckets/preview -> /buckets/main",
-            "work/special;other/renamed",
-        ])
-        .unwrap();
-
-        let triple = resources.of_source(&id("work"), &id("cfr")).unwrap();
-        assert_eq!(triple.preview.unwrap().to_string(), "/buckets/preview/collections/cfr");
-        assert_eq!(triple.destination.to_string(), "/buckets/main/collections/cfr");
-        let special = resources.of_source(&id("work"), &id("special")).unwrap();
-        assert_eq!(special.preview, None);
-        assert_eq!(special.destination.to_string(), "/buckets/other/collections/renamed");
-        assert_eq!(resources.role("main", "x"), Some(Role::Signed));
-        assert_eq!(resources.role("work", "x"), Some(Role::Source));
-        assert_eq!(resources.role("elsewhere", "x"), None);
-        assert_eq!(resources.sources_of("main", &id("cfr")).len(), 1);
-        assert!(resources.sources_of("main", &id("special")).is_empty());
-    }
-
-    #[test]
-    fn each_mistake_has_its_text() {
-        for (lines, text) in [
-            (vec!["/buckets/a /buckets/b"], "not separated with '->'"),
-            (vec!["/buckets/a ->"], "pair or a triplet"),
-            (vec!["a -> b"], "should be a bucket or collection URI"),
-            (vec!["/buckets/_a -> /buckets/b"], "id is invalid"),
-            (vec!["/buckets/a -> b/c"], "cannot mix"),
-            (vec!["/buckets/a -> /buckets/a"], "cannot have same value"),
-            (
-                vec!["/buckets/a -> /buckets/b", "/buckets/a -> /buckets/c"],
-                "cannot repeat resource",
-            ),
-            (vec!["/buckets/a -> /buckets/b", "/buckets/c -> /buckets/b"], "repeated destination"),
-            (vec!["/buckets/a -> /buckets/b", "/buckets/b -> /buckets/c"], "across resources"),
-        ] {
-            let problem = parse(&lines).unwrap_err();
-            assert!(problem.contains(text), "{lines:?}: {problem}");
-        }
-    }
-}
+mod tests;

@@ -31,5 +31,6 @@ mod schema;
 mod service;
 mod settings;
 mod signoff;
+mod signoff_settings;
 mod start;
 mod threats;
