@@ -78,7 +78,7 @@ pub fn check<'a>(
         let id = change.get("id").and_then(Value::as_str).unwrap_or_default();
         let is_first = ids.insert(id);
         check_change(change, timestamp)
-            .and_then(|()| if is_first { Ok(()) } else { Err(Flaw::Twice) })
+            .and(if is_first { Ok(()) } else { Err(Flaw::Twice) })
             .map_err(|flaw| Unverifiable { id: id.to_owned(), flaw })?;
     }
     Ok(())
@@ -140,7 +140,7 @@ impl Fault {
         Self { flaw, path: Vec::new() }
     }
 
-    fn within(mut self, name: impl ToString) -> Self {
+    fn within(mut self, name: &impl ToString) -> Self {
         self.path.push(name.to_string());
         self
     }
@@ -173,7 +173,7 @@ fn check_value(value: &Value) -> Result<(), Fault> {
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .try_for_each(|(index, item)| check_value(item).map_err(|fault| fault.within(index))),
+            .try_for_each(|(index, item)| check_value(item).map_err(|fault| fault.within(&index))),
         Value::Object(members) => check_members(members),
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Number(_) => Ok(()),
     }
