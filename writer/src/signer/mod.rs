@@ -3,6 +3,7 @@
 mod local;
 
 pub use local::{LocalSigner, generate};
+pub(crate) use local::{create, random_key, read_key, write_key, write_pair};
 use shared::{error::ApiError, model::ObjectPath, signature::ContentSignature};
 
 /// What is signed to see whether signing works (`remote-settings.md` §1.20).
