@@ -32,6 +32,8 @@ mod schema;
 mod service;
 mod settings;
 mod signoff;
+mod signoff_deletion;
+mod signoff_digest;
 mod signoff_settings;
 mod start;
 mod threats;
