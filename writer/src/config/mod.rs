@@ -9,10 +9,11 @@ mod outgoing;
 mod plugins;
 mod quotas;
 mod service;
+mod signing;
 mod signoff;
 mod subtrees;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
@@ -24,8 +25,9 @@ pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
-    model::Resource,
+    model::{Id, Resource},
 };
+pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing};
 pub use signoff::SignOff;
 pub use subtrees::Subtrees;
 
@@ -115,8 +117,8 @@ impl Grant {
 pub struct SignerSettings {
     /// Sources, previews and destinations.
     pub resources: Resources,
-    /// PEM file of the local key.
-    pub private_key: Option<PathBuf>,
+    /// Who signs them.
+    pub signing: Signing,
     /// How they are reviewed and published.
     pub sign_off: SignOff,
 }
@@ -178,22 +180,9 @@ fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
 
 fn signer(layers: &mut Layers) -> SignerSettings {
     let resources = signoff::resources(layers);
-    let backend = layers.text("signer.signer_backend");
-    let local = backend == "local_ecdsa"
-        || backend.ends_with(".backends.local_ecdsa")
-        || backend == "kinto_signer.signer.local_ecdsa";
-    if !local {
-        let known = "known is local_ecdsa";
-        layers.problem(format!("signer.signer_backend is `{backend}`: {known}"));
-    }
-    let private_key = layers.optional("signer.ecdsa.private_key").map(PathBuf::from);
-    if private_key.is_none() && !resources.is_empty() {
-        layers.problem(
-            "signer.ecdsa.private_key is not set: signer.resources cannot be signed \
-             (make a key with `countersign-writer keygen`)",
-        );
-    }
-    SignerSettings { resources, private_key, sign_off: SignOff::read(layers) }
+    let sources = resources.sources().map(|(bucket, id)| (bucket.as_str(), id.map(Id::as_str)));
+    let signing = Signing::read(layers, sources);
+    SignerSettings { resources, signing, sign_off: SignOff::read(layers) }
 }
 
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,

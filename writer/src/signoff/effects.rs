@@ -12,7 +12,7 @@ use super::{
     Actor, Command, Digest, Effect, Event, Posted, Role, Situation, Status, Triple,
     events::{Action, Changes, ReviewEvent, ReviewKind},
     guards, noted,
-    publish::{copy_records, ensure, push, sign},
+    publish::{copy_records, ensure, push, sign_later},
     setup,
     tracking::{self, REQUESTED_DIGEST, REVIEWED_DIGEST, stamp},
     transition,
@@ -265,7 +265,7 @@ async fn resign(
     let attributes = with_attributes.then(|| data.clone());
     for target in [Some(&triple.destination), triple.preview.as_ref()].into_iter().flatten() {
         ensure(ctx, target).await?;
-        sign(ctx, &triple.source, target, attributes.as_ref()).await?;
+        sign_later(ctx, &triple.source, target, attributes.as_ref());
     }
     stamp(ctx, data, "last_signature");
     Ok(())
@@ -282,7 +282,7 @@ async fn restore(
     if let Some(preview) = &triple.preview {
         ensure(ctx, preview).await?;
         copy_records(ctx, &triple.destination, preview).await?;
-        sign(ctx, &triple.source, preview, None).await?;
+        sign_later(ctx, &triple.source, preview, None);
     }
     stamp(ctx, data, "last_edit");
     data.insert("last_editor_comment".to_owned(), "".into());

@@ -8,11 +8,12 @@ pub mod effects;
 pub mod events;
 pub mod guards;
 mod noted;
-mod publish;
+pub mod publish;
 mod refusal;
 mod resources;
 mod review;
 mod setup;
+pub mod signing;
 mod tracking;
 mod transition;
 
