@@ -1,6 +1,6 @@
 //! What the members of a list's objects are.
 
-use shared::{json::MAX_DEPTH, model::Resource};
+use crate::{json::MAX_DEPTH, model::Resource};
 
 /// What a filter or an order is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
