@@ -71,6 +71,14 @@ impl Schema {
         tie: "uri",
     };
 
+    /// The published collections (`remote-settings.md` §3.5).
+    pub const MONITOR: Self = Self {
+        known: Some(&["id", "last_modified", "bucket", "collection", "host", "deleted"]),
+        text: &[],
+        stored: true,
+        tie: "last_modified",
+    };
+
     /// The schema of a resource's list.
     pub const fn of(resource: Resource) -> &'static Self {
         match resource {
