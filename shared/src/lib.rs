@@ -7,6 +7,7 @@
 //! | [`json`] | reading JSON that a stranger sent | nothing |
 //! | [`python`] | values as the reference's messages show them | nothing |
 //! | [`signature`], [`chain`] | checking a content signature and its certificates | `canonical`, `model` |
+//! | [`verifiable`] | what every client can read, and verifies the same way | `model` |
 //! | [`error`] | the public error contract | `model` |
 //! | [`preconditions`] | `If-Match` and `If-None-Match` | `model`, `error` |
 //! | [`listing`] | what a list's query string asks for, and lists in memory | `model`, `error`, `json` |
@@ -32,4 +33,5 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod verifiable;
 pub mod wire;

@@ -27,6 +27,7 @@ pub mod operations;
 pub mod outgoing;
 pub mod patches;
 pub mod pipeline;
+pub mod pki;
 pub mod plugins;
 pub mod routes;
 pub mod schema;

@@ -10,6 +10,7 @@ pub mod history;
 pub mod list_sql;
 pub mod logins;
 pub mod maintenance;
+pub mod measure;
 pub mod memberships;
 pub mod objects;
 pub mod permissions;

@@ -26,6 +26,7 @@ mod pages;
 mod patches;
 mod permissions;
 mod permissions_endpoint;
+mod pki;
 mod provider;
 mod quotas;
 mod schema;
