@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::{http::Reply, model::Timestamp};
+use shared::{http::Reply, model::Timestamp, wire};
 use tokio::time::timeout;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     authn::Profile,
     config::Plugin,
     context::User,
+    endpoints,
     plugins::{self, default_bucket},
     service,
     store::objects,
@@ -89,6 +90,9 @@ async fn capabilities(app: &App) -> Value {
     }
     for (name, value) in plugins::capabilities(config) {
         all.insert(name.to_owned(), value);
+    }
+    if (endpoints::MONITOR.is_on)(config) {
+        all.insert("changes".to_owned(), wire::capability(&config.changes));
     }
     if !config.signer.resources.is_empty() {
         all.insert("signer".to_owned(), signer(app).await);
