@@ -201,7 +201,7 @@ async fn is_too_large(ctx: &mut Ctx<'_>, triple: &Triple) -> Result<bool, ApiErr
     let list = Triple::records(&triple.source);
     let stored = clocks::live(ctx.settled().await?, &list).await?;
     let live = stored + ctx.clocks.uncounted(&list);
-    Ok(u64::try_from(live).unwrap_or(0) > ctx.app.config.listing.max_fetch_size)
+    Ok(u64::try_from(live).unwrap_or(0) > ctx.app.config.listing.pages.max_fetch_size)
 }
 
 async fn carry_out(
