@@ -7,6 +7,7 @@
 //! | [`json`] | reading JSON that a stranger sent | nothing |
 //! | [`signature`], [`chain`] | checking a content signature and its certificates | `canonical`, `model` |
 //! | [`verifiable`] | what every client can read, and verifies the same way | `model` |
+//! | [`certificates`] | telling when certificates end | `chain`, `config`, `model`, `telemetry` |
 //! | [`error`] | the public error contract | `model` |
 //! | [`wire`] | what clients and CDNs see of changesets, redirects and lifetimes | `model`, `error` |
 //! | [`config`] | layered, typed, checked settings | `model` |
@@ -16,6 +17,7 @@
 //! | `testing` | databases and servers for tests (feature `testing`) | everything |
 
 pub mod canonical;
+pub mod certificates;
 pub mod chain;
 pub mod config;
 pub mod error;

@@ -6,10 +6,12 @@ use serde_json::{Map, Value};
 use shared::{
     canonical,
     model::Timestamp,
+    signature::ContentSignature,
     store::published::{Row, Version},
+    wire::ChainsBase,
 };
 
-use super::{Change, Draft, List, Reason, check};
+use super::{Chains, Change, Draft, List, Reason, check, entries, trusted_keys};
 use crate::config::{Mode, SignatureRules};
 
 /// A collection as it is served.
@@ -19,6 +21,8 @@ pub struct Collection {
     pub timestamp: Timestamp,
     /// The metadata's timestamp.
     pub metadata_timestamp: Timestamp,
+    /// The chains that its signatures name, before they are rewritten.
+    pub x5us: Vec<String>,
     /// Its changeset.
     pub list: List,
 }
@@ -43,6 +47,19 @@ pub struct Built {
     pub doubt: Option<Reason>,
 }
 
+/// What a collection is judged by, and rendered with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// What must hold.
+    pub rules: &'a SignatureRules,
+    /// The chains of signatures.
+    pub chains: &'a Chains,
+    /// Where clients shall fetch them, if not where the signatures say.
+    pub chains_base: Option<&'a ChainsBase>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// Verifies and renders `source`. Gives `old` back when nothing is different.
 ///
 /// # Errors
@@ -50,15 +67,15 @@ pub struct Built {
 /// Why it must not be shown.
 pub fn build(
     source: Source,
-    rules: &SignatureRules,
+    context: &Context<'_>,
     old: Option<&Arc<Collection>>,
 ) -> Result<Built, Reason> {
     let Source { version, metadata, rows } = source;
     let stamps: Vec<(Timestamp, bool)> =
         rows.iter().map(|row| (row.last_modified, row.deleted)).collect();
     let records: Vec<Value> = rows.into_iter().map(Row::into_value).collect();
-    let doubt = examine(&version, &metadata, &records, rules);
-    if let Some(reason) = doubt.filter(|_| rules.mode == Mode::Enforce) {
+    let doubt = examine(&version, &metadata, &records, context);
+    if let Some(reason) = doubt.filter(|_| context.rules.mode == Mode::Enforce) {
         return Err(reason);
     }
     let changes: Vec<Change> = stamps
@@ -70,13 +87,16 @@ pub fn build(
             json: record.to_string().into_bytes(),
         })
         .collect();
-    let draft = Draft::new(&shown(&version, metadata), version.timestamp, &changes);
+    let x5us = entries(&metadata).into_iter().map(|entry| entry.x5u).collect();
+    let draft =
+        Draft::new(&shown(&version, metadata, context.chains_base), version.timestamp, &changes);
     if let Some(old) = old.filter(|old| draft.is_same_as(&old.list)) {
         return Ok(Built { collection: old.clone(), doubt });
     }
     let collection = Collection {
         timestamp: version.timestamp,
         metadata_timestamp: version.metadata_timestamp,
+        x5us,
         list: draft.finish(),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
@@ -87,20 +107,28 @@ fn examine(
     version: &Version,
     metadata: &Map<String, Value>,
     records: &[Value],
-    rules: &SignatureRules,
+    Context { rules, chains, now, .. }: &Context<'_>,
 ) -> Option<Reason> {
     if rules.mode == Mode::Off {
         return None;
     }
     let document = canonical::document(records, version.timestamp);
-    let reason = check(metadata, &document, &rules.keys).err()?;
+    let keys = |entry: &ContentSignature| trusted_keys(rules, chains, &version.bucket, entry, *now);
+    let reason = check(metadata, &document, keys).err()?;
     let is_allowed =
         reason == Reason::Unsigned && rules.may_be_unsigned(&version.bucket, &version.collection);
     (!is_allowed).then_some(reason)
 }
 
 /// The metadata as clients see it (`remote-settings.md` §3.3).
-fn shown(version: &Version, mut metadata: Map<String, Value>) -> Vec<u8> {
+fn shown(
+    version: &Version,
+    mut metadata: Map<String, Value>,
+    chains_base: Option<&ChainsBase>,
+) -> Vec<u8> {
+    if let Some(base) = chains_base {
+        base.rewrite_all(&mut metadata);
+    }
     metadata.insert("id".to_owned(), version.collection.clone().into());
     metadata.insert("bucket".to_owned(), version.bucket.clone().into());
     metadata.insert("last_modified".to_owned(), version.metadata_timestamp.as_millis().into());

@@ -8,5 +8,5 @@ mod common;
 mod ini;
 mod layers;
 
-pub use common::{Database, Listen, Monitored, RecordCache, Telemetry, ttl};
+pub use common::{CertificateWarnings, Database, Listen, Monitored, RecordCache, Telemetry, ttl};
 pub use layers::{Layers, Origin, Problems};
