@@ -8,7 +8,7 @@ use shared::{
     model::Timestamp,
     signature::ContentSignature,
     store::published::{Row, Version},
-    wire::ChainsBase,
+    wire::{ChainsBase, changeset_metadata},
 };
 
 use super::{Chains, Change, Draft, List, Reason, check, entries, trusted_keys};
@@ -23,6 +23,8 @@ pub struct Collection {
     pub metadata_timestamp: Timestamp,
     /// The chains that its signatures name, before they are rewritten.
     pub x5us: Vec<String>,
+    /// Tombstones up to this timestamp may be gone: a `_since` before it cannot be answered.
+    pub horizon: Timestamp,
     /// Its changeset.
     pub list: List,
 }
@@ -70,7 +72,7 @@ pub fn build(
     context: &Context<'_>,
     old: Option<&Arc<Collection>>,
 ) -> Result<Built, Reason> {
-    let Source { version, metadata, rows } = source;
+    let Source { version, mut metadata, rows } = source;
     let stamps: Vec<(Timestamp, bool)> =
         rows.iter().map(|row| (row.last_modified, row.deleted)).collect();
     let records: Vec<Value> = rows.into_iter().map(Row::into_value).collect();
@@ -88,15 +90,23 @@ pub fn build(
         })
         .collect();
     let x5us = entries(&metadata).into_iter().map(|entry| entry.x5u).collect();
-    let draft =
-        Draft::new(&shown(&version, metadata, context.chains_base), version.timestamp, &changes);
-    if let Some(old) = old.filter(|old| draft.is_same_as(&old.list)) {
+    if let Some(base) = context.chains_base {
+        base.rewrite_all(&mut metadata);
+    }
+    let (bucket, id) = (&version.bucket, &version.collection);
+    let metadata = changeset_metadata(bucket, id, version.metadata_timestamp, metadata);
+    let draft = Draft::new(&metadata, version.timestamp, &changes);
+    let is_old = |old: &&Arc<Collection>| {
+        old.horizon == version.tombstone_horizon && draft.is_same_as(&old.list)
+    };
+    if let Some(old) = old.filter(is_old) {
         return Ok(Built { collection: old.clone(), doubt });
     }
     let collection = Collection {
         timestamp: version.timestamp,
         metadata_timestamp: version.metadata_timestamp,
         x5us,
+        horizon: version.tombstone_horizon,
         list: draft.finish(),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
@@ -118,19 +128,4 @@ fn examine(
     let is_allowed =
         reason == Reason::Unsigned && rules.may_be_unsigned(&version.bucket, &version.collection);
     (!is_allowed).then_some(reason)
-}
-
-/// The metadata as clients see it (`remote-settings.md` §3.3).
-fn shown(
-    version: &Version,
-    mut metadata: Map<String, Value>,
-    chains_base: Option<&ChainsBase>,
-) -> Vec<u8> {
-    if let Some(base) = chains_base {
-        base.rewrite_all(&mut metadata);
-    }
-    metadata.insert("id".to_owned(), version.collection.clone().into());
-    metadata.insert("bucket".to_owned(), version.bucket.clone().into());
-    metadata.insert("last_modified".to_owned(), version.metadata_timestamp.as_millis().into());
-    Value::Object(metadata).to_string().into_bytes()
 }

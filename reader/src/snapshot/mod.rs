@@ -18,9 +18,9 @@ pub use chains::{Chains, ServedChain};
 pub use check::{check, entries, own_key, trusted_keys};
 pub use collection::{Built, Collection, Context, Source, build};
 pub use encodings::{Encoding, Encodings, accepted, gzip};
-pub use list::{Change, Draft, List, Part, head};
-pub use monitor::{Entry, Monitor};
-use shared::{certificates::Ends, model::Timestamp};
+pub use list::{Change, Draft, List, Part};
+pub use monitor::Monitor;
+use shared::{certificates::Ends, model::Timestamp, wire::Entry};
 
 /// Why a state of the database is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("../../migrations/0001_initial.sql")),
     ("platform", include_str!("../../migrations/0002_platform.sql")),
     ("certificate_chains", include_str!("../../migrations/0004_certificate_chains.sql")),
+    ("jobs", include_str!("../../migrations/0005_jobs.sql")),
 ];
 
 /// The schema version that this binary knows.

@@ -18,6 +18,7 @@ mod history;
 mod history_limits;
 mod json_schemas;
 mod lists;
+mod monitor;
 mod objects;
 mod openapi;
 mod openid;
