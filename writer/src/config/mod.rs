@@ -182,6 +182,10 @@ fn signer(layers: &mut Layers) -> SignerSettings {
     let resources = signoff::resources(layers);
     let sources = resources.sources().map(|(bucket, id)| (bucket.as_str(), id.map(Id::as_str)));
     let signing = Signing::read(layers, sources);
+    if resources.is_empty() {
+        // Nothing is signed, and how it would be is nobody's mistake.
+        layers.ignore(|key| key.starts_with("signer."));
+    }
     SignerSettings { resources, signing, sign_off: SignOff::read(layers) }
 }
 
