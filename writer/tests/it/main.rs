@@ -38,5 +38,6 @@ mod signoff;
 mod signoff_deletion;
 mod signoff_digest;
 mod signoff_settings;
+mod signoff_traps;
 mod start;
 mod threats;
