@@ -27,7 +27,7 @@ use shared::{
     config::{Changes, Database, Layers, Listen, Problems, Telemetry},
     model::{Id, Resource},
 };
-pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing};
+pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing, TlsWarning};
 pub use signoff::SignOff;
 pub use subtrees::Subtrees;
 
