@@ -227,7 +227,7 @@ async fn trap_18_groups_need_their_right_and_existing_ones_stay() {
     let bob = user_id(&harness.bob).await;
     let rights = |rights: &[&str]| {
         let granted = rights.iter().map(|right| ((*right).to_owned(), json!([bob])));
-        json!({"permissions": Map::from_iter(granted)})
+        json!({"permissions": granted.collect::<Map<_, _>>()})
     };
     harness.alice.send("PUT", "/buckets/work", rights(&["collection:create"])).await.expect(201);
     let members = json!({"data": {"members": ["x"]}, "permissions": {"write": ["y"]}});
