@@ -226,6 +226,7 @@ async fn prepare(
         ctx.hold(&path.list).await?;
     }
     let only_reads = tx.is_reading();
+    plan.asks_once = only_reads && steps.iter().all(Step::reads_one_object);
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };

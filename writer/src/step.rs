@@ -106,6 +106,14 @@ impl Step {
         Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
     }
 
+    /// Whether it looks at nothing but an object that exists already, or does not.
+    pub fn reads_one_object(&self) -> bool {
+        let reads = |operation: &Operation| {
+            !operation.is_write() && operation.id.is_some() && operation.view == View::Itself
+        };
+        self.implied.is_empty() && self.operation.as_ref().is_ok_and(reads)
+    }
+
     /// How long it took.
     pub fn elapsed(&self) -> Duration {
         Duration::from_millis(self.elapsed.load(Ordering::Relaxed))
