@@ -14,6 +14,7 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::{
     authn::Authenticator,
     config::Config,
+    listing::Memory,
     metrics::Metrics,
     schema::Validators,
     signer::{LocalSigner, Signer},
@@ -33,6 +34,8 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// Pages of lists.
+    pub memory: Memory,
     /// Compiled JSON schemas.
     pub schemas: Validators,
     /// When the signer last worked, or did not: signing costs more than a heartbeat should.
@@ -63,6 +66,7 @@ impl App {
                 pool,
                 signer,
                 metrics,
+                memory: Memory::default(),
                 schemas: Validators::default(),
                 signer_health: Mutex::default(),
             }),

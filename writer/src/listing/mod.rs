@@ -7,6 +7,7 @@
 mod body;
 mod filter;
 mod json;
+mod memory;
 mod page;
 mod params;
 mod query;
@@ -17,6 +18,7 @@ pub mod token;
 
 pub use body::Body;
 pub use filter::{Comparison, Filter, Test};
+pub use memory::{Key, Memory, Page};
 pub use page::next_page;
 pub use params::Params;
 pub use query::ListQuery;
