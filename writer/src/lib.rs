@@ -28,6 +28,7 @@ pub mod operations;
 pub mod outgoing;
 pub mod patches;
 pub mod pipeline;
+pub mod pki;
 pub mod plugins;
 pub mod preconditions;
 pub mod python;

@@ -25,6 +25,7 @@ mod pages;
 mod patches;
 mod permissions;
 mod permissions_endpoint;
+mod pki;
 mod provider;
 mod quotas;
 mod schema;
