@@ -14,6 +14,7 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::{
     authn::Authenticator,
     config::Config,
+    group_commit::GroupCommit,
     listing::Memory,
     metrics::Metrics,
     schema::Validators,
@@ -34,6 +35,8 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// Writes that wait for each other.
+    pub group_commit: GroupCommit,
     /// Pages of lists.
     pub memory: Memory,
     /// Compiled JSON schemas.
@@ -66,6 +69,7 @@ impl App {
                 pool,
                 signers: Signers::new(signer),
                 metrics,
+                group_commit: GroupCommit::default(),
                 memory: Memory::default(),
                 schemas: Validators::default(),
                 signer_health: Mutex::default(),

@@ -87,8 +87,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::List(_) | Route::Object(..) | Route::Quota(..) | Route::Snapshot(..) => {
             let mut identities = Identities::default();
             let step = Step::new(app, &mut identities, route, request.clone()).await?;
-            let mut replies = run_together(app, &[step]).await?;
-            replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
+            app.group_commit.run(app, step).await
         }
     }
 }
@@ -151,7 +150,7 @@ type Replies = Vec<Result<Reply, ApiError>>;
 
 /// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
 /// refusal of the workflow, ends the whole.
-async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     for attempt in 1.. {
         match attempt_once(app, steps, attempt > 1).await {
             Err(error) if is_outdated(&error) && attempt < ATTEMPTS => {}

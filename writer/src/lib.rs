@@ -17,6 +17,7 @@ pub mod context;
 pub mod cors;
 pub mod dispatch;
 pub mod endpoints;
+mod group_commit;
 pub mod ids;
 pub mod listing;
 pub mod locks;

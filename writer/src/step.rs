@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
+#[derive(Debug)]
 pub struct Step {
     /// Who asks.
     pub user_id: Option<String>,
@@ -38,6 +39,7 @@ pub struct Step {
 }
 
 /// Refusals known from the URL alone; made anew for each attempt.
+#[derive(Debug)]
 pub enum Refusal {
     /// The parent is malformed, and the method tells everybody.
     Parent(Parent),
