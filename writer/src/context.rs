@@ -19,6 +19,8 @@ use crate::{
     signoff::{
         Role,
         events::{Action, ReviewEvent},
+        publish::Publication,
+        signing::Presigned,
     },
     store::{
         aces::Acl,
@@ -95,6 +97,10 @@ pub struct Ctx<'a> {
     pub changes: Vec<Change>,
     /// How many previews and destinations were signed.
     pub publications: u64,
+    /// Previews and destinations that have changed, and are to be signed.
+    pub unsigned: Vec<Publication>,
+    /// What was signed before; without, services are asked when the transaction is at its end.
+    pub presigned: Option<&'a Presigned>,
     /// What is told of reviews, once it is committed.
     pub review_events: Vec<ReviewEvent>,
     /// What is logged of sign-off, once it is committed.
@@ -119,6 +125,8 @@ impl<'a> Ctx<'a> {
             clocks: Clocks::default(),
             changes: Vec::new(),
             publications: 0,
+            unsigned: Vec::new(),
+            presigned: None,
             review_events: Vec::new(),
             actions: Vec::new(),
             edited: HashSet::new(),
@@ -145,9 +153,9 @@ impl<'a> Ctx<'a> {
         let tx = self.tx;
         let listed: HashSet<ObjectPath> =
             objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
-        let named = users.iter().flatten().map(String::as_str);
+        let user_ids = users.iter().flatten().map(String::as_str);
         let wanted = Wanted {
-            users: named.chain([AUTHENTICATED]).collect(),
+            users: user_ids.chain([AUTHENTICATED]).collect(),
             acls: listed.iter().collect(),
             objects: objects.iter().collect(),
             clocks: plan.read.iter().collect(),

@@ -1,7 +1,7 @@
 //! What a change entails: the order of this file is the order of things.
 //!
 //! After each operation, sign-off: a batch is judged in sequence, each request on the state that
-//! the former ones left (D1). Once before the commit, quotas, history and the clocks. The
+//! the former ones left (D1). Once before the commit, signatures, quotas, history and the clocks. The
 //! outbox will be a line here.
 
 use shared::error::ApiError;
@@ -10,7 +10,7 @@ use crate::{
     context::Ctx,
     operations::Outcome,
     plugins::{history, quotas},
-    signoff::{effects, events::Action},
+    signoff::{effects, events::Action, publish},
 };
 
 /// Draws the consequences of the changes from the `first` on.
@@ -45,8 +45,9 @@ pub async fn after_operation(
 ///
 /// # Errors
 ///
-/// 507 when a quota is exceeded.
+/// [`ApiError::Backend`] when signing fails; 507 when a quota is exceeded.
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    publish::sign_all(ctx).await?;
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
     ctx.finish().await?;

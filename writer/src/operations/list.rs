@@ -140,18 +140,18 @@ impl Listing<'_> {
     ) -> Result<Reply, ApiError> {
         let limit = ctx.app.config.listing.page_size(query.limit);
         let tx = ctx.settled().await?;
-        let page = match self.key(ctx, query) {
-            None => self.read(tx, query, token, limit).await?,
-            Some(key) => {
-                let pages = &ctx.app.memory.pages;
-                match pages.get(&key).await {
-                    Some(known) => known,
-                    None => {
-                        let page = self.read(tx, query, token, limit).await?;
-                        pages.insert(key, page.clone()).await;
-                        page
-                    }
-                }
+        let (pages, key) = (&ctx.app.memory.pages, self.key(ctx, query));
+        let known = match &key {
+            Some(key) => pages.get(key).await,
+            None => None,
+        };
+        let page = match (known, key) {
+            (Some(page), _) => page,
+            (None, None) => self.read(tx, query, token, limit).await?,
+            (None, Some(key)) => {
+                let page = self.read(tx, query, token, limit).await?;
+                pages.insert(key, page.clone()).await;
+                page
             }
         };
         let reply = Reply::json_bytes(StatusCode::OK, page.body);

@@ -76,8 +76,8 @@ pub async fn find(tx: &Tx<'_>, wanted: &Wanted<'_>) -> Result<Found, ApiError> {
         found.take(wanted, &statement, &row)?;
     }
     // The order of what comes out of parts is nobody's.
-    for acl in found.acls.values_mut() {
-        acl.values_mut().for_each(|principals| principals.sort_unstable());
+    for principals in found.acls.values_mut().flat_map(Acl::values_mut) {
+        principals.sort_unstable();
     }
     Ok(found)
 }

@@ -86,7 +86,8 @@ async fn each_of_them_leaves_its_own_history_in_the_order_of_the_list() {
 /// A failure that ends a transaction is that of one of them: the others do not share it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_exceeds_a_quota_does_not_spoil_it_for_the_others() {
-    let settings = [("includes", "kinto.plugins.quotas"), ("quotas.bucket_max_bytes_per_item", "300")];
+    let settings =
+        [("includes", "kinto.plugins.quotas"), ("quotas.bucket_max_bytes_per_item", "300")];
     let harness = Harness::with(&settings).await;
     harness.alice.put("/buckets/b", json!({})).await.expect(201);
     harness.alice.put("/buckets/b/collections/c", json!({})).await.expect(201);

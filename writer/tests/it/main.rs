@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;
+mod autograph;
 mod bad_input;
 mod batch;
 mod bodies;
@@ -33,6 +34,7 @@ mod quotas;
 mod schema;
 mod service;
 mod settings;
+mod signing;
 mod signoff;
 mod start;
 mod threats;
