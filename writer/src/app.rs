@@ -9,8 +9,8 @@ use shared::{
 };
 
 use crate::{
-    authn::Authenticator, config::Config, group_commit::GroupCommit, listing::Memory,
-    metrics::Metrics, schema::Validators, signer::Signers, store::clocks,
+    authn::Authenticator, config::Config, group_commit::GroupCommit, metrics::Metrics,
+    pages::Pages, schema::Validators, signer::Signers, store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -29,7 +29,7 @@ pub struct App {
     /// Writes that wait for each other.
     pub group_commit: GroupCommit,
     /// Pages of lists.
-    pub memory: Memory,
+    pub pages: Pages,
     /// Compiled JSON schemas.
     pub schemas: Validators,
 }
@@ -52,7 +52,7 @@ impl App {
                 signers,
                 metrics,
                 group_commit: GroupCommit::default(),
-                memory: Memory::default(),
+                pages: Pages::default(),
                 schemas: Validators::default(),
             }),
             (signers, pool, metrics) => {

@@ -19,7 +19,6 @@ pub mod dispatch;
 pub mod endpoints;
 mod group_commit;
 pub mod ids;
-pub mod listing;
 pub mod locks;
 pub mod metrics;
 pub mod negotiation;
@@ -27,12 +26,11 @@ pub mod notices;
 pub mod openapi;
 pub mod operations;
 pub mod outgoing;
+mod pages;
 pub mod patches;
 pub mod pipeline;
 pub mod pki;
 pub mod plugins;
-pub mod preconditions;
-pub mod python;
 pub mod routes;
 pub mod schema;
 pub mod service;
@@ -44,3 +42,5 @@ pub mod transaction;
 pub mod work;
 
 pub use service::Writer;
+// Known here by the names of their modules, as if they were the writer's own.
+pub use shared::{listing, preconditions, python};

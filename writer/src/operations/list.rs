@@ -16,9 +16,10 @@ use crate::{
     caching,
     context::Ctx,
     listing::{
-        Body, Key, ListQuery, Page, Params, Schema, next_page,
+        Body, ListQuery, Params, Schema, next_page,
         token::{Binding, Cursor, Token},
     },
+    pages::{Key, Page},
     preconditions::{Preconditions, Verdict},
     service::{ApiRequest, origin},
     store::{
@@ -122,7 +123,7 @@ impl Listing<'_> {
         let Some(key) = self.key(ctx, query) else {
             return list_sql::count(tx, &self.source, &query.filters).await;
         };
-        let counts = &ctx.app.memory.counts;
+        let counts = &ctx.app.pages.counts;
         if let Some(known) = counts.get(&key).await {
             return Ok(known);
         }
@@ -138,9 +139,9 @@ impl Listing<'_> {
         query: &ListQuery,
         token: Option<Token>,
     ) -> Result<Reply, ApiError> {
-        let limit = ctx.app.config.listing.page_size(query.limit);
+        let limit = ctx.app.config.listing.pages.of(query.limit);
         let tx = ctx.settled().await?;
-        let (pages, key) = (&ctx.app.memory.pages, self.key(ctx, query));
+        let (pages, key) = (&ctx.app.pages.pages, self.key(ctx, query));
         let known = match &key {
             Some(key) => pages.get(key).await,
             None => None,
@@ -234,7 +235,7 @@ impl Listing<'_> {
         let listing = &ctx.app.config.listing;
         let token = token.seal(&listing.token_key, self.binding(ctx, query));
         let path = format!("{}{}", origin(ctx.app, &self.request.headers), self.request.path);
-        let url = next_page(&path, sent, listing.page_size(query.limit), &token);
+        let url = next_page(&path, sent, listing.pages.of(query.limit), &token);
         reply.header_text(HeaderName::from_static("next-page"), &url)
     }
 

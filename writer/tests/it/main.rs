@@ -20,6 +20,7 @@ mod history_limits;
 mod json_schemas;
 mod list_memory;
 mod lists;
+mod monitor;
 mod objects;
 mod openapi;
 mod openid;

@@ -7,9 +7,8 @@
 
 use bytes::Bytes;
 use moka::future::Cache;
-use shared::model::ListPath;
+use shared::{listing::token::Cursor, model::ListPath};
 
-use super::token::Cursor;
 use crate::store::lookup::ListState;
 
 /// Most bytes of all pages that are kept.
@@ -39,14 +38,14 @@ pub struct Page {
 
 /// The pages and numbers that one process keeps.
 #[derive(Debug)]
-pub struct Memory {
+pub struct Pages {
     /// Pages.
     pub pages: Cache<Key, Page>,
     /// How many objects there are.
     pub counts: Cache<Key, i64>,
 }
 
-impl Default for Memory {
+impl Default for Pages {
     fn default() -> Self {
         let weigh = |key: &Key, page: &Page| {
             u32::try_from(key.query.len() + page.body.len()).unwrap_or(u32::MAX)

@@ -2,12 +2,12 @@
 //!
 //! [`Params`] reads the query string's form, which is judged with the headers; [`ListQuery`] is
 //! what it means for the objects of a [`Schema`], which is judged after the preconditions (§0.4).
-//! `store::list_sql` makes it a statement.
+//! The writer's `store::list_sql` makes it a statement; [`memory`] answers it without a database.
 
 mod body;
 mod filter;
 mod json;
-mod memory;
+pub mod memory;
 mod page;
 mod params;
 mod query;
@@ -18,7 +18,6 @@ pub mod token;
 
 pub use body::Body;
 pub use filter::{Comparison, Filter, Test};
-pub use memory::{Key, Memory, Page};
 pub use page::next_page;
 pub use params::Params;
 pub use query::ListQuery;
