@@ -128,6 +128,10 @@ impl Signing {
     ) -> Self {
         let mut signing = Self::default();
         let mut known = BTreeMap::new();
+        // They are settings also where nothing is signed.
+        for name in OVERRIDABLE {
+            Scope::all().text(layers, name);
+        }
         let (mut buckets, mut collections) = (BTreeSet::new(), BTreeSet::new());
         for (bucket, collection) in sources {
             match collection {
@@ -186,8 +190,12 @@ fn named(layers: &Layers) -> Vec<(String, String)> {
 struct Scope(Vec<String>);
 
 impl Scope {
+    fn all() -> Self {
+        Self(vec!["signer.".to_owned()])
+    }
+
     fn bucket(bucket: &str) -> Self {
-        Self(vec![format!("signer.{bucket}."), "signer.".to_owned()])
+        Self([vec![format!("signer.{bucket}.")], Self::all().0].concat())
     }
 
     fn collection(bucket: &str, id: &str) -> Self {
