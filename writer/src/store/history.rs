@@ -1,4 +1,5 @@
-//! The history of buckets: who changed what (`kinto-http-api.md` §7.2).
+//! The history of buckets: who changed what (`kinto-http-api.md` §7.2). Entries are added; the rest is
+//! done by functions of the owner's, because the writer has no right to change what happened.
 
 use serde_json::{Map, Value};
 use shared::{
@@ -87,24 +88,31 @@ pub async fn trim(
     user_id: Option<&str>,
     trim: &Trim,
 ) -> Result<usize, ApiError> {
-    // The newest entry that is one too many, and the newest that has to go.
-    const SQL: &str = "
-        with entry as (
-            select last_modified from history
-            where bucket_id = $1 and not deleted and data ->> 'resource_name' = $2
-              and ($3::text is null or data ->> 'user_id' = $3)
-            order by last_modified desc)
-        delete from history
-        where bucket_id = $1 and not deleted and data ->> 'resource_name' = $2
-          and ($3::text is null or data ->> 'user_id' = $3)
-          and exists (select from entry offset $4::bigint + $5::bigint limit 1)
-          and last_modified <= (select last_modified from entry offset $4::bigint limit 1)";
+    const SQL: &str = "select trim_history($1, $2, $3, $4, $5)";
 
     let statement = tx.prepare_cached(SQL).await?;
-    let gone = tx
-        .execute(&statement, &[&bucket, &resource_name, &user_id, &trim.keep, &trim.slack])
+    let row = tx
+        .query_one(&statement, &[&bucket, &resource_name, &user_id, &trim.keep, &trim.slack])
         .await?;
-    Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+    Ok(usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
+}
+
+/// Replaces entries by tombstones with new timestamps, counted up from `first`.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn bury(
+    tx: &Tx<'_>,
+    bucket: &str,
+    ids: &[String],
+    first: Timestamp,
+) -> Result<(), ApiError> {
+    const SQL: &str = "select bury_history($1, $2, $3)";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    tx.execute(&statement, &[&bucket, &ids, &first.as_millis()]).await?;
+    Ok(())
 }
 
 /// Whether any entry of the bucket may be read by one of the principals.

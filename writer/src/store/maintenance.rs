@@ -17,7 +17,7 @@ pub async fn flush(tx: &Tx<'_>, now: Timestamp) -> Result<(), ApiError> {
         "delete from \"group\"",
         "delete from bucket",
         "delete from account",
-        "delete from history",
+        "select erase_history(null)",
         "delete from ace",
         "delete from membership",
         "delete from quota_usage",

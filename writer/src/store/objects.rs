@@ -9,7 +9,10 @@ use shared::{
 };
 use tokio_postgres::{Row, types::Json};
 
-use super::lookup::{self, Wanted};
+use super::{
+    history,
+    lookup::{self, Wanted},
+};
 
 /// One statement text for each of the tables, which have the same columns.
 macro_rules! sql {
@@ -180,7 +183,7 @@ pub async fn timestamp_is_taken(
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     const BUCKET: [&str; 5] = [
-        "delete from history where bucket_id = $1",
+        "select erase_history($1)",
         "delete from record where bucket_id = $1",
         "delete from collection where bucket_id = $1",
         "delete from \"group\" where bucket_id = $1",
@@ -339,6 +342,9 @@ pub async fn delete_all(
     ids: &[String],
     first: Timestamp,
 ) -> Result<(), ApiError> {
+    if list.resource() == Resource::History {
+        return history::bury(tx, list.bucket_id(), ids, first).await;
+    }
     let text = sql!(
         list.resource(),
         "update ",

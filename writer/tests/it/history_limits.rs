@@ -86,3 +86,29 @@ async fn with_user_ids_only_the_entries_of_these_users_are_trimmed() {
     let by_bob: Vec<bool> = records.map(|entry| entry["user_id"] == bob.as_str()).collect();
     assert_eq!(by_bob, [false, false, true]);
 }
+
+/// Whoever takes over the writer can add to the history, and cannot make it tell something else.
+#[tokio::test]
+async fn the_writer_s_role_cannot_rewrite_what_happened() {
+    let harness = start(&[]).await;
+    let before = entries(&harness.alice, HISTORY).await;
+    let client = harness.database.pool("countersign_writer").get().await.unwrap();
+
+    for text in [
+        "update history set data = '{}'",
+        "update history set readers = '{}'",
+        "delete from history",
+        "truncate history",
+        "drop function bury_history",
+        "create or replace function erase_history(bucket text) returns void
+         language sql as 'select 1'",
+    ] {
+        let code = client.batch_execute(text).await.unwrap_err().code().cloned();
+        assert_eq!(code.unwrap().code(), "42501", "{text}");
+    }
+    let reader = harness.database.pool("countersign_reader").get().await.unwrap();
+    let code = reader.batch_execute("select erase_history(null)").await.unwrap_err();
+    assert_eq!(code.code().unwrap().code(), "42501");
+    assert_eq!(before.len(), 2);
+    assert_eq!(entries(&harness.alice, HISTORY).await, before);
+}
