@@ -15,6 +15,7 @@ use crate::{
     authn::Authenticator,
     config::Config,
     metrics::Metrics,
+    outbox::Outbox,
     schema::Validators,
     signer::{LocalSigner, Signer},
     store::clocks,
@@ -33,6 +34,8 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// What leaves the service after a commit.
+    pub outbox: Outbox,
     /// Compiled JSON schemas.
     pub schemas: Validators,
     /// When the signer last worked, or did not: signing costs more than a heartbeat should.

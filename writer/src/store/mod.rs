@@ -10,5 +10,6 @@ pub mod logins;
 pub mod maintenance;
 pub mod memberships;
 pub mod objects;
+pub mod outbox;
 pub mod permissions;
 pub mod quotas;
