@@ -17,7 +17,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     schema::Validators,
-    signer::{LocalSigner, Signer},
+    signer::{LocalSigner, Signer, Signers},
     store::clocks,
 };
 
@@ -29,7 +29,7 @@ pub struct App {
     /// Connections.
     pub pool: Pool,
     /// Who signs.
-    pub signer: Signer,
+    pub signers: Signers,
     /// Who is who.
     pub authn: Authenticator,
     /// What is counted.
@@ -64,7 +64,7 @@ impl App {
                 authn: Authenticator::new(&config),
                 config,
                 pool,
-                signer,
+                signers: Signers::new(signer),
                 metrics,
                 schemas: Validators::default(),
                 signer_health: Mutex::default(),
@@ -111,9 +111,10 @@ impl App {
         }
         let mut health = self.signer_health.lock().await;
         let known = health.filter(|(at, _)| at.elapsed() < SIGNER_HEALTH);
-        let (_, works) = known.unwrap_or_else(|| {
-            (Instant::now(), self.signer.sign(b"This is a heartbeat test.").is_ok())
-        });
+        let works = match known {
+            Some((_, works)) => works,
+            None => self.signers.probe().await.is_ok(),
+        };
         if known.is_none() {
             *health = Some((Instant::now(), works));
         }

@@ -17,7 +17,10 @@ use tokio::try_join;
 use crate::{
     app::App,
     locks::{Outdated, Plan},
-    signoff::Role,
+    signoff::{
+        Role,
+        events::{Action, ReviewEvent},
+    },
     store::{
         aces::Acl,
         clocks::{self, Clocks},
@@ -91,6 +94,10 @@ pub struct Ctx<'a> {
     pub changes: Vec<Change>,
     /// How many previews and destinations were signed.
     pub publications: u64,
+    /// What is told of reviews, once it is committed.
+    pub review_events: Vec<ReviewEvent>,
+    /// What is logged of sign-off, once it is committed.
+    pub actions: Vec<Action>,
     /// Source collections that this request has marked as edited already.
     pub edited: HashSet<(ObjectPath, Option<String>)>,
     tx: &'a Tx<'a>,
@@ -111,6 +118,8 @@ impl<'a> Ctx<'a> {
             clocks: Clocks::default(),
             changes: Vec::new(),
             publications: 0,
+            review_events: Vec::new(),
+            actions: Vec::new(),
             edited: HashSet::new(),
             tx,
             work: Work::default(),

@@ -10,7 +10,7 @@ use crate::{
     context::Ctx,
     operations::Outcome,
     plugins::{history, quotas},
-    signoff::effects,
+    signoff::{effects, events::Action},
 };
 
 /// Draws the consequences of the changes from the `first` on.
@@ -49,5 +49,7 @@ pub async fn after_operation(
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
-    ctx.finish().await
+    ctx.finish().await?;
+    ctx.actions.iter().for_each(Action::log);
+    Ok(())
 }

@@ -7,7 +7,9 @@ use shared::{
 };
 
 use super::{
-    Actor, Command, Effect, Refusal, Role, Status, Triple, guards, noted,
+    Actor, Command, Effect, Refusal, Role, Status, Triple,
+    events::{Action, Changes, ReviewEvent, ReviewKind},
+    guards, noted,
     publish::{copy_records, empty, ensure, push, sign},
     transition,
 };
@@ -67,7 +69,7 @@ pub async fn after_change(ctx: &mut Ctx<'_>, change: &Change) -> Result<bool, Ap
             };
             match (&change.old, &change.new) {
                 (None, Some(new)) => created(ctx, &triple, new).await,
-                (Some(old), Some(new)) => updated(ctx, &triple, old, new, &change.posted).await,
+                (Some(old), Some(new)) => updated(ctx, &triple, old, new, change).await,
                 (_, None) => Ok(false),
             }
         }
@@ -200,7 +202,7 @@ async fn updated(
     triple: &Triple,
     old: &Object,
     new: &Object,
-    posted: &Map<String, Value>,
+    change: &Change,
 ) -> Result<bool, ApiError> {
     let command = posted_command(old.data.get("status"), new.data.get("status"))?;
     let decision = command.map(|command| decide(ctx, triple, &old.data, command)).transpose()?;
@@ -209,20 +211,49 @@ async fn updated(
     // Whatever comes next in this request, an edit after this must be noted again.
     ctx.edited.clear();
     let mut data = new.data.clone();
-    carry_out(ctx, triple, effect, &old.data, &mut data, posted).await?;
+    let changes = carry_out(ctx, triple, effect, &old.data, &mut data, &change.posted).await?;
     match status.name() {
         Some(name) => data.insert("status".to_owned(), name.into()),
         None => data.remove("status"),
     };
-    tracing::info!(
-        user_id = ctx.user.name(),
-        collection = %triple.source,
-        ?effect,
-        status = status.name(),
-        "sign-off"
-    );
     noted::put(ctx, &triple.source, data).await?;
+    tell(ctx, triple, (old, new), effect, changes);
     Ok(true)
+}
+
+/// Notes what is told of an accepted command: to the log, and to those who wait for reviews.
+fn tell(
+    ctx: &mut Ctx<'_>,
+    triple: &Triple,
+    (old, new): (&Object, &Object),
+    effect: Effect,
+    changes: Option<Changes>,
+) {
+    let from = Status::parse(old.text("status"));
+    let (name, kind) = match effect {
+        Effect::Nothing if from != Status::ToReview => return,
+        Effect::Nothing => ("reject", Some(ReviewKind::Rejected)),
+        Effect::PublishPreview => ("request", Some(ReviewKind::Requested)),
+        Effect::Publish => ("approve", Some(ReviewKind::Approved)),
+        Effect::Resign => ("refresh", None),
+        Effect::RestoreSource => {
+            let canceled = from == Status::ToReview || changes.is_some_and(|c| c.count > 0);
+            ("rollback", canceled.then_some(ReviewKind::Canceled))
+        }
+    };
+    let (user_id, triple) = (ctx.user.name().to_owned(), triple.clone());
+    if let Some(kind) = kind {
+        ctx.review_events.push(ReviewEvent {
+            kind,
+            triple: triple.clone(),
+            user_id: user_id.clone(),
+            timestamp: new.last_modified,
+            old: old.to_value(),
+            new: new.to_value(),
+            changes,
+        });
+    }
+    ctx.actions.push(Action { name, user_id, triple, changes });
 }
 
 async fn carry_out(
@@ -232,12 +263,13 @@ async fn carry_out(
     old: &Map<String, Value>,
     data: &mut Map<String, Value>,
     posted: &Map<String, Value>,
-) -> Result<(), ApiError> {
+) -> Result<Option<Changes>, ApiError> {
+    let mut changes = None;
     match effect {
         Effect::Nothing => {}
         Effect::PublishPreview => {
             if let Some(preview) = &triple.preview {
-                push(ctx, &triple.source, preview, data).await?;
+                changes = Some(push(ctx, &triple.source, preview, data).await?);
                 if !posted.contains_key("last_editor_comment") {
                     data.insert("last_editor_comment".to_owned(), "".into());
                 }
@@ -246,15 +278,18 @@ async fn carry_out(
         }
         Effect::Publish => {
             for target in triple.targets() {
-                push(ctx, &triple.source, target, data).await?;
+                changes = Some(push(ctx, &triple.source, target, data).await?);
             }
             stamp(ctx, data, "last_review");
             stamp(ctx, data, "last_signature");
         }
         Effect::Resign => resign(ctx, triple, old, data).await?,
-        Effect::RestoreSource => restore(ctx, triple, data).await?,
+        Effect::RestoreSource => {
+            let (count, size_bytes) = (restore(ctx, triple, data).await?, 0);
+            changes = Some(Changes { count, size_bytes });
+        }
     }
-    Ok(())
+    Ok(changes)
 }
 
 /// Signs destination, then preview, as they are (§1.12). Attributes are published only where no
@@ -271,31 +306,32 @@ async fn resign(
     let attributes = (signed || !review).then(|| data.clone());
     for target in [Some(&triple.destination), triple.preview.as_ref()].into_iter().flatten() {
         ensure(ctx, target).await?;
-        sign(ctx, target, attributes.as_ref()).await?;
+        sign(ctx, &triple.source, target, attributes.as_ref()).await?;
     }
     stamp(ctx, data, "last_signature");
     Ok(())
 }
 
 /// Source, then preview, become what clients have; restored records get new timestamps (D6).
+/// Returns how many of the source's records changed.
 async fn restore(
     ctx: &mut Ctx<'_>,
     triple: &Triple,
     data: &mut Map<String, Value>,
-) -> Result<(), ApiError> {
+) -> Result<usize, ApiError> {
     if ctx.object(&triple.destination).await?.is_none() {
         return Err(refused("Collection has no work-in-progress"));
     }
-    copy_records(ctx, &triple.destination, &triple.source).await?;
+    let count = copy_records(ctx, &triple.destination, &triple.source).await?;
     if let Some(preview) = &triple.preview {
         ensure(ctx, preview).await?;
         copy_records(ctx, &triple.destination, preview).await?;
-        sign(ctx, preview, None).await?;
+        sign(ctx, &triple.source, preview, None).await?;
     }
     stamp(ctx, data, "last_edit");
     data.insert("last_editor_comment".to_owned(), "".into());
     data.insert("last_reviewer_comment".to_owned(), "".into());
-    Ok(())
+    Ok(count)
 }
 
 /// Gives the lists of a new bucket their first timestamps.
@@ -359,7 +395,7 @@ pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(),
             }
         }
         for target in triple.targets() {
-            empty(ctx, target).await?;
+            empty(ctx, &triple.source, target).await?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! [`transition()`] and [`Resources`] are pure; [`effects`] carries out what they decide.
 
 pub mod effects;
+pub mod events;
 pub mod guards;
 mod noted;
 mod publish;

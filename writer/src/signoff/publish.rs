@@ -4,13 +4,16 @@ use serde_json::{Map, Value, json};
 use shared::{
     canonical,
     error::ApiError,
-    model::{EVERYONE, ObjectPath, Permission},
+    model::{EVERYONE, ListPath, ObjectPath, Permission},
 };
 
-use super::{Triple, noted};
+use super::{Triple, events::Changes, noted};
 use crate::{
     context::Ctx,
-    store::objects::{self, Difference, Object},
+    store::{
+        measure,
+        objects::{self, Difference, Object},
+    },
 };
 
 /// Members of a source collection that its targets show as well (`remote-settings.md` §1.7).
@@ -29,38 +32,54 @@ pub(super) async fn push(
     source: &ObjectPath,
     target: &ObjectPath,
     attributes: &Map<String, Value>,
-) -> Result<Difference, ApiError> {
+) -> Result<Changes, ApiError> {
     ensure(ctx, target).await?;
-    let difference = copy_records(ctx, source, target).await?;
-    sign(ctx, target, Some(attributes)).await?;
-    Ok(difference)
+    let (from, to) = (Triple::records(source), Triple::records(target));
+    let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
+    let size_bytes = measure::size_bytes(ctx.settled().await?, &from, &to, &difference).await?;
+    copy(ctx, &from, &to, &difference).await?;
+    sign(ctx, source, target, Some(attributes)).await?;
+    Ok(Changes { count: difference.count(), size_bytes })
 }
 
-/// Makes the records of one collection those of another.
+/// Makes the records of one collection those of another. Returns how many changed.
 pub(super) async fn copy_records(
     ctx: &mut Ctx<'_>,
     source: &ObjectPath,
     target: &ObjectPath,
-) -> Result<Difference, ApiError> {
+) -> Result<usize, ApiError> {
     let (from, to) = (Triple::records(source), Triple::records(target));
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
-    if difference.count() > 0 {
-        let first = ctx.next_timestamps(&to, difference.count()).await?;
-        let before = noted::before(ctx, &to, &difference).await?;
-        objects::delete_all(ctx.settled().await?, &to, &difference.deleted, first).await?;
-        let written = [difference.replaced.as_slice(), &difference.created].concat();
-        let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
-        objects::copy(ctx.settled().await?, &from, &to, &written, first.plus_millis(offset))
-            .await?;
-        let (created, deleted) = (difference.created.len(), difference.deleted.len());
-        ctx.changed_behind(&to, created, deleted);
-        noted::after(ctx, &to, &difference, first, before).await?;
+    copy(ctx, &from, &to, &difference).await?;
+    Ok(difference.count())
+}
+
+async fn copy(
+    ctx: &mut Ctx<'_>,
+    from: &ListPath,
+    to: &ListPath,
+    difference: &Difference,
+) -> Result<(), ApiError> {
+    if difference.count() == 0 {
+        return Ok(());
     }
-    Ok(difference)
+    let first = ctx.next_timestamps(to, difference.count()).await?;
+    let before = noted::before(ctx, to, difference).await?;
+    objects::delete_all(ctx.settled().await?, to, &difference.deleted, first).await?;
+    let written = [difference.replaced.as_slice(), &difference.created].concat();
+    let offset = i64::try_from(difference.deleted.len()).unwrap_or(0);
+    objects::copy(ctx.settled().await?, from, to, &written, first.plus_millis(offset)).await?;
+    let (created, deleted) = (difference.created.len(), difference.deleted.len());
+    ctx.changed_behind(to, created, deleted);
+    noted::after(ctx, to, difference, first, before).await
 }
 
 /// Deletes all records of a target, with tombstones, and signs it empty.
-pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
+pub(super) async fn empty(
+    ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
+    target: &ObjectPath,
+) -> Result<(), ApiError> {
     if ctx.object(target).await?.is_none() {
         return Ok(());
     }
@@ -75,7 +94,7 @@ pub(super) async fn empty(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
         ctx.changed_behind(&list, 0, difference.deleted.len());
         noted::after(ctx, &list, &difference, first, before).await?;
     }
-    sign(ctx, target, None).await
+    sign(ctx, source, target, None).await
 }
 
 /// Makes the target's bucket and collection where they are missing. Nobody may write them (D2);
@@ -101,13 +120,14 @@ pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(),
 
 /// Signs a target as it is: reads its records back, since what is served is what is stored, and
 /// puts the signature into its metadata. With `attributes`, those that a source publishes become
-/// the target's, removed ones included (D9).
+/// the target's, removed ones included (D9). Settings may give each source a signer of its own.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when signing fails.
 pub(super) async fn sign(
     ctx: &mut Ctx<'_>,
+    source: &ObjectPath,
     target: &ObjectPath,
     attributes: Option<&Map<String, Value>>,
 ) -> Result<(), ApiError> {
@@ -115,7 +135,8 @@ pub(super) async fn sign(
     let live = objects::records(ctx.settled().await?, &list).await?;
     let records: Vec<Value> = live.iter().map(Object::to_value).collect();
     let timestamp = ctx.hold(&list).await?;
-    let signature = ctx.app.signer.sign(&canonical::document(&records, timestamp))?;
+    let document = canonical::document(&records, timestamp);
+    let signatures = ctx.app.signers.of(source).sign(&document).await?;
 
     let old = ctx.object(target).await?;
     let mut data = old.map(|old| old.data).unwrap_or_default();
@@ -127,8 +148,8 @@ pub(super) async fn sign(
             };
         }
     }
-    data.insert("signatures".to_owned(), json!([signature]));
-    data.insert("signature".to_owned(), json!(signature));
+    data.insert("signature".to_owned(), json!(signatures.first()));
+    data.insert("signatures".to_owned(), json!(signatures));
     noted::put(ctx, target, data).await?;
     ctx.publications += 1;
     Ok(())

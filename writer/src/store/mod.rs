@@ -8,6 +8,7 @@ pub mod history;
 pub mod list_sql;
 pub mod logins;
 pub mod maintenance;
+pub mod measure;
 pub mod memberships;
 pub mod objects;
 pub mod outbox;
