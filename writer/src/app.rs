@@ -59,9 +59,11 @@ impl App {
         });
         let pool = store::pool(&config.database, "countersign-writer");
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
-        match (pool, metrics) {
-            (Ok(pool), Ok(metrics)) if problems.lines().is_empty() => Ok(Self {
+        let outbox = Outbox::new(&config).map_err(|problem| problems.add(problem));
+        match (pool, metrics, outbox) {
+            (Ok(pool), Ok(metrics), Ok(outbox)) if problems.lines().is_empty() => Ok(Self {
                 authn: Authenticator::new(&config),
+                outbox,
                 config,
                 pool,
                 signers: Signers::new(signer),
@@ -69,7 +71,7 @@ impl App {
                 schemas: Validators::default(),
                 signer_health: Mutex::default(),
             }),
-            (pool, metrics) => {
+            (pool, metrics, _) => {
                 if let Err(error) = pool {
                     problems.add(format!("storage_url: {error}"));
                 }

@@ -17,6 +17,7 @@ use tokio::try_join;
 use crate::{
     app::App,
     locks::{Outdated, Plan},
+    service::ApiRequest,
     signoff::{
         Role,
         events::{Action, ReviewEvent},
@@ -26,6 +27,7 @@ use crate::{
         clocks::{self, Clocks},
         history, memberships,
         objects::Object,
+        outbox,
     },
     work::Work,
 };
@@ -100,6 +102,8 @@ pub struct Ctx<'a> {
     pub actions: Vec<Action>,
     /// Source collections that this request has marked as edited already.
     pub edited: HashSet<(ObjectPath, Option<String>)>,
+    /// The request, or one of the batch: what notifications tell of its client.
+    pub request: Option<&'a ApiRequest>,
     tx: &'a Tx<'a>,
     work: Work,
     /// The timestamps of lists that are only read, and that were read at the beginning.
@@ -121,6 +125,7 @@ impl<'a> Ctx<'a> {
             review_events: Vec::new(),
             actions: Vec::new(),
             edited: HashSet::new(),
+            request: None,
             tx,
             work: Work::default(),
             times: HashMap::new(),
@@ -345,6 +350,11 @@ impl<'a> Ctx<'a> {
     /// Adds entries to the history of buckets.
     pub fn record(&mut self, entries: Vec<history::Entry>) {
         self.work.record(entries);
+    }
+
+    /// Adds entries to the outbox.
+    pub fn post(&mut self, entries: Vec<outbox::Entry>) {
+        self.work.post(entries);
     }
 
     /// The timestamp of a list that is read; now, if the list never had one.

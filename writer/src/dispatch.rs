@@ -27,7 +27,7 @@ use crate::{
     context::{Ctx, User},
     cors,
     locks::{Outdated, Plan},
-    metrics, openapi,
+    metrics, notifications, openapi,
     operations::{self, Operation, openid, user_data},
     pipeline,
     plugins::default_bucket,
@@ -188,6 +188,7 @@ async fn run_once(
         || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
+    ctx.request = steps.iter().find_map(|step| Some(&step.operation.as_ref().ok()?.request));
     let plan = Plan { in_turn: again, ..Plan::default() };
     prepare(&mut ctx, &tx, steps, missing, plan).await?;
     let replies = run_steps(&mut ctx, steps).await?;
@@ -233,6 +234,7 @@ async fn prepare(
         objects.extend(operation.objects());
         objects.extend(step.implied.iter().cloned());
         if operation.is_write() {
+            objects.extend(notifications::looks_at(ctx.app, operation));
             plan.add(ctx.app, tx, operation).await?;
         } else if only_reads && operation.id.is_none() {
             plan.read.push(operation.list.clone());

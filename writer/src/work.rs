@@ -18,6 +18,7 @@ use crate::store::{
     aces::{self, Acl, Entry},
     history,
     objects::{self, Object},
+    outbox,
 };
 
 /// What one transaction has read and will write.
@@ -32,6 +33,8 @@ pub struct Work {
     stored_acls: HashMap<ObjectPath, Acl>,
     /// Entries to add to the history of buckets.
     history: Vec<history::Entry>,
+    /// Entries to add to the outbox.
+    outbox: Vec<outbox::Entry>,
 }
 
 impl Work {
@@ -142,6 +145,11 @@ impl Work {
         self.history.extend(entries);
     }
 
+    /// Adds entries to the outbox.
+    pub fn post(&mut self, entries: Vec<outbox::Entry>) {
+        self.outbox.extend(entries);
+    }
+
     /// The statements that write what was written so far.
     ///
     /// # Errors
@@ -169,6 +177,7 @@ impl Work {
             writes.push(aces::add(tx, added).await?);
         }
         writes.extend(history::append(tx, std::mem::take(&mut self.history)).await?);
+        writes.extend(outbox::append(tx, std::mem::take(&mut self.outbox)).await?);
         Ok(writes)
     }
 

@@ -351,7 +351,8 @@ fn masked(key: &str, text: &str) -> String {
         return "unset".to_owned();
     }
     // The URL of a webhook is what allows to call it.
-    let is_webhook = key.starts_with("webhook.") && key.ends_with(".url");
+    let rest = key.strip_prefix("webhook.").and_then(|rest| rest.rsplit_once('.'));
+    let is_webhook = rest.is_some_and(|(_, member)| member == "url");
     if is_webhook || ["secret", "password", "webhook_url"].iter().any(|word| key.contains(word)) {
         return "***".to_owned();
     }

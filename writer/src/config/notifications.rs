@@ -174,7 +174,9 @@ impl Mail {
         let password = layers.text("mail.password");
         let credentials = layers.optional("mail.username").map(|user| (user, Secret(password)));
         if credentials.is_some() && security == Security::None {
-            layers.warning("mail.username without mail.tls or mail.ssl: the password is sent as it is");
+            layers.warning(
+                "mail.username without mail.tls or mail.ssl: the password is sent as it is",
+            );
         }
         let queue = layers.optional("mail.queue_path").map(|path| Directory::Queue(path.into()));
         let debug = layers.flag("mail.debug_mailer").then(|| Directory::Debug("mail".into()));
@@ -250,7 +252,9 @@ mod tests {
 
     fn layers(pairs: &[(&str, &str)]) -> Layers {
         let mut layers = Layers::new(DEFAULTS);
-        pairs.iter().for_each(|(key, value)| layers.set(key, *value));
+        for (key, value) in pairs {
+            layers.set(key, *value);
+        }
         layers
     }
 
@@ -267,8 +271,7 @@ mod tests {
             ("slack.webhook_url", "https://h/default"),
             ("slack.monitor-alerts.webhook_url", "https://h/monitor"),
         ]);
-        let variable =
-            ("KINTO_SLACK_FX_ALERTS_WEBHOOK_URL".to_owned(), "https://h/fx".to_owned());
+        let variable = ("KINTO_SLACK_FX_ALERTS_WEBHOOK_URL".to_owned(), "https://h/fx".to_owned());
         layers.environment([variable].into_iter());
 
         let slack = read(&mut layers).slack.unwrap();

@@ -25,8 +25,9 @@ impl OutboxSettings {
     /// Reads the section.
     pub fn read(layers: &mut Layers) -> Self {
         const DAY: u64 = 86_400;
-        let millis =
-            |layers: &mut Layers, key: &str| Duration::from_millis(layers.number(key, 1, 3_600_000));
+        let millis = |layers: &mut Layers, key: &str| {
+            Duration::from_millis(layers.number(key, 1, 3_600_000))
+        };
         let seconds = |layers: &mut Layers, key: &str, max: u64| {
             Duration::from_secs(layers.number(key, 1, max))
         };
@@ -61,7 +62,8 @@ mod tests {
     fn waits_grow_to_a_day() {
         let settings = OutboxSettings::read(&mut Layers::new(crate::config::DEFAULTS));
 
-        let waits: Vec<u64> = [1, 2, 3, 9, 10, 11, 500].map(|n| settings.wait(n).as_secs()).to_vec();
+        let waits: Vec<u64> =
+            [1, 2, 3, 9, 10, 11, 500].map(|n| settings.wait(n).as_secs()).to_vec();
 
         assert_eq!(waits, [5, 15, 45, 32_805, 86_400, 86_400, 86_400]);
         assert!(settings.lease() > settings.timeout);

@@ -2,6 +2,7 @@
 
 mod family;
 mod kinto;
+mod outbox;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,7 +10,10 @@ use deadpool_postgres::Pool;
 use prometheus::{Gauge, IntCounter, Registry};
 use shared::telemetry::{self, HttpMetrics};
 
-pub use self::kinto::{Answered, KintoMetrics};
+pub use self::{
+    kinto::{Answered, KintoMetrics},
+    outbox::OutboxMetrics,
+};
 use crate::config::Prometheus;
 
 /// The format of the metrics, as Kinto names it; what is written is valid in the older one, too.
@@ -25,6 +29,8 @@ pub struct Metrics {
     pub publications: IntCounter,
     /// Transactions run again after a deadlock.
     pub retries: IntCounter,
+    /// Mail, messages and webhooks.
+    pub outbox: OutboxMetrics,
     /// Kinto's own, where they are switched on.
     pub kinto: Option<KintoMetrics>,
     pool: BTreeMap<&'static str, Gauge>,
@@ -58,6 +64,7 @@ impl Metrics {
                 "transaction_retries_total",
                 "Transactions run again after a deadlock.",
             )?,
+            outbox: OutboxMetrics::new(&registry)?,
             kinto: prometheus.map(KintoMetrics::new),
             registry,
             pool,

@@ -5,34 +5,29 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 use shared::model::{Id, ListPath, ObjectPath, Timestamp};
 
-use crate::{context::Change, store::objects::Object};
+use crate::{
+    context::Change,
+    signoff::events::{ReviewEvent, ReviewKind},
+    store::objects::Object,
+};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A record or a collection was created, updated or deleted.
     Changed,
-    /// An editor asks for a review.
-    ReviewRequested,
-    /// A reviewer approved.
-    ReviewApproved,
-    /// A reviewer declined.
-    ReviewRejected,
-    /// The request was withdrawn.
-    ReviewCanceled,
+    /// A review went on.
+    Review(ReviewKind),
 }
 
 impl Kind {
     /// The names that a hook may call it by; the first is shown.
-    pub const fn names(self) -> &'static [&'static str] {
+    pub fn names(self) -> Vec<&'static str> {
         match self {
             Self::Changed => {
-                &["kinto.core.events.ResourceChanged", "kinto.core.events.AfterResourceChanged"]
+                vec!["kinto.core.events.ResourceChanged", "kinto.core.events.AfterResourceChanged"]
             }
-            Self::ReviewRequested => &["kinto_remote_settings.signer.events.ReviewRequested"],
-            Self::ReviewApproved => &["kinto_remote_settings.signer.events.ReviewApproved"],
-            Self::ReviewRejected => &["kinto_remote_settings.signer.events.ReviewRejected"],
-            Self::ReviewCanceled => &["kinto_remote_settings.signer.events.ReviewCanceled"],
+            Self::Review(kind) => vec![kind.name()],
         }
     }
 }
@@ -95,6 +90,19 @@ impl Event {
         Some(event.with_payload(&change.path, change.timestamp, change.user_id.as_deref()))
     }
 
+    /// The event of a review.
+    pub fn of_review(review: &ReviewEvent) -> Option<Self> {
+        let (bucket, collection, record) = addressed(&review.triple.source)?;
+        let (old, new) = (Some(review.old.clone()), Some(review.new.clone()));
+        let (kind, payload) = (Kind::Review(review.kind), review.payload());
+        Some(Self { kind, bucket, collection, record, action: "update", payload, old, new })
+    }
+
+    /// Whether it tells that a request was withdrawn.
+    pub fn is_cancellation(&self) -> bool {
+        self.kind == Kind::Review(ReviewKind::Canceled)
+    }
+
     /// Adds what all events tell.
     fn with_payload(mut self, path: &ObjectPath, at: Timestamp, user: Option<&str>) -> Self {
         let common = [
@@ -126,7 +134,7 @@ impl Event {
     /// instead of its id, as in the reference: a hook of one record does not want it.
     pub fn values(&self, field: &str) -> Vec<&str> {
         match field {
-            "event" => self.kind.names().to_vec(),
+            "event" => self.kind.names(),
             "action" => vec![self.action],
             "resource_name" => vec![self.resource_name()],
             "id" => vec![self.id()],
@@ -232,7 +240,10 @@ mod tests {
         );
         let asked = Asked { root_url: "http://h/v1/".to_owned(), ..Asked::default() };
         let context = event.context(&asked, Project { name: "p", version: "1" });
-        assert_eq!((&context["id"], &context["event"]), (&json!("r"), &event.kind.names()[0].into()));
+        assert_eq!(
+            (&context["id"], &context["event"]),
+            (&json!("r"), &event.kind.names()[0].into())
+        );
         assert_eq!(context["settings"]["url"], "http://h/v1/");
         assert_eq!(context["impacted_objects"][0]["new"]["n"], 2);
     }
@@ -252,7 +263,10 @@ mod tests {
     fn a_webhook_s_body_leaves_out_what_is_large() {
         let mut change = change("/buckets/b/collections/c/records/r", true, false);
         let small = Event::of_change(&change).unwrap().body(Timestamp::ZERO, None);
-        assert_eq!(small["data"]["impacted_objects"], json!([{"old": {"id": "r", "last_modified": 1, "n": 1}}]));
+        assert_eq!(
+            small["data"]["impacted_objects"],
+            json!([{"old": {"id": "r", "last_modified": 1, "n": 1}}])
+        );
         assert_eq!(small["type"], "kinto.core.events.ResourceChanged");
 
         change.old.as_mut().unwrap().data.insert("x".to_owned(), "x".repeat(65 << 10).into());

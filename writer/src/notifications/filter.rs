@@ -33,18 +33,20 @@ impl Filter {
     ///
     /// Why the pattern cannot be used.
     pub fn add(&mut self, field: &'static str, text: &str) -> Result<(), String> {
-        let test = if text.starts_with('^') {
+        let condition = if text.starts_with('^') {
             Test::Pattern(pattern(text).map_err(|why| format!("Invalid pattern '{text}': {why}"))?)
         } else {
             Test::Equal(text.to_owned())
         };
-        self.0.push((field, test));
+        self.0.push((field, condition));
         Ok(())
     }
 
     /// Whether `value` of each field meets its condition. A field may have several spellings.
     pub fn accepts<'v>(&self, values: impl Fn(&str) -> Vec<&'v str>) -> bool {
-        self.0.iter().all(|(field, test)| values(field).into_iter().any(|value| test.accepts(value)))
+        self.0
+            .iter()
+            .all(|(field, test)| values(field).into_iter().any(|value| test.accepts(value)))
     }
 
     /// Whether it asks for one event by its name, or for events whose names have a pattern.
@@ -84,18 +86,24 @@ fn pattern(text: &str) -> Result<Vec<Condition>, String> {
 fn compile(pattern: &str) -> Result<Regex, String> {
     let anchored = format!(r"\A(?:{pattern})");
     let built = RegexBuilder::new(&anchored).size_limit(PATTERN_SIZE).build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
-        _ if pattern.contains("(?=") || pattern.contains("(?!") || pattern.contains("(?<") => {
-            "look-around is supported at its beginning only".to_owned()
-        }
-        _ => "it is no regular expression".to_owned(),
+    let looks_around = ["(?=", "(?!", "(?<"].iter().any(|sign| pattern.contains(sign));
+    built.map_err(|error| {
+        let why = if matches!(error, regex::Error::CompiledTooBig(_)) {
+            "it is too large"
+        } else if looks_around {
+            "look-around is supported at its beginning only"
+        } else {
+            "it is no regular expression"
+        };
+        why.to_owned()
     })
 }
 
 /// Where the group that is open at the beginning ends: at its `)`.
 fn closing(text: &str) -> Option<usize> {
-    outermost(text).find(|(_, depth, character)| *depth == 0 && *character == ')').map(|found| found.0)
+    outermost(text)
+        .find(|(_, depth, character)| *depth == 0 && *character == ')')
+        .map(|found| found.0)
 }
 
 fn has_alternatives(text: &str) -> bool {

@@ -97,7 +97,8 @@ pub fn effective(
 ) -> Vec<Hook> {
     let mut all = Vec::new();
     for attribute in ATTRIBUTES.into_iter().filter(|attribute| attribute.is_on(settings)) {
-        let of = |metadata: Option<&'_ Map<String, Value>>| metadata?.get(attribute.name()).cloned();
+        let of =
+            |metadata: Option<&'_ Map<String, Value>>| metadata?.get(attribute.name()).cloned();
         let Some(value) = of(collection).or_else(|| of(bucket_metadata)) else { continue };
         for hook in attribute.hooks(&value).unwrap_or_default() {
             match attribute.hook(settings, bucket, hook) {

@@ -65,7 +65,8 @@ pub fn mailbox(text: &str) -> Option<Mailbox> {
     if text.chars().any(char::is_control) {
         return None;
     }
-    let Some((name, address)) = text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) else {
+    let Some((name, address)) = text.strip_suffix('>').and_then(|text| text.rsplit_once('<'))
+    else {
         return Some(Mailbox::new(None, text.parse::<Address>().ok()?));
     };
     let name = Some(name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn members_with_an_address_count() {
-        let group = json!({"members": ["ldap:m@x.org", "account:bob", "n@y.org", "a:b:c@z.org", 3]});
+        let group =
+            json!({"members": ["ldap:m@x.org", "account:bob", "n@y.org", "a:b:c@z.org", 3]});
 
         let found: Vec<String> =
             members(group.as_object().unwrap()).map(|one| one.email.to_string()).collect();

@@ -83,7 +83,8 @@ impl Template {
             match piece {
                 Piece::Text(plain) => text.push_str(plain),
                 Piece::Field { name, keys } => {
-                    let value = keys.iter().fold(context.get(name), |value, key| look_up(value?, key));
+                    let value =
+                        keys.iter().fold(context.get(name), |value, key| look_up(value?, key));
                     text.push_str(&shown(value));
                 }
             }

@@ -58,30 +58,29 @@ async fn settle(
         }
         Err(failure) => failure,
     };
+    let Failure { text: error, remedy } = failure;
     let (id, target, attempts) = (&entry.id, &entry.target, attempts(entry));
-    let gives_up = attempts >= settings.max_attempts || failure.remedy == Remedy::None;
     let wait = settings.wait(attempts);
-    match failure.remedy {
+    let wait = match remedy {
         Remedy::Split(payloads) => {
             app.metrics.outbox.attempted(&entry.kind, "split");
-            outbox::split(client, entry, payloads).await
+            return outbox::split(client, entry, payloads).await;
         }
-        Remedy::Retry | Remedy::RetryAfter(_) | Remedy::None if gives_up => {
-            app.metrics.outbox.attempted(&entry.kind, "dead");
-            let error = failure.text;
-            tracing::error!(id, target, attempts, error, "given up: `outbox list` shows it");
-            outbox::bury(client, entry, &error).await
+        Remedy::None => None,
+        Remedy::Retry => Some(wait),
+        // Half of a wait may be taken away again.
+        Remedy::RetryAfter(asked) => {
+            Some(wait.max(asked.saturating_mul(2).min(settings.longest_wait)))
         }
-        remedy => {
-            app.metrics.outbox.attempted(&entry.kind, "failed");
-            let error = failure.text;
-            tracing::warn!(id, target, attempts, error, "not delivered, to be repeated");
-            let asked = if let Remedy::RetryAfter(asked) = remedy { asked } else { wait };
-            // Half of the wait may be taken away again.
-            let wait = wait.max(asked.saturating_mul(2).min(settings.longest_wait));
-            outbox::postpone(client, entry, wait, &error).await
-        }
+    };
+    if let Some(wait) = wait.filter(|_| attempts < settings.max_attempts) {
+        app.metrics.outbox.attempted(&entry.kind, "failed");
+        tracing::warn!(id, target, attempts, error, "not delivered, to be repeated");
+        return outbox::postpone(client, entry, wait, &error).await;
     }
+    app.metrics.outbox.attempted(&entry.kind, "dead");
+    tracing::error!(id, target, attempts, error, "given up: `outbox list` shows it");
+    outbox::bury(client, entry, &error).await
 }
 
 fn attempts(entry: &Claimed) -> u32 {

@@ -130,10 +130,10 @@ impl Letter {
     fn one_each(&self, payload: &Value) -> Vec<Value> {
         let one = |address: &Address| {
             let mut payload = payload.clone();
-            payload["only"] = json!([address]);
+            payload["only"] = json!([address.to_string()]);
             payload
         };
-        self.envelope.iter().map(|address| one(address)).collect()
+        self.envelope.iter().map(one).collect()
     }
 }
 
@@ -180,8 +180,8 @@ fn keep(directory: &Path, id: &str, text: &[u8]) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn letter(payload: Value) -> Option<Letter> {
-        Letter::read(&payload, &mailbox("Default <d@x.org>").unwrap())
+    fn letter(payload: &Value) -> Option<Letter> {
+        Letter::read(payload, &mailbox("Default <d@x.org>").unwrap())
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
             "subject": "Bonjour à tous\r\nBcc: evil@x.org", "text": "é\n.\nend",
         });
 
-        let letter = letter(payload).unwrap();
+        let letter = letter(&payload).unwrap();
         let text = String::from_utf8(letter.message("0-1").unwrap()).unwrap();
 
         assert_eq!(letter.envelope.len(), 1);
@@ -211,10 +211,13 @@ mod tests {
     fn each_recipient_can_get_it_alone() {
         let payload = json!({"to": ["A <a@x.org>", "b@x.org"], "text": "t"});
 
-        let parts = letter(payload.clone()).unwrap().one_each(&payload);
+        let parts = letter(&payload).unwrap().one_each(&payload);
 
-        assert_eq!(parts[0], json!({"to": ["A <a@x.org>", "b@x.org"], "only": ["a@x.org"], "text": "t"}));
+        assert_eq!(
+            parts[0],
+            json!({"to": ["A <a@x.org>", "b@x.org"], "only": ["a@x.org"], "text": "t"})
+        );
         assert_eq!(parts.len(), 2);
-        assert!(letter(json!({"to": []})).is_none() && letter(json!({"to": ["x"]})).is_none());
+        assert!(letter(&json!({"to": []})).is_none() && letter(&json!({"to": ["x"]})).is_none());
     }
 }

@@ -108,10 +108,7 @@ pub async fn append(tx: &Tx<'_>, mut entries: Vec<Entry>) -> Result<Vec<Write>, 
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn due_targets(
-    client: &ClientWrapper,
-    kinds: &[&str],
-) -> Result<Vec<String>, ApiError> {
+pub async fn due_targets(client: &ClientWrapper, kinds: &[&str]) -> Result<Vec<String>, ApiError> {
     // One look into the index for each receiver, however much waits for it.
     const SQL: &str = "
         with recursive known (target) as (
@@ -206,11 +203,7 @@ pub async fn postpone(
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn bury(
-    client: &ClientWrapper,
-    entry: &Claimed,
-    error: &str,
-) -> Result<(), ApiError> {
+pub async fn bury(client: &ClientWrapper, entry: &Claimed, error: &str) -> Result<(), ApiError> {
     const SQL: &str = "
         update outbox set dead_at = now(), last_error = $3
         where id = $1 and attempts = $2 and dead_at is null";
