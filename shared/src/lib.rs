@@ -6,6 +6,7 @@
 //! | [`canonical`] | the exact bytes that get signed | nothing |
 //! | [`json`] | reading JSON that a stranger sent | nothing |
 //! | [`signature`], [`chain`] | checking a content signature and its certificates | `canonical`, `model` |
+//! | [`verifiable`] | what every client can read, and verifies the same way | `model` |
 //! | [`error`] | the public error contract | `model` |
 //! | [`wire`] | what clients and CDNs see of changesets, redirects and lifetimes | `model`, `error` |
 //! | [`config`] | layered, typed, checked settings | `model` |
@@ -26,4 +27,5 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod verifiable;
 pub mod wire;

@@ -26,6 +26,8 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// `04`, then both coordinates.
 const POINT_BYTES: usize = 97;
+/// R and S.
+const SIGNATURE_BYTES: usize = 96;
 
 /// One entry of `signatures` in a signed collection's metadata (`remote-settings.md` §2.6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,12 +126,21 @@ impl PublicKey {
     /// [`SignatureError`]; never panics, whatever the input.
     pub fn verify(&self, document: &[u8], signature: &str) -> Result<(), SignatureError> {
         let raw = URL_SAFE_NO_PAD.decode(signature).map_err(|_| SignatureError::Encoding)?;
-        if raw.len() != 96 {
+        self.verify_raw(&[PREFIX, document].concat(), &raw)
+    }
+
+    /// Checks the 96 bytes of R and S over any message: what [`Self::verify`] does once all is
+    /// decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError`]; never panics, whatever the input.
+    pub fn verify_raw(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        if signature.len() != SIGNATURE_BYTES {
             return Err(SignatureError::Encoding);
         }
-        let message = [PREFIX, document].concat();
         UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &self.point)
-            .verify(&message, &raw)
+            .verify(message, signature)
             .map_err(|_| SignatureError::Mismatch)
     }
 }

@@ -1,7 +1,5 @@
 //! What all requests share.
 
-use std::time::Duration;
-
 use deadpool_postgres::Pool;
 use shared::{
     config::Problems,
@@ -9,16 +7,10 @@ use shared::{
     model::ListPath,
     store::{self, Tx},
 };
-use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
-    authn::Authenticator,
-    config::Config,
-    metrics::Metrics,
-    outbox::Outbox,
-    schema::Validators,
-    signer::{LocalSigner, Signer, Signers},
-    store::clocks,
+    authn::Authenticator, config::Config, metrics::Metrics, outbox::Outbox, schema::Validators,
+    signer::Signers, store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -38,12 +30,7 @@ pub struct App {
     pub outbox: Outbox,
     /// Compiled JSON schemas.
     pub schemas: Validators,
-    /// When the signer last worked, or did not: signing costs more than a heartbeat should.
-    signer_health: Mutex<Option<(Instant, bool)>>,
 }
-
-/// How long the signer's health is remembered.
-const SIGNER_HEALTH: Duration = Duration::from_secs(10);
 
 impl App {
     /// Prepares everything; connects to nothing yet.
@@ -52,26 +39,24 @@ impl App {
     ///
     /// What of the configuration cannot be used: the signer's key.
     pub fn new(config: Config) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let signer = signer(&config).unwrap_or_else(|problem| {
-            problems.add(problem);
-            Signer::None
-        });
+        let signers = Signers::new(&config.signer.signing);
         let pool = store::pool(&config.database, "countersign-writer");
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
-        let outbox = Outbox::new(&config).map_err(|problem| problems.add(problem));
-        match (pool, metrics, outbox) {
-            (Ok(pool), Ok(metrics), Ok(outbox)) if problems.lines().is_empty() => Ok(Self {
+        let outbox = Outbox::new(&config);
+        match (signers, pool, metrics, outbox) {
+            (Ok(signers), Ok(pool), Ok(metrics), Ok(outbox)) => Ok(Self {
                 authn: Authenticator::new(&config),
                 outbox,
                 config,
                 pool,
-                signers: Signers::new(signer),
+                signers,
                 metrics,
                 schemas: Validators::default(),
-                signer_health: Mutex::default(),
             }),
-            (pool, metrics, _) => {
+            (signers, pool, metrics, outbox) => {
+                let mut problems = Problems::default();
+                signers.err().into_iter().flatten().for_each(|problem| problems.add(problem));
+                outbox.err().into_iter().for_each(|problem| problems.add(problem));
                 if let Err(error) = pool {
                     problems.add(format!("storage_url: {error}"));
                 }
@@ -111,25 +96,7 @@ impl App {
         if self.config.signer.resources.is_empty() {
             return Ok(());
         }
-        let mut health = self.signer_health.lock().await;
-        let known = health.filter(|(at, _)| at.elapsed() < SIGNER_HEALTH);
-        let works = match known {
-            Some((_, works)) => works,
-            None => self.signers.probe().await.is_ok(),
-        };
-        if known.is_none() {
-            *health = Some((Instant::now(), works));
-        }
+        let works = self.signers.probe().await;
         if works { Ok(()) } else { Err(ApiError::backend("the signer does not sign")) }
     }
-}
-
-fn signer(config: &Config) -> Result<Signer, String> {
-    let Some(path) = &config.signer.private_key else { return Ok(Signer::None) };
-    let name = "signer.ecdsa.private_key";
-    let pem = std::fs::read_to_string(path)
-        .map_err(|error| format!("{name}: {}: {error}", path.display()))?;
-    LocalSigner::from_pem(&pem)
-        .map(|signer| Signer::Local(Box::new(signer)))
-        .map_err(|problem| format!("{name}: {}: {problem}", path.display()))
 }

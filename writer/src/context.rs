@@ -21,6 +21,8 @@ use crate::{
     signoff::{
         Role,
         events::{Action, ReviewEvent},
+        publish::Publication,
+        signing::Presigned,
     },
     store::{
         aces::Acl,
@@ -96,6 +98,10 @@ pub struct Ctx<'a> {
     pub changes: Vec<Change>,
     /// How many previews and destinations were signed.
     pub publications: u64,
+    /// Previews and destinations that have changed, and are to be signed.
+    pub unsigned: Vec<Publication>,
+    /// What was signed before; without, services are asked when the transaction is at its end.
+    pub presigned: Option<&'a Presigned>,
     /// What is told of reviews, once it is committed.
     pub review_events: Vec<ReviewEvent>,
     /// What is logged of sign-off, once it is committed.
@@ -122,6 +128,8 @@ impl<'a> Ctx<'a> {
             clocks: Clocks::default(),
             changes: Vec::new(),
             publications: 0,
+            unsigned: Vec::new(),
+            presigned: None,
             review_events: Vec::new(),
             actions: Vec::new(),
             edited: HashSet::new(),

@@ -33,6 +33,7 @@ use crate::{
     plugins::default_bucket,
     routes::{Parent, Route},
     service::{self, ApiRequest},
+    signoff::signing::{Presigned, Unsigned},
     step::{Refusal, Step},
     store::{memberships, permissions},
     transaction::{self, give_up, patience},
@@ -149,26 +150,49 @@ async fn erase_user_data(
 
 type Replies = Vec<Result<Reply, ApiError>>;
 
+/// One run of a transaction.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    /// Whether locks are taken one after the other: an earlier run met lists that are new.
+    in_turn: bool,
+    /// What was signed for it.
+    presigned: &'a Presigned,
+}
+
 /// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
 /// refusal of the workflow, ends the whole.
 async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
-    for attempt in 1.. {
-        match attempt_once(app, steps, attempt > 1).await {
-            Err(error) if is_outdated(&error) && attempt < ATTEMPTS => {}
-            Err(error) if is_transient(&error) && attempt < ATTEMPTS => {
-                app.metrics.retries.inc();
-                tracing::warn!(attempt, "transaction runs again after a deadlock");
+    let (mut failures, mut presigned) = (0, Presigned::default());
+    loop {
+        let attempt = Attempt { in_turn: failures > 0, presigned: &presigned };
+        let error = match attempt_once(app, steps, attempt).await {
+            Ok(replies) => return Ok(replies),
+            Err(error) => error,
+        };
+        match Unsigned::in_error(error) {
+            Ok(unsigned) => presigned.add(app, unsigned).await?,
+            Err(error) => {
+                failures += 1;
+                if failures == ATTEMPTS || !(is_outdated(&error) || is_transient(&error)) {
+                    return Err(error);
+                }
+                if is_transient(&error) {
+                    app.metrics.retries.inc();
+                    tracing::warn!(failures, "transaction runs again after a deadlock");
+                }
             }
-            result => return result,
         }
     }
-    Err(ApiError::internal("a transaction was never run"))
 }
 
-async fn attempt_once(app: &App, steps: &[Step], again: bool) -> Result<Replies, ApiError> {
+async fn attempt_once(
+    app: &App,
+    steps: &[Step],
+    attempt: Attempt<'_>,
+) -> Result<Replies, ApiError> {
     let started = Instant::now();
     let mut client = app.pool.get().await?;
-    match timeout(patience(app), run_once(app, &mut client, steps, again)).await {
+    match timeout(patience(app), run_once(app, &mut client, steps, attempt)).await {
         Ok(result) => {
             app.metrics.transaction(started.elapsed());
             result
@@ -181,7 +205,7 @@ async fn run_once(
     app: &App,
     wrapper: &mut ClientWrapper,
     steps: &[Step],
-    again: bool,
+    attempt: Attempt<'_>,
 ) -> Result<Replies, ApiError> {
     let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
@@ -189,8 +213,12 @@ async fn run_once(
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     ctx.request = steps.iter().find_map(|step| Some(&step.operation.as_ref().ok()?.request));
-    let plan = Plan { in_turn: again, ..Plan::default() };
+    ctx.presigned = Some(attempt.presigned);
+    let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
     prepare(&mut ctx, &tx, steps, missing, plan).await?;
+    // The locks may have been waited for: what is written now is stamped now. What was signed
+    // before was stamped then.
+    ctx.now = attempt.presigned.now().unwrap_or_else(Timestamp::now);
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
@@ -242,10 +270,7 @@ async fn prepare(
     }
     let emptied = std::mem::take(&mut plan.emptied);
     ctx.prepare(plan, &users, &objects).await?;
-    ctx.check_locked(&emptied).await?;
-    // The locks may have been waited for: what is written now is stamped now.
-    ctx.now = Timestamp::now();
-    Ok(())
+    ctx.check_locked(&emptied).await
 }
 
 async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiError> {

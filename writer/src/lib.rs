@@ -30,6 +30,7 @@ pub mod outbox;
 pub mod outgoing;
 pub mod patches;
 pub mod pipeline;
+pub mod pki;
 pub mod plugins;
 pub mod preconditions;
 pub mod python;

@@ -18,6 +18,7 @@ use mimalloc::MiMalloc;
 use shared::{
     config::Layers,
     http::{serve, shutdown_signal},
+    model::Timestamp,
     store::migrate::{self, SchemaError},
     telemetry,
 };
@@ -26,7 +27,7 @@ use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
-    outbox,
+    outbox, pki,
     plugins::rebuild::rebuild,
     signer,
 };
@@ -86,6 +87,12 @@ enum Command {
         /// The directory to write to; existing keys are never overwritten.
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
+    },
+    /// Make certificates for keys that sign: a root that clients pin, an intermediate, and leaf
+    /// certificates (docs/pki.md).
+    Pki {
+        #[command(subcommand)]
+        command: pki::Command,
     },
     /// Make an account, or give it a new password; its name and password are asked for where they
     /// are not given.
@@ -165,6 +172,13 @@ async fn run(command: Command) -> Result<(), Failure> {
             rebuild_quotas(config.as_deref(), dry_run).await
         }
         Command::Keygen { out } => signer::generate(&out).map_err(Failure::other),
+        Command::Pki { command } => {
+            let lines = pki::run(&command, Timestamp::now()).map_err(Failure::other)?;
+            for line in lines {
+                println!("{line}");
+            }
+            Ok(())
+        }
         Command::CreateUser { config, username, password } => {
             create_user::run(config.as_deref(), username, password).await
         }

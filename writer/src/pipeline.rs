@@ -1,8 +1,8 @@
 //! What a change entails: the order of this file is the order of things.
 //!
 //! After each operation, sign-off: a batch is judged in sequence, each request on the state that
-//! the former ones left (D1). Once before the commit, the outbox, quotas, history and
-//! the clocks.
+//! the former ones left (D1). Once before the commit, signatures, the outbox, quotas, history and the
+//! clocks.
 
 use shared::error::ApiError;
 
@@ -11,7 +11,7 @@ use crate::{
     notifications,
     operations::Outcome,
     plugins::{history, quotas},
-    signoff::{effects, events::Action},
+    signoff::{effects, events::Action, publish},
 };
 
 /// Draws the consequences of the changes from the `first` on.
@@ -46,8 +46,9 @@ pub async fn after_operation(
 ///
 /// # Errors
 ///
-/// 507 when a quota is exceeded.
+/// [`ApiError::Backend`] when signing fails; 507 when a quota is exceeded.
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    publish::sign_all(ctx).await?;
     // Before the locks of the next two: it may have to read groups.
     let told = notifications::append(ctx).await?;
     quotas::charge(ctx).await?;

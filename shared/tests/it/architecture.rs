@@ -89,6 +89,7 @@ fn the_model_and_the_rules_are_pure() {
     for name in [
         "shared/src/canonical.rs",
         "shared/src/json.rs",
+        "shared/src/verifiable.rs",
         "writer/src/signoff/transition.rs",
         "writer/src/signoff/resources.rs",
         "writer/src/signoff/guards.rs",

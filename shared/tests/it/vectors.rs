@@ -9,18 +9,18 @@ use shared::{
     signature::{ContentSignature, PublicKey},
 };
 
-fn load(name: &str) -> Value {
+pub(crate) fn load(name: &str) -> Value {
     let path = format!("{}/tests/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn list<'a>(vectors: &'a Value, name: &str) -> &'a Vec<Value> {
+pub(crate) fn list<'a>(vectors: &'a Value, name: &str) -> &'a Vec<Value> {
     let list = vectors[name].as_array().unwrap();
     assert!(!list.is_empty());
     list
 }
 
-fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
     vector[name].as_str().unwrap()
 }
 

@@ -11,9 +11,10 @@ mod outgoing;
 mod plugins;
 mod quotas;
 mod service;
+mod signing;
 mod subtrees;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
@@ -29,6 +30,7 @@ use shared::{
     config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
     model::Resource,
 };
+pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing};
 pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;
@@ -121,8 +123,8 @@ impl Grant {
 pub struct SignerSettings {
     /// Sources, previews and destinations.
     pub resources: Resources,
-    /// PEM file of the local key.
-    pub private_key: Option<PathBuf>,
+    /// Who signs them.
+    pub signing: Signing,
     /// Who may write previews and destinations directly (D2).
     pub destination_writers: Vec<String>,
 }
@@ -201,23 +203,9 @@ fn signer(layers: &mut Layers) -> SignerSettings {
         }
     }
     resources.set_review(review, overrides);
-    let backend = layers.text("signer.signer_backend");
-    let local = backend == "local_ecdsa"
-        || backend.ends_with(".backends.local_ecdsa")
-        || backend == "kinto_signer.signer.local_ecdsa";
-    if !local {
-        let known = "known is local_ecdsa";
-        layers.problem(format!("signer.signer_backend is `{backend}`: {known}"));
-    }
-    let private_key = layers.optional("signer.ecdsa.private_key").map(PathBuf::from);
-    if private_key.is_none() && !resources.is_empty() {
-        layers.problem(
-            "signer.ecdsa.private_key is not set: signer.resources cannot be signed \
-             (make a key with `countersign-writer keygen`)",
-        );
-    }
+    let signing = Signing::read(layers, resources.sources());
     let destination_writers = layers.words("signer.destination_write_principals");
-    SignerSettings { resources, private_key, destination_writers }
+    SignerSettings { resources, signing, destination_writers }
 }
 
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,

@@ -39,13 +39,7 @@ impl LocalSigner {
     ///
     /// What is wrong, as text.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
-        // This PEM reader does not mind how long the lines are; OpenSSL's differ from RFC 7468's.
-        let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
-            Ok(PrivateKeyDer::Sec1(der)) => SecretKey::from_sec1_der(der.secret_sec1_der()).ok(),
-            Ok(PrivateKeyDer::Pkcs8(der)) => from_pkcs8(der.secret_pkcs8_der()),
-            _ => None,
-        };
-        let secret = key.ok_or("not a P-384 private key in PEM (SEC1 or PKCS#8)")?;
+        let secret = read_key(pem)?;
         let spki = secret
             .public_key()
             .to_public_key_der()
@@ -77,6 +71,21 @@ impl LocalSigner {
     }
 }
 
+/// A private key from a PEM text: SEC1 or PKCS#8.
+///
+/// # Errors
+///
+/// What is expected, as text.
+pub(crate) fn read_key(pem: &str) -> Result<SecretKey, String> {
+    // This PEM reader does not mind how long the lines are; OpenSSL's differ from RFC 7468's.
+    let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
+        Ok(PrivateKeyDer::Sec1(der)) => SecretKey::from_sec1_der(der.secret_sec1_der()).ok(),
+        Ok(PrivateKeyDer::Pkcs8(der)) => from_pkcs8(der.secret_pkcs8_der()),
+        _ => None,
+    };
+    key.ok_or_else(|| "not a P-384 private key in PEM (SEC1 or PKCS#8)".to_owned())
+}
+
 /// Some tools write version 2 (RFC 5958) without the public key that it promises; read as version
 /// 1, which promises none, the key is good.
 fn from_pkcs8(der: &[u8]) -> Option<SecretKey> {
@@ -96,18 +105,27 @@ fn from_pkcs8(der: &[u8]) -> Option<SecretKey> {
 ///
 /// What failed; an existing key is never overwritten.
 pub fn generate(directory: &Path) -> Result<(), String> {
-    let secret = random_key()?;
-    let private = secret.to_pkcs8_pem(LineEnding::LF).map_err(|error| error.to_string())?;
-    let public =
-        secret.public_key().to_public_key_pem(LineEnding::LF).map_err(|error| error.to_string())?;
     std::fs::create_dir_all(directory)
         .map_err(|error| format!("{}: {error}", directory.display()))?;
-    create(&directory.join("private-key.pem"), private.as_bytes(), 0o600)?;
+    write_pair(directory, &random_key()?)
+}
+
+/// Writes a key pair to files that must not exist.
+pub(crate) fn write_pair(directory: &Path, secret: &SecretKey) -> Result<(), String> {
+    let public =
+        secret.public_key().to_public_key_pem(LineEnding::LF).map_err(|error| error.to_string())?;
+    write_key(&directory.join("private-key.pem"), secret)?;
     create(&directory.join("public-key.pem"), public.as_bytes(), 0o644)
 }
 
+/// Writes a private key to a file that must not exist, and that its owner alone may read.
+pub(crate) fn write_key(path: &Path, secret: &SecretKey) -> Result<(), String> {
+    let private = secret.to_pkcs8_pem(LineEnding::LF).map_err(|error| error.to_string())?;
+    create(path, private.as_bytes(), 0o600)
+}
+
 /// A scalar is out of range once in 2^190 times; then another one is drawn.
-fn random_key() -> Result<SecretKey, String> {
+pub(crate) fn random_key() -> Result<SecretKey, String> {
     let random = SystemRandom::new();
     loop {
         let mut bytes = zeroize::Zeroizing::new([0; 48]);
@@ -118,7 +136,8 @@ fn random_key() -> Result<SecretKey, String> {
     }
 }
 
-fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
+/// Writes a file that must not exist.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
     OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -1,68 +1,187 @@
-//! Who signs: a closed set, so an enum.
+//! Who signs: a closed set, so an enum; and which source has which signer.
 
+mod autograph;
+mod hawk;
+mod keys;
 mod local;
 
-pub use local::{LocalSigner, generate};
-use shared::{error::ApiError, model::ObjectPath, signature::ContentSignature};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use shared::{chain::Chain, error::ApiError, model::ObjectPath, signature::ContentSignature};
+use tokio::{sync::Mutex, time::timeout};
+
+pub use self::local::{LocalSigner, generate};
+pub(crate) use self::local::{create, random_key, read_key, write_key, write_pair};
+use self::{
+    autograph::{Autograph, AutographError},
+    keys::{KeyError, Keys},
+};
+use crate::config::{Backend, Signing};
 
 /// What is signed to see whether signing works (`remote-settings.md` §1.20).
 const PROBE: &[u8] = b"This is a heartbeat test.";
-
-/// Which signer signs what.
-#[derive(Debug)]
-pub struct Signers {
-    default: Signer,
-}
-
-impl Signers {
-    /// One signer for everything.
-    pub const fn new(default: Signer) -> Self {
-        Self { default }
-    }
-
-    /// Who signs what is published from the collection `source`.
-    pub const fn of(&self, _source: &ObjectPath) -> &Signer {
-        &self.default
-    }
-
-    /// Signs a text that nobody needs.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when that fails.
-    pub async fn probe(&self) -> Result<(), ApiError> {
-        self.default.sign(PROBE).await.map(drop)
-    }
-}
+/// How long its result is remembered.
+const HEALTH: Duration = Duration::from_secs(10);
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A configured signer.
 #[derive(Debug)]
 pub enum Signer {
-    /// No key: collections cannot be signed.
-    None,
-    /// A key of our own.
-    Local(Box<LocalSigner>),
+    /// Keys of our own.
+    Local(Keys),
+    /// A signing service.
+    Autograph(Box<Autograph>),
+}
+
+/// Why nothing was signed: nothing is published then (D11).
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// A source without a signer; start-up checks that there is none.
+    #[error("no signer is configured for {0}")]
+    Missing(ObjectPath),
+    /// A key of our own cannot be used.
+    #[error("cannot sign: {0}")]
+    Local(#[from] KeyError),
+    /// The service gave nothing that can be used.
+    #[error("the signing service at {0} fails: {1}")]
+    Autograph(http::Uri, #[source] AutographError),
+}
+
+impl From<SigningError> for ApiError {
+    fn from(error: SigningError) -> Self {
+        Self::Backend(Box::new(error))
+    }
 }
 
 impl Signer {
-    /// Signs a canonical document, once for each key, and verifies the result with a second library, so that nothing
-    /// is stored that clients would refuse (D13). The first signature is the one that clients read
+    fn new(backend: &Backend) -> Result<Self, String> {
+        match backend {
+            Backend::Local(settings) => {
+                let problem = |text| format!("signer.ecdsa.private_key: {text}");
+                Keys::read(settings).map(Self::Local).map_err(problem)
+            }
+            Backend::Autograph(settings) => {
+                let problem = |error| format!("signer.autograph.server_url: {error}");
+                Autograph::new(settings)
+                    .map(|service| Self::Autograph(Box::new(service)))
+                    .map_err(problem)
+            }
+        }
+    }
+
+    /// Signs a canonical document, once for each key, and verifies the result, so that nothing is
+    /// stored that clients would refuse (D13). The first signature is the one that clients read
     /// which know of one only.
     ///
     /// # Errors
     ///
-    /// [`ApiError::Backend`] when there is no key, or the result does not verify (D11).
-    #[expect(clippy::unused_async, reason = "a signing service is to come")]
-    pub async fn sign(&self, document: &[u8]) -> Result<Vec<ContentSignature>, ApiError> {
+    /// [`SigningError`]
+    pub async fn sign(&self, document: &[u8]) -> Result<Vec<ContentSignature>, SigningError> {
         match self {
-            Self::None => Err(ApiError::backend("no signer is configured")),
-            Self::Local(signer) => {
-                let signature = signer.sign(document);
-                signature.verify(signer.public_key(), document).map_err(|error| {
-                    ApiError::backend(format!("the new signature does not verify: {error}"))
-                })?;
-                Ok(vec![signature])
-            }
+            Self::Local(keys) => Ok(keys.sign(document)?),
+            Self::Autograph(service) => service
+                .sign(document)
+                .await
+                .map_err(|error| SigningError::Autograph(service.endpoint().clone(), error)),
         }
+    }
+
+    /// Whether signing takes the time of a journey.
+    pub const fn is_remote(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Autograph(_) => true,
+        }
+    }
+
+    /// The chains of our own keys.
+    fn chains(&self) -> Vec<Arc<Chain>> {
+        match self {
+            Self::Local(keys) => keys.chains(),
+            Self::Autograph(_) => Vec::new(),
+        }
+    }
+}
+
+/// All signers, and who has which.
+#[derive(Debug)]
+pub struct Signers {
+    all: Vec<Signer>,
+    choice: Signing,
+    /// When they last worked, or did not: signing costs more than a heartbeat should.
+    health: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Signers {
+    /// Reads the keys; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be used of each signer's settings.
+    pub fn new(settings: &Signing) -> Result<Self, Vec<String>> {
+        let made: Vec<_> = settings.backends.iter().map(Signer::new).collect();
+        let problems: Vec<String> =
+            made.iter().filter_map(|result| result.as_ref().err().cloned()).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let all = made.into_iter().flatten().collect();
+        Ok(Self { all, choice: settings.clone(), health: Mutex::default() })
+    }
+
+    /// Who signs what is published from the collection `source`.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningError::Missing`]
+    pub fn of(&self, source: &ObjectPath) -> Result<&Signer, SigningError> {
+        let found = self.choice.of(source).and_then(|place| self.all.get(place));
+        found.ok_or_else(|| SigningError::Missing(source.clone()))
+    }
+
+    /// Whether all sign. The answer may be ten seconds old.
+    pub async fn probe(&self) -> bool {
+        let mut health = self.health.lock().await;
+        if let Some((at, works)) = *health
+            && at.elapsed() < HEALTH
+        {
+            return works;
+        }
+        let probes = self.all.iter().map(|signer| async {
+            let problem = match timeout(PATIENCE, signer.sign(PROBE)).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no signature in time".to_owned(),
+            };
+            tracing::error!(problem, "heartbeat: a signer does not sign");
+            false
+        });
+        let works = join_all(probes).await.into_iter().all(|works| works);
+        *health = Some((Instant::now(), works));
+        works
+    }
+
+    /// Reads the keys of our own again. Those that cannot be read stay as they were.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with each.
+    pub fn reload(&self) -> Result<(), Vec<String>> {
+        let reloaded = self.all.iter().filter_map(|signer| match signer {
+            Signer::Local(keys) => keys.reload().err(),
+            Signer::Autograph(_) => None,
+        });
+        let problems: Vec<String> = reloaded.collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The chains that clients find with the signatures of our own keys.
+    pub fn chains(&self) -> Vec<Arc<Chain>> {
+        self.all.iter().flat_map(Signer::chains).collect()
     }
 }

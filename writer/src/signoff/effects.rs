@@ -10,7 +10,7 @@ use super::{
     Actor, Command, Effect, Refusal, Role, Status, Triple,
     events::{Action, Changes, ReviewEvent, ReviewKind},
     guards, noted,
-    publish::{copy_records, empty, ensure, push, sign},
+    publish::{copy_records, empty, ensure, push, sign_later},
     transition,
 };
 use crate::{
@@ -306,7 +306,7 @@ async fn resign(
     let attributes = (signed || !review).then(|| data.clone());
     for target in [Some(&triple.destination), triple.preview.as_ref()].into_iter().flatten() {
         ensure(ctx, target).await?;
-        sign(ctx, &triple.source, target, attributes.as_ref()).await?;
+        sign_later(ctx, &triple.source, target, attributes.as_ref());
     }
     stamp(ctx, data, "last_signature");
     Ok(())
@@ -326,7 +326,7 @@ async fn restore(
     if let Some(preview) = &triple.preview {
         ensure(ctx, preview).await?;
         copy_records(ctx, &triple.destination, preview).await?;
-        sign(ctx, &triple.source, preview, None).await?;
+        sign_later(ctx, &triple.source, preview, None);
     }
     stamp(ctx, data, "last_edit");
     data.insert("last_editor_comment".to_owned(), "".into());

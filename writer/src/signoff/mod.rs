@@ -6,8 +6,9 @@ pub mod effects;
 pub mod events;
 pub mod guards;
 mod noted;
-mod publish;
+pub mod publish;
 mod resources;
+pub mod signing;
 mod transition;
 
 pub use resources::{Resources, Role, Triple};

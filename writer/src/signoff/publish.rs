@@ -2,17 +2,21 @@
 
 use serde_json::{Map, Value, json};
 use shared::{
-    canonical,
     error::ApiError,
     model::{EVERYONE, ListPath, ObjectPath, Permission},
 };
 
-use super::{Triple, events::Changes, noted};
+use super::{
+    Triple,
+    events::Changes,
+    noted,
+    signing::{self, Document},
+};
 use crate::{
     context::Ctx,
     store::{
         measure,
-        objects::{self, Difference, Object},
+        objects::{self, Difference},
     },
 };
 
@@ -26,7 +30,7 @@ const PUBLISHED: [&str; 5] = ["flags", "attachment", "schema", "sort", "displayF
 ///
 /// # Errors
 ///
-/// [`ApiError::Backend`] when signing fails: nothing is published then.
+/// [`ApiError::Backend`] when PostgreSQL is away.
 pub(super) async fn push(
     ctx: &mut Ctx<'_>,
     source: &ObjectPath,
@@ -38,7 +42,7 @@ pub(super) async fn push(
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
     let size_bytes = measure::size_bytes(ctx.settled().await?, &from, &to, &difference).await?;
     copy(ctx, &from, &to, &difference).await?;
-    sign(ctx, source, target, Some(attributes)).await?;
+    sign_later(ctx, source, target, Some(attributes));
     Ok(Changes { count: difference.count(), size_bytes })
 }
 
@@ -94,7 +98,8 @@ pub(super) async fn empty(
         ctx.changed_behind(&list, 0, difference.deleted.len());
         noted::after(ctx, &list, &difference, first, before).await?;
     }
-    sign(ctx, source, target, None).await
+    sign_later(ctx, source, target, None);
+    Ok(())
 }
 
 /// Makes the target's bucket and collection where they are missing. Nobody may write them (D2);
@@ -118,39 +123,69 @@ pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(),
     Ok(())
 }
 
-/// Signs a target as it is: reads its records back, since what is served is what is stored, and
-/// puts the signature into its metadata. With `attributes`, those that a source publishes become
-/// the target's, removed ones included (D9). Settings may give each source a signer of its own.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when signing fails.
-pub(super) async fn sign(
+/// A target that has changed, and is to be signed.
+#[derive(Debug)]
+pub struct Publication {
+    target: ObjectPath,
+    source: ObjectPath,
+    /// The source's, where the target shows what the source publishes.
+    attributes: Option<Map<String, Value>>,
+}
+
+/// Has a target signed at the end of the request, as it is then. With `attributes`, those that a
+/// source publishes become the target's, removed ones included (D9). Settings may give each source
+/// a signer of its own.
+pub(super) fn sign_later(
     ctx: &mut Ctx<'_>,
     source: &ObjectPath,
     target: &ObjectPath,
     attributes: Option<&Map<String, Value>>,
-) -> Result<(), ApiError> {
-    let list = Triple::records(target);
-    let live = objects::records(ctx.settled().await?, &list).await?;
-    let records: Vec<Value> = live.iter().map(Object::to_value).collect();
-    let timestamp = ctx.hold(&list).await?;
-    let document = canonical::document(&records, timestamp);
-    let signatures = ctx.app.signers.of(source).sign(&document).await?;
+) {
+    let attributes = attributes.cloned();
+    if let Some(earlier) = ctx.unsigned.iter_mut().find(|earlier| earlier.target == *target) {
+        earlier.attributes = attributes.or_else(|| earlier.attributes.take());
+        return;
+    }
+    let (target, source) = (target.clone(), source.clone());
+    ctx.unsigned.push(Publication { target, source, attributes });
+}
 
-    let old = ctx.object(target).await?;
-    let mut data = old.map(|old| old.data).unwrap_or_default();
-    if let Some(attributes) = attributes {
-        for name in PUBLISHED {
-            match attributes.get(name) {
-                Some(value) => data.insert(name.to_owned(), value.clone()),
-                None => data.remove(name),
-            };
+/// Signs what this request has published, and puts the signatures into its metadata.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when signing fails, or is to be done first.
+pub async fn sign_all(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    let (mut publications, mut documents) = (Vec::new(), Vec::new());
+    for publication in std::mem::take(&mut ctx.unsigned) {
+        // A later step may have deleted it.
+        if ctx.object(&publication.target).await?.is_some() {
+            let source = publication.source.clone();
+            documents.push(Document::read(ctx, source, &publication.target).await?);
+            publications.push(publication);
         }
     }
-    data.insert("signature".to_owned(), json!(signatures.first()));
-    data.insert("signatures".to_owned(), json!(signatures));
-    noted::put(ctx, target, data).await?;
-    ctx.publications += 1;
+    let signatures = signing::sign(ctx, &documents).await?;
+    for (publication, signatures) in publications.into_iter().zip(signatures) {
+        let old = ctx.object(&publication.target).await?;
+        let mut data = old.map(|old| old.data).unwrap_or_default();
+        if let Some(attributes) = &publication.attributes {
+            publish_attributes(&mut data, attributes);
+        }
+        data.insert("signature".to_owned(), json!(signatures.first()));
+        data.insert("signatures".to_owned(), json!(signatures));
+        noted::put(ctx, &publication.target, data).await?;
+        ctx.publications += 1;
+    }
     Ok(())
+}
+
+/// Removed ones, too.
+fn publish_attributes(data: &mut Map<String, Value>, attributes: &Map<String, Value>) {
+    for name in PUBLISHED {
+        match attributes.get(name) {
+            Some(value) => data.insert(name.to_owned(), value.clone()),
+            None => data.remove(name),
+        };
+    }
 }

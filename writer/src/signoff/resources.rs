@@ -84,6 +84,14 @@ impl Resources {
         self.lines.is_empty()
     }
 
+    /// The sources: a bucket each, or a collection of it.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.lines.iter().map(|line| {
+            let (bucket, collection) = &line.source;
+            (bucket.as_str(), collection.as_ref().map(Id::as_str))
+        })
+    }
+
     /// Whether approving needs a second person, for this source.
     pub fn review_enabled(&self, bucket: &str, collection: &str) -> bool {
         self.overrides

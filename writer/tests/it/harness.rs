@@ -82,11 +82,16 @@ impl Harness {
     pub(crate) async fn with_source() -> Self {
         let harness = Self::start().await;
         harness.alice.put("/buckets/work", json!({})).await.expect(201);
-        harness.alice.put(SOURCE, json!({})).await.expect(201);
-        let bob = user_id(&harness.bob).await;
-        let reviewers = "/buckets/work/groups/c-reviewers";
-        harness.alice.patch(reviewers, json!({"members": [bob]})).await.expect(200);
+        harness.make_source("c").await;
         harness
+    }
+
+    /// Makes a source collection in `/buckets/work`, likewise.
+    pub(crate) async fn make_source(&self, id: &str) {
+        self.alice.put(&format!("/buckets/work/collections/{id}"), json!({})).await.expect(201);
+        let bob = user_id(&self.bob).await;
+        let reviewers = format!("/buckets/work/groups/{id}-reviewers");
+        self.alice.patch(&reviewers, json!({"members": [bob]})).await.expect(200);
     }
 
     /// Checks that each list's number of live objects, which is kept, is the one that is counted.

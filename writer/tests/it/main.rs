@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;
+mod autograph;
 mod bad_input;
 mod batch;
 mod bodies;
@@ -17,6 +18,7 @@ mod history;
 mod history_limits;
 mod json_schemas;
 mod lists;
+mod mail;
 mod notifications;
 mod objects;
 mod openapi;
@@ -27,12 +29,15 @@ mod pages;
 mod patches;
 mod permissions;
 mod permissions_endpoint;
+mod pki;
 mod provider;
 mod quotas;
 mod receivers;
+mod review_events;
 mod schema;
 mod service;
 mod settings;
+mod signing;
 mod signoff;
 mod start;
 mod threats;

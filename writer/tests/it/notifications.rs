@@ -3,16 +3,19 @@
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Harness, SOURCE, user_id},
+    harness::{Harness, user_id},
     receivers::{Endpoint, MailServer},
 };
 
 const COLLECTION: &str = "/buckets/b/collections/c";
 const RECORD: &str = "/buckets/b/collections/c/records/r";
-const EVENTS: &str = "kinto_remote_settings.signer.events";
 
 /// A writer that sends messages to `endpoint`, and mail to `server`.
-async fn start(endpoint: &Endpoint, server: &MailServer, more: &[(&str, &str)]) -> Harness {
+pub(crate) async fn start(
+    endpoint: &Endpoint,
+    server: &MailServer,
+    more: &[(&str, &str)],
+) -> Harness {
     let (url, port) = (endpoint.url("/slack"), server.address.port().to_string());
     let (alerts, events) = (endpoint.url("/alerts"), endpoint.url("/events"));
     let mut settings = vec![
@@ -33,7 +36,7 @@ async fn start(endpoint: &Endpoint, server: &MailServer, more: &[(&str, &str)]) 
     Harness::with(&settings).await
 }
 
-fn slack(hooks: Value) -> Value {
+pub(crate) fn slack(hooks: &Value) -> Value {
     json!({"kinto-slack": {"hooks": hooks}})
 }
 
@@ -44,9 +47,9 @@ async fn make(harness: &Harness, bucket: Value, collection: Value) {
 }
 
 /// Writes once more, and waits for the message about it: whatever came before has been sent then.
-async fn settle(harness: &Harness, endpoint: &Endpoint) {
+pub(crate) async fn settle(harness: &Harness, endpoint: &Endpoint) {
     let hooks = slack(
-        json!([{"channel": "#alerts", "template": "end", "action": "create", "resource_name": "record"}]),
+        &json!([{"channel": "#alerts", "template": "end", "action": "create", "resource_name": "record"}]),
     );
     harness.alice.put("/buckets/end", json!({})).await.expect(201);
     harness.alice.put("/buckets/end/collections/c", hooks).await.expect(201);
@@ -88,8 +91,8 @@ async fn hooks_are_checked_when_they_are_written() {
     let webhook = |hook: Value| json!({"kinto-webhook": {"hooks": [hook]}});
 
     for (data, message) in [
-        (slack(json!([{}])), "kinto-slack in body: Hook is missing 'template'"),
-        (slack(json!([{"channel": "#x"}])), "kinto-slack in body: Hook is missing 'template'"),
+        (slack(&json!([{}])), "kinto-slack in body: Hook is missing 'template'"),
+        (slack(&json!([{"channel": "#x"}])), "kinto-slack in body: Hook is missing 'template'"),
         (json!({"kinto-emailer": {}}), "body: Missing \"hooks\"."),
         (mail(json!({"recipients": ["a@example.com"]})), "body: Missing \"template\"."),
         (mail(json!({"template": "x"})), "body: Empty list of recipients."),
@@ -105,18 +108,18 @@ async fn hooks_are_checked_when_they_are_written() {
             "body: Mail cannot be sent to the domains of a@evil.net",
         ),
         (
-            slack(json!([{"template": "{user_id.__class__}"}])),
+            slack(&json!([{"template": "{user_id.__class__}"}])),
             "kinto-slack in body: Invalid \"template\": attributes cannot be read: write {name[key]}",
         ),
         (
-            slack(json!([{"template": "x", "collection_id": "^("}])),
+            slack(&json!([{"template": "x", "collection_id": "^("}])),
             "kinto-slack in body: Invalid pattern '^(': it is no regular expression",
         ),
         (
-            slack(json!([{"template": "x", "action": 3}])),
+            slack(&json!([{"template": "x", "action": 3}])),
             "kinto-slack in body: \"action\" is not a text.",
         ),
-        (slack(json!("x")), "kinto-slack in body: \"hooks\" is not a list."),
+        (slack(&json!("x")), "kinto-slack in body: \"hooks\" is not a list."),
         (webhook(json!({})), "kinto-webhook in body: Missing \"webhook\"."),
         (webhook(json!({"webhook": "x"})), "kinto-webhook in body: Unknown webhook x"),
         (
@@ -149,7 +152,7 @@ async fn a_wrong_hook_is_one_failed_reply_of_its_batch() {
         |path: &str, data: Value| json!({"method": "PUT", "path": path, "body": {"data": data}});
     let batch = json!({"requests": [
         request("/buckets/b", json!({})),
-        request(COLLECTION, slack(json!([{}]))),
+        request(COLLECTION, slack(&json!([{}]))),
         request(COLLECTION, json!({})),
     ]});
 
@@ -164,12 +167,13 @@ async fn a_wrong_hook_is_one_failed_reply_of_its_batch() {
 async fn a_collection_s_hooks_go_before_its_bucket_s() {
     let (endpoint, server) = (Endpoint::start().await, MailServer::start().await);
     let harness = start(&endpoint, &server, &[]).await;
-    let bucket = slack(json!([{"template": "bucket {action} {resource_name} {id}"}]));
-    make(&harness, bucket, slack(json!([{"template": "own {action} {resource_name} {id}"}]))).await;
+    let bucket = slack(&json!([{"template": "bucket {action} {resource_name} {id}"}]));
+    make(&harness, bucket, slack(&json!([{"template": "own {action} {resource_name} {id}"}])))
+        .await;
     harness.alice.put(RECORD, json!({})).await.expect(201);
     harness.alice.put("/buckets/b/collections/d", json!({})).await.expect(201);
     harness.alice.put("/buckets/b/collections/d/records/r", json!({})).await.expect(201);
-    harness.alice.put("/buckets/b/collections/e", slack(json!([]))).await.expect(201);
+    harness.alice.put("/buckets/b/collections/e", slack(&json!([]))).await.expect(201);
     harness.alice.delete(RECORD).await.expect(200);
     harness.alice.delete(COLLECTION).await.expect(200);
     harness.alice.put("/buckets/b/groups/g", json!({"members": []})).await.expect(201);
@@ -204,7 +208,7 @@ async fn filters_choose_events() {
         {"template": "8", "event": "^kinto_remote"},
         {"template": "9", "unknown": "x", "resource_name": "collection"},
     ]);
-    make(&harness, json!({}), slack(hooks)).await;
+    make(&harness, json!({}), slack(&hooks)).await;
     harness.alice.put(RECORD, json!({})).await.expect(201);
     harness.alice.patch(RECORD, json!({"n": 1})).await.expect(200);
 
@@ -222,7 +226,7 @@ async fn templates_tell_of_event_and_request() {
     let template = "{{{user_id}}} {bucket_id}/{collection_id}/{record_id} {uri} {event} \
                     {settings[project_name]} {settings[userid_hmac_secret]} {root_url} \
                     {client_address} {user_agent} {impacted_objects[0][new][n]} <{nothing}>";
-    make(&harness, json!({}), slack(json!([{"template": template, "resource_name": "record"}])))
+    make(&harness, json!({}), slack(&json!([{"template": template, "resource_name": "record"}])))
         .await;
     let headers =
         [("content-type", "application/json"), ("user-agent", "tests/1"), ("host", "h.org")];
@@ -249,7 +253,7 @@ async fn channels_are_routed() {
         {"template": "routed", "channel": "#alerts", "resource_name": "record"},
         {"template": "not routed", "channel": "#other", "resource_name": "record"},
     ]);
-    make(&harness, json!({}), slack(hooks)).await;
+    make(&harness, json!({}), slack(&hooks)).await;
     harness.alice.put(RECORD, json!({})).await.expect(201);
 
     let alerts = endpoint.wait("/alerts", 1).await;
@@ -347,104 +351,6 @@ async fn a_batch_is_told_completely_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn reviews_are_told() {
-    let (endpoint, server) = (Endpoint::start().await, MailServer::start().await);
-    let harness = start(&endpoint, &server, &[]).await;
-    let names = ["Requested", "Approved", "Rejected"];
-    let mut hooks: Vec<Value> = names
-        .iter()
-        .map(|name| {
-            json!({"event": format!("{EVENTS}.Review{name}"),
-                   "template": format!("{name} {{user_id}} {{changes_count}} <{{comment}}>")})
-        })
-        .collect();
-    hooks.push(json!({"template": "any {event}", "user_id": "x", "action": "^(?!create)", "resource_name": "collection"}));
-    harness
-        .alice
-        .put(
-            "/buckets/work",
-            json!({"kinto-webhook": {"hooks": [
-                {"webhook": "ci", "event": "^kinto_remote_settings", "template": "see {uri}"},
-            ]}}),
-        )
-        .await
-        .expect(201);
-    harness.alice.put(SOURCE, slack(json!(hooks))).await.expect(201);
-    let (alice, bob) = (user_id(&harness.alice).await, user_id(&harness.bob).await);
-    let reviewers = "/buckets/work/groups/c-reviewers";
-    harness.alice.patch(reviewers, json!({"members": [bob]})).await.expect(200);
-    harness.alice.put(&format!("{SOURCE}/records/r"), json!({"n": 1})).await.expect(201);
-    let ask = json!({"status": "to-review", "last_editor_comment": "please"});
-    harness.alice.patch(SOURCE, ask.clone()).await.expect(200);
-    let decline = json!({"status": "work-in-progress", "last_reviewer_comment": "no"});
-    harness.bob.patch(SOURCE, decline).await.expect(200);
-    harness.alice.patch(SOURCE, ask).await.expect(200);
-    harness.bob.patch(SOURCE, json!({"status": "to-sign"})).await.expect(200);
-
-    settle(&harness, &endpoint).await;
-
-    let texts = endpoint.texts("/slack");
-    let reviews: Vec<&String> = texts.iter().filter(|text| !text.starts_with("any")).collect();
-    assert_eq!(
-        reviews,
-        [
-            &format!("Requested {alice} 1 <please>"),
-            &format!("Rejected {bob}  <no>"),
-            &format!("Requested {alice} 0 <please>"),
-            &format!("Approved {bob} 1 <>"),
-        ]
-    );
-    // A hook without `event` gets the ordinary change, what the plug-in writes, and the review.
-    let approval = format!("any {EVENTS}.ReviewApproved");
-    assert_eq!(texts.iter().filter(|text| **text == approval).count(), 1);
-    let events: Vec<Value> =
-        endpoint.got("/events").iter().map(super::receivers::Got::json).collect();
-    assert_eq!(events.len(), 4, "the webhook of the bucket: {events:?}");
-    assert_eq!(events[0]["type"], format!("{EVENTS}.ReviewRequested"));
-    assert_eq!(events[0]["data"]["changes_count"], 1);
-    assert_eq!(events[0]["data"]["text"], format!("see {SOURCE}"));
-    assert_eq!(events[3]["data"]["impacted_objects"][0]["new"]["status"], "to-sign");
-}
-
-#[tokio::test]
-async fn what_is_published_is_told_as_the_plug_in_s() {
-    let (endpoint, server) = (Endpoint::start().await, MailServer::start().await);
-    // Who may write the bucket of the destinations, and so give it hooks.
-    let more = [("signer.destination_write_principals", "system.Authenticated")];
-    let harness = start(&endpoint, &server, &more).await;
-    let main = slack(json!([{"template": "{user_id} {action} {id}", "resource_name": "record"}]));
-    harness.alice.put("/buckets/main", main).await.expect(201);
-    harness.alice.put("/buckets/work", json!({})).await.expect(201);
-    harness.alice.put(SOURCE, json!({})).await.expect(201);
-    let bob = user_id(&harness.bob).await;
-    harness
-        .alice
-        .patch("/buckets/work/groups/c-reviewers", json!({"members": [bob]}))
-        .await
-        .expect(200);
-    for id in ["r1", "r2"] {
-        harness.alice.put(&format!("{SOURCE}/records/{id}"), json!({})).await.expect(201);
-    }
-    harness.publish().await;
-    harness.alice.delete(&format!("{SOURCE}/records/r1")).await.expect(200);
-    harness.publish().await;
-
-    settle(&harness, &endpoint).await;
-
-    let mut texts = endpoint.texts("/slack");
-    texts[..2].sort();
-    let plugin = "plugin:remote-settings";
-    assert_eq!(
-        texts,
-        [
-            format!("{plugin} create r1"),
-            format!("{plugin} create r2"),
-            format!("{plugin} delete r1")
-        ]
-    );
-}
-
-#[tokio::test]
 async fn webhooks_of_the_settings_need_no_hook() {
     let (endpoint, server) = (Endpoint::start().await, MailServer::start().await);
     let more = [
@@ -453,7 +359,7 @@ async fn webhooks_of_the_settings_need_no_hook() {
         ("webhook.ci.action", "^(create|delete)"),
     ];
     let harness = start(&endpoint, &server, &more).await;
-    make(&harness, slack(json!([{}])), json!({"kinto-emailer": "anything: the plug-in is off"}))
+    make(&harness, slack(&json!([{}])), json!({"kinto-emailer": "anything: the plug-in is off"}))
         .await;
     harness.alice.put("/buckets/b/collections/d", json!({})).await.expect(201);
     harness.alice.put(RECORD, json!({"n": 1})).await.expect(201);

@@ -3,7 +3,6 @@
 use std::{
     net::SocketAddr,
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +17,7 @@ use tokio::{
 
 use crate::{
     harness::Harness,
-    receivers::{Endpoint, MailServer, Tls, eventually},
+    receivers::{Endpoint, eventually},
 };
 
 const RECORDS: &str = "/buckets/b/collections/c/records";
@@ -35,7 +34,7 @@ fn webhook(name: &str, url: &str) -> Vec<(String, String)> {
     ]
 }
 
-fn quick(names: &str) -> Vec<(String, String)> {
+pub(crate) fn quick(names: &str) -> Vec<(String, String)> {
     [
         ("notifications.webhooks", names),
         ("outgoing.allowed_hosts", "127.0.0.1"),
@@ -48,7 +47,7 @@ fn quick(names: &str) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn pairs(settings: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(crate) fn pairs(settings: &[(String, String)]) -> Vec<(&str, &str)> {
     settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
@@ -71,23 +70,23 @@ async fn set_up(alice: &TestClient) {
     alice.put("/buckets/b/collections/c", json!({})).await.expect(201);
 }
 
-async fn write(alice: &TestClient, id: &str) {
+pub(crate) async fn write(alice: &TestClient, id: &str) {
     alice.put(&format!("{RECORDS}/{id}"), json!({})).await.expect(201);
 }
 
 /// `(attempts, dead, error)` of what is in the outbox.
-async fn entries(database: &TestDatabase) -> Vec<(i32, bool, String)> {
+pub(crate) async fn entries(database: &TestDatabase) -> Vec<(i32, bool, String)> {
     let sql =
         "select attempts, dead_at is not null, coalesce(last_error, '') from outbox order by id";
     let rows = database.owner().await.query(sql, &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
-async fn until_empty(database: &TestDatabase) {
+pub(crate) async fn until_empty(database: &TestDatabase) {
     eventually("an empty outbox", async || entries(database).await.is_empty().then_some(())).await;
 }
 
-async fn until_dead(database: &TestDatabase) -> (i32, bool, String) {
+pub(crate) async fn until_dead(database: &TestDatabase) -> (i32, bool, String) {
     let dead = async || entries(database).await.pop().filter(|entry| entry.1);
     eventually("a dead letter", dead).await
 }
@@ -163,7 +162,7 @@ async fn what_is_given_up_waits_for_an_operator() {
 }
 
 /// `countersign-writer outbox …`
-fn outbox(database: &TestDatabase, arguments: &[&str]) -> Output {
+pub(crate) fn outbox(database: &TestDatabase, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_countersign-writer"))
         .arg("outbox")
         .args(arguments)
@@ -243,7 +242,7 @@ async fn private_addresses_and_redirects_are_not_called() {
 }
 
 /// A writer as a process, which ends with its test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -254,7 +253,10 @@ impl Drop for Running {
 
 impl Running {
     /// Starts one, and waits until it answers.
-    async fn start(database: &TestDatabase, settings: &[(&str, &str)]) -> (Self, TestClient) {
+    pub(crate) async fn start(
+        database: &TestDatabase,
+        settings: &[(&str, &str)],
+    ) -> (Self, TestClient) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         drop(listener);
@@ -340,172 +342,6 @@ async fn a_stop_lets_deliveries_under_way_end() {
         "nothing was left half-way: {left:?}"
     );
     assert_eq!(endpoint.got("/ok").len() + left.len(), 20);
-}
-
-/// Settings for mail about every record to these recipients, by a hook.
-async fn mail_harness(server: &MailServer, recipients: Value, more: &[(&str, &str)]) -> Harness {
-    let port = server.address.port().to_string();
-    let quick = quick("");
-    let mut settings = pairs(&quick);
-    settings.extend([
-        ("includes", "kinto_emailer"),
-        ("mail.host", "127.0.0.1"),
-        ("mail.port", port.as_str()),
-    ]);
-    settings.extend(more);
-    let harness = Harness::with(&settings).await;
-    harness.alice.put("/buckets/b", json!({})).await.expect(201);
-    harness.alice.put("/buckets/b/collections/c", hook(recipients)).await.expect(201);
-    harness
-}
-
-fn hook(recipients: Value) -> Value {
-    json!({"kinto-emailer": {"hooks": [
-        {"template": "{uri}", "recipients": recipients, "resource_name": "record"},
-    ]}})
-}
-
-#[tokio::test]
-async fn a_busy_mail_server_is_asked_again_and_a_refused_recipient_harms_no_other() {
-    let server = MailServer::start().await;
-    let recipients = json!(["good@x.org", "refused@x.org", "busy@x.org"]);
-    let harness = mail_harness(&server, recipients, &[("outbox.max_attempts", "6")]).await;
-
-    write(&harness.alice, "r").await;
-    let letters = server.wait(2).await;
-    let (_, _, error) = until_dead(&harness.database).await;
-
-    let mut to: Vec<&String> = letters.iter().flat_map(|letter| &letter.to).collect();
-    to.sort();
-    assert_eq!(to, ["busy@x.org", "good@x.org"]);
-    let head = "To: good@x.org, refused@x.org, busy@x.org\r\n";
-    assert!(letters.iter().all(|letter| letter.text.contains(head)), "{letters:?}");
-    assert!(error.contains("no such user"), "{error}");
-    eventually("one is left", async || (entries(&harness.database).await.len() == 1).then_some(()))
-        .await;
-    assert_eq!(server.letters().len(), 2);
-}
-
-#[tokio::test]
-async fn a_mail_server_that_is_away_gets_its_mail_later() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let away = MailServer::start().await;
-    let port = listener.local_addr().unwrap().port().to_string();
-    drop(listener);
-    let harness = mail_harness(&away, json!(["a@x.org"]), &[("mail.port", &port)]).await;
-    write(&harness.alice, "r").await;
-    let (attempts, ..) = until_dead(&harness.database).await;
-    assert_eq!(attempts, 3);
-
-    // Another writer knows the right port.
-    let right = away.address.port().to_string();
-    let quick = quick("");
-    let mut settings = pairs(&quick);
-    settings.extend([
-        ("includes", "kinto_emailer"),
-        ("mail.host", "127.0.0.1"),
-        ("mail.port", &right),
-    ]);
-    let (_running, _) = Running::start(&harness.database, &settings).await;
-    let repeat = async || {
-        outbox(&harness.database, &["retry", "--dead"]);
-        Some(away.letters()).filter(|letters| !letters.is_empty())
-    };
-    let letters = eventually("mail", repeat).await;
-    assert_eq!(letters[0].to, ["a@x.org"]);
-}
-
-#[tokio::test]
-async fn mail_is_sent_through_tls_with_a_password() {
-    let directory = std::env::temp_dir().join(format!("mail-test-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let file = directory.join("root.pem");
-    let tls = acceptor(&file);
-    for (when, setting) in [(Tls::AfterStartTls, "mail.tls"), (Tls::Always, "mail.ssl")] {
-        let server = MailServer::with(when, Some(tls.clone())).await;
-        let database = TestDatabase::create().await;
-        let port = server.address.port().to_string();
-        let quick = quick("");
-        let mut settings = pairs(&quick);
-        settings.extend([
-            ("includes", "kinto_emailer"),
-            ("mail.host", "localhost"),
-            ("mail.port", port.as_str()),
-            ("mail.username", "robot"),
-            ("mail.password", "right-password"),
-            (setting, "true"),
-            ("SSL_CERT_FILE", file.to_str().unwrap()),
-        ]);
-        let (_running, alice) = Running::start(&database, &settings).await;
-        alice.put("/buckets/b", json!({})).await.expect(201);
-        alice.put("/buckets/b/collections/c", hook(json!(["a@x.org"]))).await.expect(201);
-        write(&alice, "r").await;
-
-        let letters = server.wait(1).await;
-
-        assert_eq!(letters[0].to, ["a@x.org"], "{when:?}");
-        let commands = server.commands.lock().unwrap().clone();
-        assert!(commands.iter().any(|line| line.starts_with("AUTH PLAIN ")), "{commands:?}");
-        let starts = commands.iter().filter(|line| *line == "STARTTLS").count();
-        assert_eq!(starts, usize::from(when == Tls::AfterStartTls));
-    }
-    // A server that does not offer TLS gets nothing: neither mail nor password.
-    let plain = MailServer::start().await;
-    let more = [("mail.tls", "true"), ("mail.username", "robot"), ("mail.password", "x")];
-    let harness = mail_harness(&plain, json!(["a@x.org"]), &more).await;
-    write(&harness.alice, "r").await;
-    until_dead(&harness.database).await;
-    let commands = plain.commands.lock().unwrap().clone();
-    assert!(!commands.iter().any(|line| line.starts_with("AUTH")), "{commands:?}");
-    std::fs::remove_dir_all(directory).unwrap();
-}
-
-/// A certificate for `localhost` that is its own root, which is written to `file`.
-fn acceptor(file: &std::path::Path) -> tokio_rustls::TlsAcceptor {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(file, made.cert.pem()).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    Arc::new(config).into()
-}
-
-#[tokio::test]
-async fn mail_and_messages_can_be_left_in_directories() {
-    let server = MailServer::start().await;
-    let directory = std::env::temp_dir().join(format!("queue-test-{}", uuid::Uuid::new_v4()));
-    let (queue, messages) = (directory.join("queue"), directory.join("slack"));
-    let more = [
-        ("includes", "kinto_emailer kinto_slack"),
-        ("mail.queue_path", queue.to_str().unwrap()),
-        ("slack.debug_dir", messages.to_str().unwrap()),
-    ];
-    let harness = mail_harness(&server, json!(["A <a@x.org>"]), &more).await;
-    let hooks = json!({"kinto-slack": {"hooks": [{"template": "{id}", "action": "create"}]}});
-    harness.alice.patch("/buckets/b/collections/c", hooks).await.expect(200);
-    write(&harness.alice, "r").await;
-    until_empty(&harness.database).await;
-
-    let only = |path: &std::path::Path| {
-        let mut files = std::fs::read_dir(path).unwrap();
-        let file = files.next().unwrap().unwrap().path();
-        assert!(files.next().is_none());
-        std::fs::read_to_string(file).unwrap()
-    };
-    let mail = only(&queue.join("new"));
-    assert!(
-        mail.starts_with("X-Actually-From: countersign@localhost\r\nX-Actually-To: a@x.org\r\n"),
-        "{mail}"
-    );
-    assert!(mail.contains("To: A <a@x.org>\r\n"));
-    assert_eq!(only(&messages), json!({"channel": null, "text": "r"}).to_string());
-    assert!(server.letters().is_empty());
-    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[tokio::test]

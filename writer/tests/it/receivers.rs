@@ -69,7 +69,7 @@ impl Endpoint {
         let limits = Limits {
             max_body_bytes: 1 << 20,
             max_connections: 1000,
-            head_timeout: Duration::from_secs(60),
+            head_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(5),
             grace: Duration::from_secs(1),
             log: RequestLog::Errors,
@@ -140,7 +140,7 @@ pub(crate) struct MailServer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
     Never,
-    AfterStartTls,
+    OnRequest,
     Always,
 }
 
@@ -177,7 +177,7 @@ impl MailServer {
             self.session(BufReader::new(stream), true, false).await;
             return;
         }
-        let offers = when == Tls::AfterStartTls;
+        let offers = when == Tls::OnRequest;
         let Some(plain) = self.session(BufReader::new(stream), true, offers).await else { return };
         let acceptor = self.tls.as_ref().unwrap();
         let Ok(stream) = acceptor.accept(plain.into_inner()).await else { return };

@@ -1,0 +1,140 @@
+//! Keys of our own, with what clients find their certificates by; read again while we run.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use shared::{
+    chain::{Chain, Role},
+    model::Timestamp,
+    signature::{ContentSignature, PublicKey, SignatureError},
+};
+
+use super::LocalSigner;
+use crate::config::{LocalKey, LocalKeys, Pem};
+
+/// Keys that are replaced as one.
+#[derive(Debug)]
+pub struct Keys {
+    settings: LocalKeys,
+    current: ArcSwap<Vec<Key>>,
+}
+
+/// A key, ready to sign.
+#[derive(Debug)]
+struct Key {
+    signer: LocalSigner,
+    x5u: String,
+    chain: Option<Arc<Chain>>,
+}
+
+/// Why a key of our own gave no signature.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is only a public one, which signs nothing.
+    #[error("Please, specify the private_key location.")]
+    NoPrivateKey,
+    /// Clients would refuse the signature: its certificate is not valid now.
+    #[error("the certificate chain at {0} is not valid at this time")]
+    Expired(String),
+    /// The signature does not verify: a mistake of ours, or of the machine's.
+    #[error("the new signature does not verify: {0}")]
+    Wrong(#[from] SignatureError),
+}
+
+impl Keys {
+    /// Reads the keys and their chains.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, and where.
+    pub fn read(settings: &LocalKeys) -> Result<Self, String> {
+        let current = ArcSwap::from_pointee(read_all(settings)?);
+        Ok(Self { settings: settings.clone(), current })
+    }
+
+    /// Reads them again; if anything is wrong, all stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, and where.
+    pub fn reload(&self) -> Result<(), String> {
+        self.current.store(Arc::new(read_all(&self.settings)?));
+        Ok(())
+    }
+
+    /// Signs with every key, in their order, and verifies with a second library.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; then none of the signatures is to be used.
+    pub fn sign(&self, document: &[u8]) -> Result<Vec<ContentSignature>, KeyError> {
+        let keys = self.current.load();
+        if keys.is_empty() {
+            return Err(KeyError::NoPrivateKey);
+        }
+        let now = Timestamp::now();
+        keys.iter().map(|key| key.sign(document, now)).collect()
+    }
+
+    /// The chains that clients find with the signatures of now.
+    pub fn chains(&self) -> Vec<Arc<Chain>> {
+        self.current.load().iter().filter_map(|key| key.chain.clone()).collect()
+    }
+}
+
+impl Key {
+    fn read(settings: &LocalKey) -> Result<Self, String> {
+        let signer = named(&settings.private_key, LocalSigner::from_pem)?;
+        let Some(pem) = &settings.chain else {
+            return Ok(Self { signer, x5u: settings.x5u.clone(), chain: None });
+        };
+        let chain = named(pem, |text| {
+            let chain = Chain::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+            if chain.public_key().as_ref() != Ok(signer.public_key()) {
+                let key = settings.private_key.name();
+                return Err(format!("its first certificate is not for the key of {key}"));
+            }
+            Ok(chain)
+        })?;
+        let mut x5u = settings.x5u.clone();
+        if x5u.ends_with('/') {
+            let name = chain.file_name();
+            x5u += &name.ok_or_else(|| format!("{}: its name cannot be in a URL", pem.name()))?;
+        }
+        Ok(Self { signer, x5u, chain: Some(Arc::new(chain)) })
+    }
+
+    fn sign(&self, document: &[u8], now: Timestamp) -> Result<ContentSignature, KeyError> {
+        let is_valid = self.chain.as_ref().is_none_or(|chain| {
+            Role::ALL.into_iter().all(|role| {
+                let (from, until) = chain.validity(role);
+                from <= now && now <= until
+            })
+        });
+        if !is_valid {
+            return Err(KeyError::Expired(self.x5u.clone()));
+        }
+        let signature = ContentSignature { x5u: self.x5u.clone(), ..self.signer.sign(document) };
+        signature.verify(self.signer.public_key(), document)?;
+        Ok(signature)
+    }
+}
+
+fn read_all(settings: &LocalKeys) -> Result<Vec<Key>, String> {
+    let keys = settings.keys.iter().map(Key::read).collect::<Result<Vec<_>, _>>()?;
+    if let Some(pem) = &settings.public_key {
+        let public = named(pem, |text| {
+            PublicKey::from_pem(text.as_bytes()).map_err(|error| error.to_string())
+        })?;
+        if !keys.is_empty() && keys.iter().all(|key| *key.signer.public_key() != public) {
+            return Err(format!("{}: it is not the public key of a private one", pem.name()));
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads a PEM text; what is wrong is told with its name.
+fn named<T>(pem: &Pem, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
+    let text = pem.read()?;
+    parse(&text).map_err(|problem| format!("{}: {problem}", pem.name()))
+}
