@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use shared::{
-    config::{Database, Layers, Listen, Monitored, Problems, RecordCache, Telemetry},
+    config::{Changes, Database, Layers, Listen, Problems, Telemetry, absolute},
     signature::PublicKey,
 };
 
@@ -20,11 +20,9 @@ const KINTO_KEYS: &[&str] = &[
     "includes",
     "initialization_sequence",
     "logger",
-    "paginate_by",
     "project_version",
     "readonly",
     "storage_backend",
-    "storage_max_fetch_size",
     "storage_max_backlog",
     "storage_max_overflow",
     "storage_pool_recycle",
@@ -61,7 +59,6 @@ const KINTO_PREFIXES: &[&str] = &[
     "permissions_",
     "profiler_",
     "prometheus.",
-    "push_",
     "pyramid.",
     "quotas.",
     "sentry_",
@@ -80,31 +77,16 @@ pub struct Config {
     pub database: Database,
     /// Logs.
     pub telemetry: Telemetry,
-    /// Which collections are published.
-    pub monitored: Monitored,
-    /// Redirects of the monitor.
-    pub redirects: Redirects,
+    /// What is published, and what is told of it.
+    pub changes: Changes,
     /// What the service says about itself.
     pub site: Site,
-    /// Lifetimes of changesets at caches.
-    pub lifetimes: RecordCache,
     /// What must hold before something is shown.
     pub signature: SignatureRules,
     /// How often the database is asked.
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
-}
-
-/// Redirects of the monitor (`remote-settings.md` §3.4).
-#[derive(Debug, Clone)]
-pub struct Redirects {
-    /// Older `_since` are redirected; `None` disables that.
-    pub since_max_age_days: Option<u32>,
-    /// Their lifetime at caches; `None` for no header.
-    pub ttl: Option<u32>,
-    /// `scheme://host` that redirects name, or empty for relative ones.
-    pub root: String,
 }
 
 /// What the service says about itself.
@@ -114,8 +96,6 @@ pub struct Site {
     pub project_name: String,
     /// Shown in the hello view.
     pub project_docs: String,
-    /// The public host, as configured; may be empty.
-    pub http_host: String,
     /// `scheme://host` of the service, or empty.
     pub root: String,
     /// Seconds of the `Backoff` header.
@@ -194,15 +174,12 @@ impl Config {
     ///
     /// All problems at once.
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
-        let site = Site::read(layers);
         let config = Self {
             listen: Listen::read(layers),
             database: Database::read(layers),
             telemetry: Telemetry::read(layers),
-            monitored: Monitored::read(layers),
-            redirects: Redirects::read(layers, &site),
-            site,
-            lifetimes: RecordCache::read(layers),
+            changes: Changes::read(layers),
+            site: Site::read(layers),
             signature: SignatureRules::read(layers),
             watermark: Pace {
                 poll: Duration::from_millis(layers.number(
@@ -218,7 +195,7 @@ impl Config {
             },
             delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
         };
-        if config.monitored.buckets().is_empty() {
+        if config.changes.monitored.buckets().is_empty() {
             layers.problem("changes.resources is empty: nothing would be published");
         }
         layers.ignore(|key| {
@@ -229,45 +206,18 @@ impl Config {
     }
 }
 
-impl Redirects {
-    fn read(layers: &mut Layers, site: &Site) -> Self {
-        // Negative numbers mean: disabled.
-        let mut signed = |key: &str| {
-            layers
-                .parsed::<i64>(key, "a whole number")
-                .and_then(|number| u32::try_from(number).ok())
-        };
-        let since_max_age_days = signed("changes.since_max_age_days");
-        let ttl = signed("changes.since_max_age_redirect_ttl_seconds");
-        let host = layers.text("changes.http_host");
-        let scheme = layers.text("http_scheme");
-        let root = if host.is_empty() { site.root.clone() } else { absolute(&scheme, &host) };
-        Self { since_max_age_days, ttl, root }
-    }
-}
-
 impl Site {
     fn read(layers: &mut Layers) -> Self {
-        let http_host = layers.text("http_host");
+        let (scheme, host) = (layers.text("http_scheme"), layers.text("http_host"));
         let root_ttl = layers.number("root_cache_expires_seconds", 0, u64::from(u32::MAX));
         Self {
             project_name: layers.text("project_name"),
             project_docs: layers.text("project_docs"),
-            root: absolute(&layers.text("http_scheme"), &http_host),
-            http_host,
+            root: absolute(&scheme, &host),
             backoff: layers.optional_number("backoff", 0, u64::from(u32::MAX)),
             retry_after: layers.number("retry_after_seconds", 0, u64::from(u32::MAX)),
             root_ttl: u32::try_from(root_ttl).unwrap_or(u32::MAX),
         }
-    }
-}
-
-/// `scheme://host`; some deployments have the scheme in `http_host`.
-fn absolute(scheme: &str, host: &str) -> String {
-    if host.is_empty() || host.contains("://") {
-        host.trim_end_matches('/').to_owned()
-    } else {
-        format!("{scheme}://{host}")
     }
 }
 
@@ -339,8 +289,8 @@ mod tests {
         let config = config.unwrap();
 
         assert_eq!(layers.warnings(), [""; 0]);
-        assert_eq!(config.redirects.since_max_age_days, None);
-        assert_eq!(config.redirects.root, "https://rs.example.net");
+        assert_eq!(config.changes.redirects.since_max_age_days, None);
+        assert_eq!(config.changes.redirects.root, "https://rs.example.net");
     }
 
     #[test]

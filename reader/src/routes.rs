@@ -11,6 +11,10 @@ pub enum Route<'a> {
     Hello,
     /// The list of published collections.
     Monitor,
+    /// The same in its legacy form.
+    MonitorRecords,
+    /// What push services poll.
+    Broadcasts,
     /// What changed in a collection.
     Changeset {
         /// The bucket's id, unchecked: it is only looked up.
@@ -44,6 +48,9 @@ impl<'a> Route<'a> {
         Ok(match *names.as_slice() {
             ["v1", ""] => Self::Hello,
             ["v1", "buckets", "monitor", "collections", "changes", "changeset"] => Self::Monitor,
+            ["v1", "buckets", "monitor", "collections", "changes", "records"] => {
+                Self::MonitorRecords
+            }
             ["v1", "buckets", _, "collections", _, "changeset"] => {
                 let mut ids = segments.into_iter().skip(2).step_by(2);
                 let (bucket, collection) = (ids.next(), ids.next());
@@ -72,6 +79,7 @@ impl<'a> Route<'a> {
             "__lbheartbeat__" => Self::LbHeartbeat,
             "__heartbeat__" => Self::Heartbeat,
             "__version__" => Self::Version,
+            "__broadcasts__" => Self::Broadcasts,
             "__metrics__" => Self::Metrics,
             _ => return Err(ApiError::NoSuchEndpoint),
         })
@@ -82,6 +90,8 @@ impl<'a> Route<'a> {
         match self {
             Self::Hello => "hello",
             Self::Monitor => "monitor-changeset",
+            Self::MonitorRecords => "monitor-records",
+            Self::Broadcasts => "broadcasts",
             Self::Changeset { .. } => "changeset",
             Self::LbHeartbeat => "lbheartbeat",
             Self::Heartbeat => "heartbeat",
@@ -132,6 +142,8 @@ mod tests {
             ("/__heartbeat__", "heartbeat"),
             ("/__lbheartbeat__", "lbheartbeat"),
             ("/v1/__version__", "version"),
+            ("/v1/__broadcasts__", "broadcasts"),
+            ("/v1/buckets/monitor/collections/changes/records", "monitor-records"),
             ("/__metrics__", "metrics"),
             ("/v1/__other__", "404/111"),
             ("/v1/boo", "404/111"),

@@ -18,6 +18,7 @@ use shared::{
         migrate::{self, SchemaError},
         published::{self, Version},
     },
+    wire::MONITOR_BROADCAST,
 };
 use tokio::{
     task::{JoinHandle, JoinSet, spawn_blocking},
@@ -147,30 +148,39 @@ impl Follower {
     async fn look(&mut self, client: &mut ClientWrapper) -> Result<(), ApiError> {
         let settings = &self.app.config.database;
         let (patience, longest) = (settings.connect_timeout, settings.statement_timeout * 10);
-        let watermark = timeout(patience, self.ask(client)).await.map_err(|_| late())??;
+        let (watermark, broadcast) =
+            timeout(patience, self.ask(client)).await.map_err(|_| late())??;
         let served = self.app.board.published().map(|published| published.watermark);
         if served.is_some_and(|served| watermark < served) {
             self.refuse_older(watermark);
-        } else if served != Some(watermark) || self.is_due() {
+            return Ok(());
+        }
+        if served != Some(watermark) || self.is_due() {
             timeout(longest, self.load(client)).await.map_err(|_| late())??;
         } else {
             self.app.board.confirm(Timestamp::now());
         }
+        // Only now is what browsers would ask for here.
+        self.app.board.tell(broadcast);
         Ok(())
     }
 
-    /// The watermark, after the schema was found to be ours.
-    async fn ask(&mut self, client: &mut ClientWrapper) -> Result<Timestamp, ApiError> {
+    /// The watermark and the broadcast, after the schema was found to be ours.
+    async fn ask(
+        &mut self,
+        client: &mut ClientWrapper,
+    ) -> Result<(Timestamp, Option<Timestamp>), ApiError> {
         if !self.is_schema_checked {
             migrate::check(client).await.map_err(|error| ApiError::Backend(error.into()))?;
             self.is_schema_checked = true;
             self.schema_told.clear();
         }
-        let watermark = published::watermark(client).await?;
+        let (watermark, broadcast) =
+            published::watermark_and_broadcast(client, MONITOR_BROADCAST).await?;
         if self.app.board.saw(watermark) && self.loaded_at.is_some() {
             tracing::info!("the database answers again");
         }
-        Ok(watermark)
+        Ok((watermark, broadcast))
     }
 
     /// Whether something must be loaded although the watermark stands still.
@@ -198,7 +208,7 @@ impl Follower {
     async fn load(&mut self, client: &mut ClientWrapper) -> Result<(), ApiError> {
         let everything = self.is_everything_due();
         let old = self.app.board.published();
-        let buckets = self.app.config.monitored.buckets();
+        let buckets = self.app.config.changes.monitored.buckets();
         let tx = Tx::reading(client);
         tx.begin().await?;
         let watermark = published::watermark(&tx).await?;
@@ -208,7 +218,7 @@ impl Follower {
         }
         let public_buckets = published::public_buckets(&tx, &buckets).await?;
         let mut versions = published::versions(&tx, &buckets).await?;
-        versions.retain(|v| self.app.config.monitored.contains(&v.bucket, &v.collection));
+        versions.retain(|v| self.app.config.changes.monitored.contains(&v.bucket, &v.collection));
         let mut slots = Vec::with_capacity(versions.len());
         let mut pending = VecDeque::new();
         for version in versions {
@@ -224,7 +234,7 @@ impl Follower {
         for pending in pending {
             slots.push(self.finish(pending).await);
         }
-        let host = &self.app.config.site.http_host;
+        let host = &self.app.config.changes.http_host;
         self.app.board.publish(Published::new(watermark, host, slots, public_buckets));
         self.app.board.confirm(Timestamp::now());
         self.loaded_at = Some(Instant::now());
@@ -319,7 +329,8 @@ impl Follower {
 }
 
 fn is_same(good: &Collection, version: &Version) -> bool {
-    (good.timestamp, good.metadata_timestamp) == (version.timestamp, version.metadata_timestamp)
+    (good.timestamp, good.metadata_timestamp, good.horizon)
+        == (version.timestamp, version.metadata_timestamp, version.tombstone_horizon)
 }
 
 /// Whether the database answers, and is of another version than ours.

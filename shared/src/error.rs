@@ -363,6 +363,25 @@ pub fn with_causes(error: &dyn StdError) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// Both header problems and body problems are told together (`kinto-http-api.md` §0.4).
+///
+/// # Errors
+///
+/// Whatever was wrong with one, or with both.
+pub fn merge_problems<A, B>(
+    a: Result<A, Vec<Detail>>,
+    b: Result<B, ApiError>,
+) -> Result<(A, B), ApiError> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(details), Err(ApiError::Invalid(more))) => {
+            Err(ApiError::Invalid(details.into_iter().chain(more).collect()))
+        }
+        (Err(details), _) => Err(ApiError::Invalid(details)),
+    }
+}
+
 /// By name, as text; a missing name sorts as `None`, as in the reference.
 fn sorted(details: &[Detail]) -> Vec<&Detail> {
     let mut sorted: Vec<&Detail> = details.iter().collect();

@@ -5,10 +5,13 @@
 //! | [`model`] | ids, paths, timestamps, permissions: pure values | nothing |
 //! | [`canonical`] | the exact bytes that get signed | nothing |
 //! | [`json`] | reading JSON that a stranger sent | nothing |
+//! | [`python`] | values as the reference's messages show them | nothing |
 //! | [`signature`], [`chain`] | checking a content signature and its certificates | `canonical`, `model` |
 //! | [`verifiable`] | what every client can read, and verifies the same way | `model` |
 //! | [`error`] | the public error contract | `model` |
-//! | [`wire`] | what clients and CDNs see of changesets, redirects and lifetimes | `model`, `error` |
+//! | [`preconditions`] | `If-Match` and `If-None-Match` | `model`, `error` |
+//! | [`listing`] | what a list's query string asks for, and lists in memory | `model`, `error`, `json` |
+//! | [`wire`] | what clients and CDNs see of changesets, redirects and lifetimes | `listing`, `http` |
 //! | [`config`] | layered, typed, checked settings | `model` |
 //! | [`http`] | accept, limits, requests and replies | `model`, `error`, `telemetry` |
 //! | [`store`] | pool, migrations, and the reads that both services run | `model`, `error` |
@@ -21,7 +24,10 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod json;
+pub mod listing;
 pub mod model;
+pub mod preconditions;
+pub mod python;
 pub mod signature;
 pub mod store;
 pub mod telemetry;

@@ -475,7 +475,7 @@ impl<'a> Ctx<'a> {
 /// collections, and buckets, whose permissions decide who may read. Previews and destinations
 /// count also where `changes.resources` forgets them: a reader's may not.
 pub fn is_published(app: &App, list: &ListPath, id: &str) -> bool {
-    let (monitored, signed) = (&app.config.monitored, &app.config.signer.resources);
+    let (monitored, signed) = (&app.config.changes.monitored, &app.config.signer.resources);
     let collection = |bucket: &str, id: &str| {
         monitored.contains(bucket, id) || signed.role(bucket, id) == Some(Role::Signed)
     };

@@ -30,6 +30,7 @@ const BASE: [&str; 5] = ["Backoff", "Retry-After", "Alert", "Content-Length", "C
 const OBJECT: [&str; 5] = ["Last-Modified", "ETag", "Cache-Control", "Expires", "Pragma"];
 const LIST: [&str; 6] =
     ["Next-Page", "Last-Modified", "ETag", "Cache-Control", "Expires", "Pragma"];
+const CHANGES: [&str; 4] = ["Last-Modified", "Cache-Control", "Expires", "Pragma"];
 const COUNT: [&str; 2] = ["Total-Objects", "Total-Records"];
 
 impl Cors {
@@ -183,6 +184,7 @@ fn exposed(does: Does) -> Vec<&'static str> {
         Does::List => (&LIST, &[]),
         Does::Count => (&LIST, &COUNT),
         Does::Get => (&OBJECT, &[]),
+        Does::Changes => (&CHANGES, &[]),
         Does::Create
         | Does::DeleteList
         | Does::Update

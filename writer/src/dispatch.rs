@@ -85,7 +85,14 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::UserData(principal) => {
             erase_user_data(app, request, &principal.unwrap_or_default()).await
         }
-        Route::List(_) | Route::Object(..) | Route::Quota(..) | Route::Snapshot(..) => {
+        Route::Monitor => operations::monitor(app, request).await,
+        Route::MonitorRecords => operations::monitor_records(app, request).await,
+        Route::Broadcasts => operations::broadcasts(app).await,
+        Route::List(_)
+        | Route::Object(..)
+        | Route::Quota(..)
+        | Route::Snapshot(..)
+        | Route::Changeset(_) => {
             let mut identities = Identities::default();
             let step = Step::new(app, &mut identities, route, request.clone()).await?;
             let mut replies = run_together(app, &[step]).await?;

@@ -72,6 +72,8 @@ pub enum Does {
     Show,
     /// Shows a JSON object to those who may read what it is about.
     Inspect,
+    /// Shows what changed since a time.
+    Changes,
     /// Shows to everybody what works.
     Probe,
     /// Shows a text to everybody.
@@ -143,6 +145,19 @@ fn has_flush(config: &Config) -> bool {
 
 fn has_counters(config: &Config) -> bool {
     config.plugins.has(Plugin::Counters)
+}
+
+/// Whatever may be published, if anything.
+fn has_monitor(config: &Config) -> bool {
+    !config.changes.monitored.buckets().is_empty()
+}
+
+fn has_monitor_records(config: &Config) -> bool {
+    has_monitor(config) && config.changes.records_enabled
+}
+
+fn has_changesets(config: &Config) -> bool {
+    has_monitor(config) || config.plugins.has(Plugin::Changes)
 }
 
 const fn service(name: &'static str, path: &'static str) -> Endpoint {
@@ -288,6 +303,34 @@ pub static COLLECTION_QUOTA: Endpoint = Endpoint {
     ..service("collection-quota", "/buckets/{bucket_id}/collections/{collection_id}/quota")
 };
 
+/// `/v1/buckets/{b}/collections/{c}/changeset`
+pub static CHANGESET: Endpoint = Endpoint {
+    is_on: has_changesets,
+    actions: &[named(Method::GET, Does::Changes, "get_changeset")],
+    ..service("changeset", "/buckets/{bucket_id}/collections/{collection_id}/changeset")
+};
+/// `/v1/buckets/monitor/collections/changes/changeset`
+pub static MONITOR: Endpoint = Endpoint {
+    is_on: has_monitor,
+    actions: &[named(Method::GET, Does::Changes, "get_monitor_changeset")],
+    ..service("monitor-changeset", "/buckets/monitor/collections/changes/changeset")
+};
+/// `/v1/buckets/monitor/collections/changes/records`
+pub static MONITOR_RECORDS: Endpoint = Endpoint {
+    is_on: has_monitor_records,
+    actions: &[
+        named(Method::HEAD, Does::Count, "count_monitor_changes"),
+        named(Method::GET, Does::List, "get_monitor_changes"),
+    ],
+    ..service("monitor-records", "/buckets/monitor/collections/changes/records")
+};
+/// `/v1/__broadcasts__`
+pub static BROADCASTS: Endpoint = Endpoint {
+    is_on: has_monitor,
+    actions: &[named(Method::GET, Does::Show, "__broadcasts__")],
+    ..service("broadcasts", "/__broadcasts__")
+};
+
 /// `/v1/openid/{provider}/login`
 pub static OPENID_LOGIN: Endpoint = Endpoint {
     is_on: has_openid,
@@ -302,7 +345,7 @@ pub static OPENID_TOKEN: Endpoint = Endpoint {
 };
 
 /// Every endpoint.
-pub static ALL: [&Endpoint; 29] = [
+pub static ALL: [&Endpoint; 33] = [
     &HELLO,
     &HEARTBEAT,
     &LB_HEARTBEAT,
@@ -330,6 +373,10 @@ pub static ALL: [&Endpoint; 29] = [
     &SNAPSHOT,
     &BUCKET_QUOTA,
     &COLLECTION_QUOTA,
+    &CHANGESET,
+    &MONITOR,
+    &MONITOR_RECORDS,
+    &BROADCASTS,
     &OPENID_LOGIN,
     &OPENID_TOKEN,
 ];

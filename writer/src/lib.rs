@@ -18,7 +18,6 @@ pub mod cors;
 pub mod dispatch;
 pub mod endpoints;
 pub mod ids;
-pub mod listing;
 pub mod locks;
 pub mod metrics;
 pub mod negotiation;
@@ -32,8 +31,6 @@ pub mod patches;
 pub mod pipeline;
 pub mod pki;
 pub mod plugins;
-pub mod preconditions;
-pub mod python;
 pub mod routes;
 pub mod schema;
 pub mod service;
@@ -45,3 +42,5 @@ pub mod transaction;
 pub mod work;
 
 pub use service::Writer;
+// Known here by the names of their modules, as if they were the writer's own.
+pub use shared::{listing, preconditions, python};

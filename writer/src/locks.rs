@@ -72,7 +72,9 @@ impl Plan {
                 | ListPath::Accounts
                 | ListPath::History(_),
             ) => is_published(app, list, ""),
-            (None, ListPath::Collections(bucket)) => app.config.monitored.may_contain(bucket),
+            (None, ListPath::Collections(bucket)) => {
+                app.config.changes.monitored.may_contain(bucket)
+            }
             (None, ListPath::Buckets) => operation.method == Method::DELETE,
         };
         let resources = &app.config.signer.resources;

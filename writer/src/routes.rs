@@ -46,6 +46,12 @@ pub enum Route {
     Counters,
     /// `/v1/__user_data__`, which has no method, or what is below: a principal.
     UserData(Option<String>),
+    /// The list of published collections.
+    Monitor,
+    /// The same in its legacy form.
+    MonitorRecords,
+    /// What push services poll.
+    Broadcasts,
     /// A list of objects.
     List(Parent),
     /// One object, by an id that is not checked yet: that comes after authorization (§2.3.3).
@@ -54,6 +60,8 @@ pub enum Route {
     Quota(Parent, String),
     /// A collection's records as they were; the time is not checked yet.
     Snapshot(Parent, String),
+    /// What changed in a collection.
+    Changeset(Parent),
 }
 
 /// A part of a login at an OpenID provider.
@@ -110,6 +118,11 @@ impl Route {
             ["v1", "__counters__"] => Self::Counters,
             ["v1", "__user_data__"] => Self::UserData(None),
             ["v1", "__user_data__", p] if !p.is_empty() => Self::UserData(Some(p.to_owned())),
+            ["v1", "__broadcasts__"] => Self::Broadcasts,
+            ["v1", "buckets", "monitor", "collections", "changes", "changeset"] => Self::Monitor,
+            ["v1", "buckets", "monitor", "collections", "changes", "records"] => {
+                Self::MonitorRecords
+            }
             ["v1", "buckets", ref below @ ..] => {
                 Self::below_buckets(below).ok_or(ApiError::NoSuchEndpoint)?
             }
@@ -143,6 +156,7 @@ impl Route {
             }
             [b, "quota"] => Self::Quota(Parent::Known(ListPath::Buckets), b.to_owned()),
             [b, "collections", c, "quota"] => Self::Quota(collections(b), c.to_owned()),
+            [b, "collections", c, "changeset"] => Self::Changeset(records(b, c)),
             [b, "history"] => Self::List(history(b)),
             [b, "snapshot", "collections", last] => {
                 let (c, at) = last.rsplit_once('@')?;
@@ -162,13 +176,18 @@ impl Route {
     /// 404, or 400 when the path is not UTF-8.
     pub fn find(config: &Config, path: &str) -> Result<Self, ApiError> {
         let mut route = Self::parse(path)?;
+        // Where nothing is published, the monitor is a bucket like any other.
+        if route == Self::MonitorRecords && config.changes.monitored.buckets().is_empty() {
+            route = Self::List(records("monitor", "changes"));
+        }
         if !(route.endpoint().is_on)(config) {
             return Err(ApiError::NoSuchEndpoint);
         }
         if let Self::List(parent)
         | Self::Object(parent, _)
         | Self::Quota(parent, _)
-        | Self::Snapshot(parent, _) = &mut route
+        | Self::Snapshot(parent, _)
+        | Self::Changeset(parent) = &mut route
         {
             parent.check(config);
         }
@@ -177,7 +196,14 @@ impl Route {
 
     /// Whether it is about lists and objects, and runs in a transaction.
     pub const fn is_step(&self) -> bool {
-        matches!(self, Self::List(_) | Self::Object(..) | Self::Quota(..) | Self::Snapshot(..))
+        matches!(
+            self,
+            Self::List(_)
+                | Self::Object(..)
+                | Self::Quota(..)
+                | Self::Snapshot(..)
+                | Self::Changeset(_)
+        )
     }
 
     /// Its line in the table of endpoints.
@@ -200,6 +226,10 @@ impl Route {
                 | Resource::History => &endpoints::BUCKET_QUOTA,
             },
             Self::Snapshot(..) => &endpoints::SNAPSHOT,
+            Self::Changeset(_) => &endpoints::CHANGESET,
+            Self::Monitor => &endpoints::MONITOR,
+            Self::MonitorRecords => &endpoints::MONITOR_RECORDS,
+            Self::Broadcasts => &endpoints::BROADCASTS,
             Self::OpenId { step: LoginStep::Begin, .. } => &endpoints::OPENID_LOGIN,
             Self::OpenId { step: LoginStep::End, .. } => &endpoints::OPENID_TOKEN,
             Self::Permissions => &endpoints::PERMISSIONS,

@@ -120,6 +120,7 @@ impl Step {
             Route::List(parent) => (parent, None, View::Itself),
             Route::Object(parent, id) => (parent, Some(id), View::Itself),
             Route::Quota(parent, id) => (parent, Some(id), View::Quota),
+            Route::Changeset(parent) => (parent, None, View::Changeset),
             Route::Snapshot(parent, time) => match operations::parse_time(&time) {
                 Some(at) => (parent, None, View::Snapshot(at)),
                 None => return Err(Refusal::Time(time)),

@@ -7,10 +7,10 @@ use shared::{
     error::ApiError,
     http::{Query, Reply},
     model::{Resource, Timestamp},
-    wire::{ChangesetQuery, is_stale, lifetime},
+    wire::{ChangesetQuery, Detour, is_stale, lifetime},
 };
 
-use super::{encoded, not_ready};
+use super::{asked, encoded, not_ready};
 use crate::{
     app::App,
     snapshot::{Collection, Published, accepted},
@@ -39,12 +39,15 @@ pub(super) async fn get(
         catch_up(app, &query.expected, now, has_it).await;
         found = find(app, bucket, id)?;
     }
+    if query.since.is_some_and(|since| since < found.horizon) {
+        return Ok(Detour::DropSince.reply(&app.config.changes.redirects, asked(head), now));
+    }
     count_stale(app, &query.expected, found.timestamp);
 
     let part = found.list.part(query.since, query.limit);
     let body = app.deltas.body(&found, part, accepted(&head.headers)).await;
     let reply = encoded(body).header_text(LAST_MODIFIED, &found.metadata_timestamp.http_date());
-    let policy = app.config.lifetimes.of(bucket, id);
+    let policy = app.config.changes.lifetimes.of(bucket, id);
     Ok(match lifetime(&query.expected, found.timestamp, policy) {
         None => reply,
         Some(ttl) => reply.lifetime(ttl, now),

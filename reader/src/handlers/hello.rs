@@ -6,7 +6,7 @@ use http::{
     request::Parts,
 };
 use serde_json::json;
-use shared::{http::Reply, model::Timestamp};
+use shared::{http::Reply, model::Timestamp, wire::capability};
 
 use crate::app::App;
 
@@ -20,16 +20,7 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
         "project_docs": site.project_docs,
         "url": root_url(&site.root, head),
         "settings": {"batch_max_requests": 25, "readonly": true, "explicit_permissions": true},
-        "capabilities": {
-            "changes": {
-                "description": "Track modifications of records in Kinto and store the collection \
-                                timestamps into a specific bucket and collection.",
-                "url": "http://kinto.readthedocs.io/en/latest/tutorials/synchronisation.html\
-                        #polling-for-remote-changes",
-                "version": env!("CARGO_PKG_VERSION"),
-                "collections": app.config.monitored.uris(),
-            }
-        }
+        "capabilities": {"changes": capability(&app.config.changes)}
     });
     let reply = Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now);
     if site.root.is_empty() { reply.header_text(VARY, "Host") } else { reply }

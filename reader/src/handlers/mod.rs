@@ -1,5 +1,6 @@
 //! The endpoints: one file each.
 
+mod broadcasts;
 mod changeset;
 mod health;
 mod hello;
@@ -13,7 +14,7 @@ use http::{
     header::{CONTENT_ENCODING, VARY},
     request::Parts,
 };
-use shared::{error::ApiError, http::Reply, model::Timestamp};
+use shared::{error::ApiError, http::Reply, model::Timestamp, wire::Asked};
 
 use crate::{app::App, routes::Route, snapshot::Encoding};
 
@@ -31,6 +32,11 @@ pub async fn answer(
     match route {
         Route::Hello => Ok(hello::get(app, head, now)),
         Route::Monitor => monitor::get(app, head, now).await,
+        Route::MonitorRecords if !app.config.changes.records_enabled => {
+            Err(ApiError::NoSuchEndpoint)
+        }
+        Route::MonitorRecords => monitor::records(app, head, now),
+        Route::Broadcasts => Ok(broadcasts::get(app, now)),
         Route::Changeset { bucket, collection } => {
             changeset::get(app, bucket, collection, head, now).await
         }
@@ -41,6 +47,11 @@ pub async fn answer(
         Route::AddVersion => Ok(redirect::add_version(app, head)),
         Route::DropSlash => Ok(redirect::drop_slash(app, head, now)),
     }
+}
+
+/// The URL as it was sent.
+fn asked(head: &Parts) -> Asked<'_> {
+    Asked { path: head.uri.path(), query: head.uri.query().unwrap_or_default() }
 }
 
 /// A JSON body that is encoded already.

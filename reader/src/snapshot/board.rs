@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use shared::model::Timestamp;
+use shared::{model::Timestamp, wire::debounce};
 use tokio::{sync::watch, time::timeout};
 
 use super::Published;
@@ -25,6 +25,18 @@ pub struct Board {
     seen: AtomicI64,
     reachable: AtomicBool,
     older: AtomicBool,
+    broadcast: Mutex<Broadcast>,
+}
+
+/// What push services are told.
+#[derive(Debug, Default)]
+struct Broadcast {
+    /// By the writer, for all readers.
+    common: Option<Timestamp>,
+    /// By this reader, while there is no common value.
+    own: Option<Timestamp>,
+    /// Whether that was logged.
+    is_lonely: bool,
 }
 
 impl Default for Board {
@@ -36,6 +48,7 @@ impl Default for Board {
             seen: AtomicI64::new(0),
             reachable: AtomicBool::new(false),
             older: AtomicBool::new(false),
+            broadcast: Mutex::default(),
         }
     }
 }
@@ -62,6 +75,33 @@ impl Board {
     pub fn confirm(&self, now: Timestamp) {
         self.confirmed.store(now.as_millis(), Ordering::Relaxed);
         self.older.store(false, Ordering::Relaxed);
+    }
+
+    /// The value that the writer has computed for push services, if any, belongs to what is served.
+    pub fn tell(&self, broadcast: Option<Timestamp>) {
+        let mut state = self.broadcast.lock().unwrap_or_else(PoisonError::into_inner);
+        state.common = broadcast.or(state.common);
+    }
+
+    /// The value for push services: the writer's, or else one of our own, which other readers may
+    /// not have (`remote-settings.md` §4.1).
+    pub fn broadcast(
+        &self,
+        newest: impl FnOnce() -> Option<Timestamp>,
+        now: Timestamp,
+        interval_ms: i64,
+    ) -> Option<Timestamp> {
+        let mut state = self.broadcast.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.common.is_some() {
+            return state.common;
+        }
+        state.own = debounce(state.own, newest(), now, interval_ms);
+        if state.own.is_some() && !std::mem::replace(&mut state.is_lonely, true) {
+            tracing::warn!(
+                "no writer has computed a broadcast; this reader's may differ from others'"
+            );
+        }
+        state.own
     }
 
     /// The database is older than what was served. Whether this is news.

@@ -7,6 +7,7 @@ use shared::{
     canonical,
     model::Timestamp,
     store::published::{Row, Version},
+    wire::changeset_metadata,
 };
 
 use super::{Change, Draft, List, Reason, check};
@@ -19,6 +20,8 @@ pub struct Collection {
     pub timestamp: Timestamp,
     /// The metadata's timestamp.
     pub metadata_timestamp: Timestamp,
+    /// Tombstones up to this timestamp may be gone: a `_since` before it cannot be answered.
+    pub horizon: Timestamp,
     /// Its changeset.
     pub list: List,
 }
@@ -70,13 +73,19 @@ pub fn build(
             json: record.to_string().into_bytes(),
         })
         .collect();
-    let draft = Draft::new(&shown(&version, metadata), version.timestamp, &changes);
-    if let Some(old) = old.filter(|old| draft.is_same_as(&old.list)) {
+    let (bucket, id) = (&version.bucket, &version.collection);
+    let metadata = changeset_metadata(bucket, id, version.metadata_timestamp, metadata);
+    let draft = Draft::new(&metadata, version.timestamp, &changes);
+    let is_old = |old: &&Arc<Collection>| {
+        old.horizon == version.tombstone_horizon && draft.is_same_as(&old.list)
+    };
+    if let Some(old) = old.filter(is_old) {
         return Ok(Built { collection: old.clone(), doubt });
     }
     let collection = Collection {
         timestamp: version.timestamp,
         metadata_timestamp: version.metadata_timestamp,
+        horizon: version.tombstone_horizon,
         list: draft.finish(),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
@@ -97,12 +106,4 @@ fn examine(
     let is_allowed =
         reason == Reason::Unsigned && rules.may_be_unsigned(&version.bucket, &version.collection);
     (!is_allowed).then_some(reason)
-}
-
-/// The metadata as clients see it (`remote-settings.md` §3.3).
-fn shown(version: &Version, mut metadata: Map<String, Value>) -> Vec<u8> {
-    metadata.insert("id".to_owned(), version.collection.clone().into());
-    metadata.insert("bucket".to_owned(), version.bucket.clone().into());
-    metadata.insert("last_modified".to_owned(), version.metadata_timestamp.as_millis().into());
-    Value::Object(metadata).to_string().into_bytes()
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use shared::model::Timestamp;
+use shared::{model::Timestamp, wire::changeset_head};
 
 use super::Encodings;
 
@@ -61,7 +61,7 @@ pub enum Part {
 impl Draft {
     /// Renders `changes`, which are sorted newest first.
     pub fn new(metadata: &[u8], timestamp: Timestamp, changes: &[Change]) -> Self {
-        let mut all = head(metadata, timestamp);
+        let mut all = changeset_head(metadata, timestamp);
         let head = all.len();
         let mut rows = Vec::with_capacity(changes.len());
         for change in changes {
@@ -159,14 +159,6 @@ impl List {
         let all = if shared { 0 } else { self.draft.all.len() };
         all + self.full.bytes() + self.draft.rows.len() * size_of::<Row>()
     }
-}
-
-/// The beginning of a changeset's body, up to the first change.
-pub fn head(metadata: &[u8], timestamp: Timestamp) -> Vec<u8> {
-    let mut out = b"{\"metadata\":".to_vec();
-    out.extend_from_slice(metadata);
-    out.extend_from_slice(format!(",\"timestamp\":{timestamp},\"changes\":[").as_bytes());
-    out
 }
 
 fn separate(out: &mut Vec<u8>, is_first: bool) {

@@ -16,9 +16,9 @@ pub use board::Board;
 pub use check::{check, entries};
 pub use collection::{Built, Collection, Source, build};
 pub use encodings::{Encoding, Encodings, accepted, gzip};
-pub use list::{Change, Draft, List, Part, head};
-pub use monitor::{Entry, Monitor};
-use shared::model::Timestamp;
+pub use list::{Change, Draft, List, Part};
+pub use monitor::Monitor;
+use shared::{model::Timestamp, wire::Entry};
 
 /// Why a state of the database is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

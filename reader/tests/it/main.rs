@@ -6,6 +6,7 @@ mod chain;
 mod changeset;
 mod fixture;
 mod health;
+mod monitor;
 mod outage;
 mod roles;
 mod signatures;

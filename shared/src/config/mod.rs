@@ -4,9 +4,13 @@
 //! is flat text with dots: `signer.to_review_enabled`. Later layers win: the defaults compiled
 //! in, the file, `KINTO_…`, `COUNTERSIGN_…`, the command line.
 
+mod changes;
 mod common;
 mod ini;
 mod layers;
+mod page_size;
 
+pub use changes::{Changes, Redirects, absolute};
 pub use common::{Database, Listen, Monitored, RecordCache, Telemetry, ttl};
 pub use layers::{Layers, Origin, Problems};
+pub use page_size::PageSize;

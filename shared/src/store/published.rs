@@ -18,6 +18,8 @@ pub struct Version {
     pub timestamp: Timestamp,
     /// The metadata's timestamp: moves with a refreshed signature, too.
     pub metadata_timestamp: Timestamp,
+    /// Tombstones up to this timestamp may have been purged (§7.10); zero where none was.
+    pub tombstone_horizon: Timestamp,
     /// Whether everybody may read it.
     pub public: bool,
 }
@@ -46,6 +48,25 @@ pub async fn watermark(client: &Client) -> Result<Timestamp, ApiError> {
     Ok(Timestamp::from_millis(row.try_get(0)?))
 }
 
+/// The watermark, and what push services are told by a broadcast (`remote-settings.md` §4.1);
+/// `None` before the first time.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn watermark_and_broadcast(
+    client: &Client,
+    broadcast: &str,
+) -> Result<(Timestamp, Option<Timestamp>), ApiError> {
+    const SQL: &str = "
+        select last_modified, (select value from broadcast_state where id = $1)
+        from publication_clock";
+
+    let row = client.query_one(SQL, &[&broadcast]).await?;
+    let value: Option<i64> = row.try_get(1)?;
+    Ok((Timestamp::from_millis(row.try_get(0)?), value.map(Timestamp::from_millis)))
+}
+
 /// Where every live collection of `buckets` stands.
 ///
 /// # Errors
@@ -55,6 +76,7 @@ pub async fn versions(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<Version>, A
     const SQL: &str = "
         select c.bucket_id, c.id, c.last_modified as metadata_timestamp,
                coalesce(t.last_modified, c.last_modified) as timestamp,
+               coalesce(t.tombstone_horizon, 0) as tombstone_horizon,
                exists (
                    select from public_object p
                    where p.bucket_id = c.bucket_id
@@ -77,6 +99,7 @@ pub async fn versions(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<Version>, A
                 collection: row.try_get("id")?,
                 timestamp: Timestamp::from_millis(row.try_get("timestamp")?),
                 metadata_timestamp: Timestamp::from_millis(row.try_get("metadata_timestamp")?),
+                tombstone_horizon: Timestamp::from_millis(row.try_get("tombstone_horizon")?),
                 public: row.try_get("public")?,
             })
         })

@@ -1,13 +1,22 @@
-//! What clients and CDNs see of changesets: parameters, redirects, entries, lifetimes.
+//! What clients and CDNs see of changesets: parameters, redirects, entries, lifetimes; and what
+//! push services see.
 //!
 //! # Source
 //!
-//! `remote-settings.md` §3.
+//! `remote-settings.md` §3 and §4.
 
+mod broadcasts;
+mod capability;
 mod changeset;
+mod entries;
 mod lifetime;
 mod monitor;
+mod records;
 
+pub use broadcasts::{MONITOR_BROADCAST, broadcasts, candidate, debounce, is_young};
+pub use capability::capability;
 pub use changeset::ChangesetQuery;
+pub use entries::{Entries, Entry, changeset_body, changeset_head, changeset_metadata, entry_id};
 pub use lifetime::{is_stale, lifetime};
-pub use monitor::{Detour, detour, entry_id};
+pub use monitor::{Asked, Detour, detour, records_detour};
+pub use records::records;

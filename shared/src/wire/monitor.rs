@@ -1,10 +1,12 @@
-//! The list of published collections, and where its clients are sent instead.
+//! Where clients of the monitor are sent instead, from what they ask alone.
 
-use md5::{Digest as _, Md5};
+use http::StatusCode;
 
 use super::ChangesetQuery;
 use crate::{
+    config::Redirects,
     error::{ApiError, Detail, Location},
+    http::{Query, Reply},
     model::Timestamp,
 };
 
@@ -17,6 +19,15 @@ pub enum Detour {
     DropSince,
     /// 204: the client is ahead of the push message that it received.
     AlreadyAhead,
+}
+
+/// A URL as it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The path, undecoded.
+    pub path: &'a str,
+    /// The query string, undecoded.
+    pub query: &'a str,
 }
 
 /// Steps 1 to 4 of `remote-settings.md` §3.4: what is answered from the parameters alone.
@@ -32,8 +43,7 @@ pub fn detour(
     max_age_days: Option<u32>,
 ) -> Result<Option<Detour>, ApiError> {
     // Many Firefox releases send one trailing quote only: `_expected=123%22`.
-    let unquoted = query.expected.replace('"', "");
-    let Ok(expected) = Timestamp::parse(&unquoted) else {
+    let Some(expected) = unquoted(&query.expected) else {
         let text = "The value should be integer, optionally between double quotes.";
         let detail = Detail::new(Location::QueryString, "_expected", text);
         return Err(ApiError::Invalid(vec![detail]));
@@ -41,46 +51,83 @@ pub fn detour(
     if query.expected.contains('"') {
         return Ok(Some(Detour::UnquoteExpected));
     }
-    let Some(since) = query.since else { return Ok(None) };
-    if Timestamp::ZERO < expected && expected < since {
-        return Ok(Some(Detour::AlreadyAhead));
+    Ok(query.since.and_then(|since| about_since(Some(expected), since, now, max_age_days)))
+}
+
+/// The same for the legacy list (§3.5): steps 3 and 4, also with quoted values. What is no number
+/// leads nowhere.
+pub fn records_detour(query: &Query, now: Timestamp, max_age_days: Option<u32>) -> Option<Detour> {
+    let since = query.get("_since").and_then(unquoted)?;
+    let expected = query.get("_expected").and_then(unquoted);
+    about_since(expected, since, now, max_age_days)
+}
+
+fn about_since(
+    expected: Option<Timestamp>,
+    since: Timestamp,
+    now: Timestamp,
+    max_age_days: Option<u32>,
+) -> Option<Detour> {
+    if expected.is_some_and(|expected| Timestamp::ZERO < expected && expected < since) {
+        return Some(Detour::AlreadyAhead);
     }
     let too_old = max_age_days
         .is_some_and(|days| since < now.plus_millis(-i64::from(days) * 24 * 60 * 60 * 1_000));
-    Ok(too_old.then_some(Detour::DropSince))
+    too_old.then_some(Detour::DropSince)
 }
 
-/// The id of a collection's entry: the MD5 of host and path in the form of a UUID (§3.2).
-pub fn entry_id(http_host: &str, bucket: &str, collection: &str) -> String {
-    let text = format!("{http_host}/buckets/{bucket}/collections/{collection}");
-    uuid::Uuid::from_bytes(Md5::digest(text).into()).to_string()
+fn unquoted(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(&text.replace('"', "")).ok()
+}
+
+impl Detour {
+    /// The answer to whoever asked so.
+    pub fn reply(self, redirects: &Redirects, asked: Asked<'_>, now: Timestamp) -> Reply {
+        let reply = match self {
+            Self::UnquoteExpected => {
+                let rest = without(asked.query, "_expected");
+                let joint = if rest.is_empty() { "" } else { "&" };
+                let sent = Query::parse(asked.query).ok();
+                let expected = sent.as_ref().and_then(|sent| sent.get("_expected"));
+                let expected = expected.unwrap_or_default().replace('"', "");
+                redirects.to(asked.path, &format!("{rest}{joint}_expected={expected}"))
+            }
+            Self::DropSince => redirects.to(asked.path, &without(asked.query, "_since")),
+            Self::AlreadyAhead => Reply::empty(StatusCode::NO_CONTENT),
+        };
+        match redirects.ttl {
+            Some(ttl) => reply.lifetime(ttl, now),
+            None => reply,
+        }
+    }
+}
+
+/// The query string as sent, without one parameter.
+fn without(query: &str, name: &str) -> String {
+    let is_kept = |pair: &&str| {
+        let sent = pair.split('=').next().unwrap_or_default();
+        // A name may be sent encoded: `%5Fsince`.
+        let decoded = Query::parse(sent);
+        !decoded.is_ok_and(|decoded| decoded.iter().any(|(known, _)| known == name))
+    };
+    query.split('&').filter(|pair| !pair.is_empty()).filter(is_kept).collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn entry_ids_are_the_reference_s() {
-        for (host, bucket, collection, id) in [
-            ("", "a", "b", "9527d115-6191-fa49-a530-8fbfc4997755"),
-            ("https://localhost:443", "a", "b", "fa48a96d-1600-f561-8645-3395acb08a5a"),
-            ("rs.example.net", "main", "c", "31d0ba0e-1869-f1d6-adf7-2bd8d652d159"),
-        ] {
-            assert_eq!(entry_id(host, bucket, collection), id);
-        }
-    }
+    const NOW: Timestamp = Timestamp::from_millis(1_795_448_131_494);
 
     #[test]
     fn detours_come_in_the_specified_order() {
-        let now = Timestamp::from_millis(1_795_448_131_494);
         let go = |expected: &str, since: Option<i64>| {
             let query = ChangesetQuery {
                 expected: expected.to_owned(),
                 since: since.map(Timestamp::from_millis),
                 ..ChangesetQuery::default()
             };
-            detour(&query, now, Some(21)).map_err(|error| error.contract().0.as_u16())
+            detour(&query, NOW, Some(21)).map_err(|error| error.contract().0.as_u16())
         };
 
         assert_eq!(go("abc", None), Err(400), "D17");
@@ -88,7 +135,27 @@ mod tests {
         assert_eq!(go("123\"", Some(0)), Ok(Some(Detour::UnquoteExpected)));
         assert_eq!(go("5", Some(6)), Ok(Some(Detour::AlreadyAhead)));
         assert_eq!(go("0", Some(0)), Ok(Some(Detour::DropSince)));
-        assert_eq!(go("0", Some(now.as_millis() - 1_000)), Ok(None));
+        assert_eq!(go("0", Some(NOW.as_millis() - 1_000)), Ok(None));
         assert_eq!(go("7", None), Ok(None));
+    }
+
+    #[test]
+    fn the_legacy_list_takes_quotes_as_they_are() {
+        let go = |query: &str| records_detour(&Query::parse(query).unwrap(), NOW, Some(21));
+
+        assert_eq!(go("_expected=%225%22&_since=%226%22"), Some(Detour::AlreadyAhead));
+        assert_eq!(go("_expected=%220%22&_since=%226%22"), Some(Detour::DropSince));
+        assert_eq!(go("_since=6"), Some(Detour::DropSince));
+        assert_eq!(go(&format!("_expected=abc&_since={NOW}")), None);
+        assert_eq!(go("_since=abc&_expected=%221%22"), None);
+    }
+
+    #[test]
+    fn one_parameter_goes_and_the_others_stay_as_sent() {
+        let query = "_since=%221%22&_expected=%225%22&bucket=a%20b";
+
+        assert_eq!(without(query, "_expected"), "_since=%221%22&bucket=a%20b");
+        assert_eq!(without(query, "_since"), "_expected=%225%22&bucket=a%20b");
+        assert_eq!(without("%5Fsince=1&&x", "_since"), "x");
     }
 }

@@ -27,7 +27,7 @@ pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
-    config::{Database, Layers, Listen, Monitored, Problems, Telemetry},
+    config::{Changes, Database, Layers, Listen, Problems, Telemetry},
     model::Resource,
 };
 pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing};
@@ -78,8 +78,8 @@ pub struct Config {
     pub principals: BTreeMap<(Resource, Grant), Vec<String>>,
     /// The permissions endpoint, the default bucket, and other small parts.
     pub extras: Extras,
-    /// What is published.
-    pub monitored: Monitored,
+    /// What is published, and what is told of it.
+    pub changes: Changes,
     /// What is signed, and how.
     pub signer: SignerSettings,
     /// Settings that were given and mean nothing here.
@@ -164,7 +164,7 @@ impl Config {
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
             listing: Listing::read(layers),
             principals,
-            monitored: Monitored::read(layers),
+            changes: Changes::read(layers),
             signer: signer(layers),
             warnings: Vec::new(),
         };
@@ -242,9 +242,6 @@ fn means_nothing_here(key: &str) -> bool {
         .find_map(|prefix| key.strip_prefix(prefix))
         .is_some_and(|rest| OF_BACKENDS.contains(&rest));
     of_backend
-        || key.contains("record_cache_minimum_")
-        || key.contains("record_cache_maximum_")
-        || key.starts_with("changes.")
         || key == "multiauth.policy.basicauth.use"
         || NAMES.contains(&key)
         || PREFIXES.iter().any(|prefix| key.starts_with(prefix))

@@ -39,6 +39,8 @@ use crate::{
 
 /// Most messages of one transaction; the others are dropped, and it is told in the log.
 const MAX_MESSAGES: usize = 10_000;
+/// Most bytes of one transaction's messages, likewise.
+const MAX_BYTES: usize = 64 << 20;
 /// Most recipients of one mail; more get several.
 const MAX_RECIPIENTS: usize = 100;
 
@@ -187,6 +189,7 @@ async fn metadata(
 struct Told {
     hooks: HashMap<ObjectPath, Arc<Vec<Hook>>>,
     entries: Vec<Entry>,
+    bytes: usize,
     dropped: usize,
 }
 
@@ -241,7 +244,8 @@ impl Told {
     }
 
     fn add(&mut self, entry: Entry) {
-        if self.entries.len() < MAX_MESSAGES {
+        if self.entries.len() < MAX_MESSAGES && self.bytes < MAX_BYTES {
+            self.bytes += entry.payload.to_string().len();
             self.entries.push(entry);
         } else {
             self.dropped += 1;

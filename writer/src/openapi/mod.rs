@@ -85,6 +85,7 @@ fn consumes(does: Does) -> Option<&'static [&'static str]> {
         | Does::Delete
         | Does::Show
         | Does::Inspect
+        | Does::Changes
         | Does::Probe
         | Does::ShowText
         | Does::Command
@@ -103,6 +104,7 @@ fn operation_id(endpoint: &Endpoint, action: &Action) -> String {
         | Does::Get
         | Does::Show
         | Does::Inspect
+        | Does::Changes
         | Does::Probe
         | Does::ShowText
         | Does::Redirect => "get",
@@ -176,6 +178,7 @@ fn is_public(does: Does) -> bool {
         | Does::Patch
         | Does::Delete
         | Does::Inspect
+        | Does::Changes
         | Does::Purge => false,
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn of(endpoint: &Endpoint, does: Does) -> Vec<Value> {
         Does::Patch => [preconditions(), vec![behavior(), body()]].concat(),
         Does::Delete => [vec![text("last_modified")], preconditions()].concat(),
         Does::Batch => vec![batch()],
+        Does::Changes => changes(),
         Does::Redirect => LOGIN.map(text).to_vec(),
         Does::Show | Does::Inspect | Does::Probe | Does::ShowText | Does::Command | Does::Purge => {
             Vec::new()
@@ -45,6 +46,14 @@ fn filters() -> Vec<Value> {
         .collect();
     all.extend([texts("_sort"), text("_token"), text("id")]);
     all
+}
+
+fn changes() -> Vec<Value> {
+    let mut expected = text("_expected");
+    expected["required"] = true.into();
+    let mut limit = text("_limit");
+    limit["type"] = "integer".into();
+    vec![expected, text("_since"), limit]
 }
 
 fn text(name: &str) -> Value {

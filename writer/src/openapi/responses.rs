@@ -45,6 +45,11 @@ pub(super) fn of(does: Does) -> Map<String, Value> {
             add("503", json("Something does not work.", &schema));
         }
         Does::ShowText => add("200", json("Metrics.", &json!({"type": "string"}))),
+        Does::Changes => {
+            add("200", json("What changed.", &reference("Changeset")));
+            add("204", json!({"description": "The client knows more already."}));
+            add("307", json!({"description": "Another URL for the same."}));
+        }
         Does::Redirect => add("307", json!({"description": "Elsewhere."})),
         Does::Batch => add("200", json("One response a request.", &reference("Batch"))),
         Does::Command => add("202", json("It is done.", &json!({"type": "object"}))),
@@ -79,6 +84,7 @@ fn refusals(does: Does) -> Vec<(&'static str, &'static str)> {
         // A refusal of the workflow ends the whole batch.
         Does::Batch => [&RIGHTS[1..], &WRITE, &KIND].concat(),
         Does::Purge => [&RIGHTS[..], &WRITE].concat(),
+        Does::Changes => [&RIGHTS[..], &RESOURCE[..1]].concat(),
         Does::Redirect => vec![("503", "The provider is away.")],
         Does::Show | Does::Probe | Does::ShowText | Does::Command => Vec::new(),
     }
@@ -115,6 +121,15 @@ pub(super) fn definitions() -> Value {
         "Object": object,
         "Deleted": holding(&deleted),
         "List": holding(&json!({"type": "array", "items": data})),
+        "Changeset": {
+            "type": "object",
+            "required": ["metadata", "timestamp", "changes"],
+            "properties": {
+                "metadata": {"type": "object"},
+                "timestamp": {"type": "integer"},
+                "changes": {"type": "array", "items": data},
+            },
+        },
         "Batch": {
             "type": "object",
             "required": ["responses"],

@@ -165,7 +165,7 @@ async fn doomed(
     query: &ListQuery,
     token: Option<&Token>,
 ) -> Result<(Vec<Object>, Option<Cursor>), ApiError> {
-    let limit = ctx.app.config.listing.page_size(query.limit);
+    let limit = ctx.app.config.listing.pages.of(query.limit);
     let select = listing.select(query, token.map(|token| &token.after), limit);
     let mut objects = Vec::new();
     let next = list_sql::read(ctx.settled().await?, select, |object| {

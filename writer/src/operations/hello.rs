@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use shared::{http::Reply, model::Timestamp};
+use shared::{http::Reply, model::Timestamp, wire};
 use tokio::time::timeout;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     authn::Profile,
     config::{Config, Plugin},
     context::User,
+    endpoints,
     plugins::{self, default_bucket},
     service,
 };
@@ -86,6 +87,9 @@ async fn capabilities(app: &App) -> Value {
     }
     for (name, value) in plugins::capabilities(config) {
         all.insert(name.to_owned(), value);
+    }
+    if (endpoints::MONITOR.is_on)(config) {
+        all.insert("changes".to_owned(), wire::capability(&config.changes));
     }
     if !config.signer.resources.is_empty() {
         all.insert("signer".to_owned(), signer(config));

@@ -127,7 +127,7 @@ impl Listing<'_> {
         query: &ListQuery,
         token: Option<Token>,
     ) -> Result<Reply, ApiError> {
-        let limit = ctx.app.config.listing.page_size(query.limit);
+        let limit = ctx.app.config.listing.pages.of(query.limit);
         let after = token.map(|token| token.after);
         let select = self.select(query, after.as_ref(), limit);
         let mut body = Body::default();
@@ -190,7 +190,7 @@ impl Listing<'_> {
         let listing = &ctx.app.config.listing;
         let token = token.seal(&listing.token_key, self.binding(ctx, query));
         let path = format!("{}{}", origin(ctx.app, &self.request.headers), self.request.path);
-        let url = next_page(&path, sent, listing.page_size(query.limit), &token);
+        let url = next_page(&path, sent, listing.pages.of(query.limit), &token);
         reply.header_text(HeaderName::from_static("next-page"), &url)
     }
 

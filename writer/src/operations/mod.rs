@@ -2,6 +2,7 @@
 //! and run again.
 
 mod accounts;
+mod changeset;
 mod counters;
 mod create;
 mod delete;
@@ -10,6 +11,7 @@ mod get;
 mod heartbeat;
 mod hello;
 mod list;
+mod monitor;
 pub mod openid;
 mod patch;
 mod permissions;
@@ -25,10 +27,11 @@ pub use flush::flush;
 pub use heartbeat::heartbeat;
 pub use hello::{API_VERSION, contribute, hello, version};
 use http::{Method, StatusCode};
+pub use monitor::{broadcasts, monitor, monitor_records};
 pub use permissions::permissions;
 use serde_json::{Map, Value, json};
 use shared::{
-    error::{ApiError, Detail, Location},
+    error::{ApiError, Detail, Location, merge_problems},
     http::Reply,
     model::{Id, ListPath, ObjectPath, Permission, Resource, Timestamp},
 };
@@ -69,6 +72,8 @@ pub enum View {
     Quota,
     /// The list as it was at a time.
     Snapshot(Timestamp),
+    /// What changed in the list, with its collection's metadata and signature.
+    Changeset,
 }
 
 /// What an operation results in.
@@ -132,6 +137,7 @@ impl Operation {
             View::Itself => {}
             View::Quota => return quota::quota(ctx, self).await,
             View::Snapshot(time) => return snapshot::snapshot(ctx, self, time).await,
+            View::Changeset => return changeset::changeset(ctx, self).await,
         }
         if self.list == ListPath::Accounts {
             accounts::check(ctx, self).await?;
@@ -251,21 +257,6 @@ fn check_same_id(data: Option<&Map<String, Value>>, id: &str) -> Result<(), ApiE
             Err(ApiError::invalid(Location::Body, "id", text))
         }
         _ => Ok(()),
-    }
-}
-
-/// Both header problems and body problems are told together (§0.4).
-fn merge_problems<A, B>(
-    a: Result<A, Vec<Detail>>,
-    b: Result<B, ApiError>,
-) -> Result<(A, B), ApiError> {
-    match (a, b) {
-        (Ok(a), Ok(b)) => Ok((a, b)),
-        (Ok(_), Err(error)) => Err(error),
-        (Err(details), Err(ApiError::Invalid(more))) => {
-            Err(ApiError::Invalid(details.into_iter().chain(more).collect()))
-        }
-        (Err(details), _) => Err(ApiError::Invalid(details)),
     }
 }
 

@@ -12,6 +12,7 @@ use lettre::{
     transport::smtp::{
         authentication::Credentials,
         client::{Tls, TlsParameters},
+        response::Category,
     },
 };
 use serde_json::{Value, json};
@@ -63,8 +64,11 @@ impl Mailer {
         let sent = self.smtp.send_raw(&letter.envelope()?, &message).await;
         sent.map(drop).map_err(|error| {
             let text = shared::error::with_causes(&error);
+            // 55x is about this mail. Others are about us, as 535: an operator can repair them.
+            let category = error.status().map(|code| code.category);
+            let is_refused = error.is_permanent() && category == Some(Category::MailSystem);
             let remedy = match letter.envelope.len() {
-                _ if !error.is_permanent() => Remedy::Retry,
+                _ if !is_refused => Remedy::Retry,
                 0 | 1 => Remedy::None,
                 _ => Remedy::Split(letter.one_each(&entry.payload)),
             };

@@ -2,7 +2,9 @@
 
 pub mod accounts;
 pub mod aces;
+pub mod broadcasts;
 pub mod cache;
+pub mod changes;
 pub mod clocks;
 pub mod history;
 pub mod list_sql;

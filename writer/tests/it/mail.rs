@@ -87,6 +87,20 @@ async fn a_mail_server_that_is_away_gets_its_mail_later() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_is_the_operator_s_not_the_mail_s() {
+    let server = MailServer::start().await;
+    let more = [("mail.username", "robot"), ("mail.password", "wrong-password")];
+    let harness = mail_harness(&server, json!(["a@x.org", "b@x.org"]), &more).await;
+    write(&harness.alice, "r").await;
+
+    let (attempts, _, error) = until_dead(&harness.database).await;
+
+    assert_eq!(attempts, 3, "it was repeated: {error}");
+    assert!(error.contains("bad") && !error.contains("wrong-password"), "{error}");
+    assert_eq!(entries(&harness.database).await.len(), 1, "for all recipients together");
+}
+
+#[tokio::test]
 async fn mail_is_sent_through_tls_with_a_password() {
     let directory = std::env::temp_dir().join(format!("mail-test-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir_all(&directory).unwrap();

@@ -19,6 +19,7 @@ mod history_limits;
 mod json_schemas;
 mod lists;
 mod mail;
+mod monitor;
 mod notifications;
 mod objects;
 mod openapi;

@@ -1,6 +1,4 @@
-//! What PostgreSQL answers is what the specification says, for random values.
-
-use std::cmp::Ordering;
+//! What PostgreSQL answers is what lists in memory answer, for random values.
 
 use proptest::{
     prelude::*,
@@ -15,102 +13,10 @@ use shared::{
 use tokio_postgres::types::Json;
 
 use super::{Select, Source, read};
-use crate::listing::{Comparison, Field, Filter, Sort, Test};
-
-/// §3.2.3: null < string < number < boolean < array < object < missing.
-fn rank(value: Option<&Value>) -> u8 {
-    match value {
-        Some(Value::Null) => 0,
-        Some(Value::String(_)) => 1,
-        Some(Value::Number(_)) => 2,
-        Some(Value::Bool(_)) => 3,
-        Some(Value::Array(_)) => 4,
-        Some(Value::Object(_)) => 5,
-        None => 6,
-    }
-}
-
-/// Arrays and objects compare by their size first, as `jsonb` does.
-fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
-    match (a, b) {
-        (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
-        (Some(Value::Number(a)), Some(Value::Number(b))) => {
-            a.as_f64().unwrap().total_cmp(&b.as_f64().unwrap())
-        }
-        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
-        (Some(Value::Array(a)), Some(Value::Array(b))) => a.len().cmp(&b.len()).then_with(|| {
-            let pairs = a.iter().zip(b);
-            pairs
-                .map(|(a, b)| compare(Some(a), Some(b)))
-                .find(|o| o.is_ne())
-                .unwrap_or(Ordering::Equal)
-        }),
-        (Some(Value::Object(a)), Some(Value::Object(b))) => a.len().cmp(&b.len()).then_with(|| {
-            let pairs = a.iter().zip(b);
-            pairs
-                .map(|(a, b)| a.0.cmp(b.0).then_with(|| compare(Some(a.1), Some(b.1))))
-                .find(|o| o.is_ne())
-                .unwrap_or(Ordering::Equal)
-        }),
-        _ => rank(a).cmp(&rank(b)),
-    }
-}
-
-fn matches(value: Option<&Value>, test: &Test) -> bool {
-    let among = |items: &[Value]| items.iter().any(|item| compare(value, Some(item)).is_eq());
-    let items = value.and_then(Value::as_array);
-    let holds = |wanted: &Value| {
-        items
-            .is_some_and(|items| items.iter().any(|item| compare(Some(item), Some(wanted)).is_eq()))
-    };
-    match test {
-        Test::Compare(comparison, wanted) => {
-            let order = compare(value, Some(wanted));
-            match comparison {
-                Comparison::Equal => order.is_eq(),
-                Comparison::Different => order.is_ne(),
-                Comparison::Less => order.is_lt(),
-                Comparison::AtMost => order.is_le(),
-                Comparison::Greater => order.is_gt(),
-                Comparison::AtLeast => order.is_ge(),
-            }
-        }
-        Test::In(items) => among(items),
-        Test::Exclude(items) => !among(items),
-        Test::Like(pattern) => value.and_then(shown).is_some_and(|shown| {
-            let (shown, pattern) = (shown.to_lowercase(), pattern.to_lowercase());
-            match pattern.strip_suffix('*') {
-                Some(start) => shown.starts_with(start),
-                None => shown.contains(&pattern),
-            }
-        }),
-        Test::Has(there) => value.is_some() == *there,
-        Test::Contains(wanted) => items.is_some() && wanted.iter().all(holds),
-        Test::ContainsAny(wanted) => wanted.iter().any(holds),
-    }
-}
-
-/// The text that `like_` sees: strings as they are, all others as PostgreSQL shows them.
-fn shown(value: &Value) -> Option<String> {
-    fn json(value: &Value) -> String {
-        match value {
-            Value::Array(items) => {
-                format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(", "))
-            }
-            Value::Object(members) => {
-                let pairs =
-                    members.iter().map(|(name, value)| format!("\"{name}\": {}", json(value)));
-                format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-        }
-    }
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(json(value)),
-    }
-}
+use crate::listing::{
+    Comparison, Field, Filter, Sort, Test,
+    memory::{compare, matches},
+};
 
 fn scalars() -> impl Strategy<Value = Value> {
     prop_oneof![

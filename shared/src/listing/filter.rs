@@ -1,7 +1,7 @@
 //! The filter grammar (§3.1).
 
+use crate::{json::JsonError, model::Timestamp};
 use serde_json::Value;
-use shared::{json::JsonError, model::Timestamp};
 
 use super::{
     json::{is_truthy, whole},

@@ -1,10 +1,10 @@
 //! `_fields` (§3.7).
 
-use serde_json::{Map, Value};
-use shared::{
+use crate::{
     error::{Detail, Location},
     http::Query,
 };
+use serde_json::{Map, Value};
 
 use super::{params::names, schema::Schema};
 

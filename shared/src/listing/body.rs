@@ -1,8 +1,8 @@
 //! The body of a list, written object by object.
 
+use crate::error::ApiError;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use shared::error::ApiError;
 
 /// `{"data":[…]}` in the making: one object at a time is in memory as more than its text.
 #[derive(Debug)]

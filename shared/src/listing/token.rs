@@ -1,10 +1,10 @@
 //! Where the next page begins (§3.5.3): opaque, signed, and bound to what it was made for, so that
 //! a token says nothing about any other list, user, filter or order.
 
+use crate::error::{ApiError, Detail, Location};
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use shared::error::{ApiError, Detail, Location};
 
 /// Bytes of the signature, which come first.
 const TAG: usize = 32;

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-use shared::{
+use crate::{
     error::{ApiError, Detail, Location},
     http::Query,
     json::JsonError,
 };
+use serde_json::Value;
 
 use super::json::{is_truthy, native, whole};
 use crate::python;

@@ -1,7 +1,7 @@
 //! Values of a query string: JSON where they parse, else text (§3.2.1).
 
+use crate::json::{self, JsonError};
 use serde_json::{Number, Value};
-use shared::json::{self, JsonError};
 
 /// Parameters are told by Python's truth in some places (`has_`, `_limit`).
 pub(super) fn is_truthy(value: &Value) -> bool {

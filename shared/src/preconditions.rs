@@ -1,10 +1,10 @@
 //! `If-Match` and `If-None-Match` (`kinto-http-api.md` §2.7): pure.
 
-use http::{HeaderMap, HeaderName, header};
-use shared::{
+use crate::{
     error::{Detail, Location},
     model::Timestamp,
 };
+use http::{HeaderMap, HeaderName, header};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Condition {

@@ -56,7 +56,7 @@ pub(super) fn is_word(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use shared::model::Resource;
+    use crate::model::Resource;
 
     use super::*;
 

@@ -2,11 +2,12 @@
 //!
 //! [`Params`] reads the query string's form, which is judged with the headers; [`ListQuery`] is
 //! what it means for the objects of a [`Schema`], which is judged after the preconditions (§0.4).
-//! `store::list_sql` makes it a statement.
+//! The writer's `store::list_sql` makes it a statement; [`memory`] answers it without a database.
 
 mod body;
 mod filter;
 mod json;
+pub mod memory;
 mod page;
 mod params;
 mod query;

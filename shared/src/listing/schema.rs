@@ -1,6 +1,6 @@
 //! What the members of a list's objects are.
 
-use shared::{json::MAX_DEPTH, model::Resource};
+use crate::{json::MAX_DEPTH, model::Resource};
 
 /// What a filter or an order is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,14 @@ impl Schema {
         text: &[],
         stored: false,
         tie: "uri",
+    };
+
+    /// The published collections (`remote-settings.md` §3.5).
+    pub const MONITOR: Self = Self {
+        known: Some(&["id", "last_modified", "bucket", "collection", "host", "deleted"]),
+        text: &[],
+        stored: true,
+        tie: "last_modified",
     };
 
     /// The schema of a resource's list.

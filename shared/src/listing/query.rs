@@ -1,6 +1,6 @@
 //! What a query string means for a list.
 
-use shared::{
+use crate::{
     error::{ApiError, Detail, Location},
     model::Timestamp,
 };
@@ -95,8 +95,8 @@ impl ListQuery {
 
 #[cfg(test)]
 mod tests {
+    use crate::{http::Query, model::Resource};
     use serde_json::{Value, json};
-    use shared::{http::Query, model::Resource};
 
     use super::{
         super::filter::{Comparison, Test},

@@ -1,6 +1,6 @@
 //! The URL of the next page (§3.5.2).
 
-use shared::http::Query;
+use crate::http::Query;
 use url::form_urlencoded::Serializer;
 
 /// `url` with the parameters that were sent, but for the page's size and where to go on.

@@ -1,0 +1,168 @@
+//! The entries of published collections (`remote-settings.md` §3.2), and the changeset of them.
+
+use std::cmp::Reverse;
+
+use md5::{Digest as _, Md5};
+use serde_json::{Map, Value, json};
+
+use super::ChangesetQuery;
+use crate::model::Timestamp;
+
+const METADATA: &[u8] = br#"{"bucket":"monitor"}"#;
+
+/// One published collection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The bucket's id.
+    pub bucket: String,
+    /// The collection's id.
+    pub collection: String,
+    /// The records timestamp, deletions included.
+    pub timestamp: Timestamp,
+    /// The entry as clients see it.
+    pub members: Map<String, Value>,
+    /// The same as text.
+    pub json: String,
+}
+
+/// All published collections, newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entries(Vec<Entry>);
+
+impl Entry {
+    /// The entry of one collection, whose records timestamp is `timestamp`.
+    pub fn new(http_host: &str, bucket: &str, collection: &str, timestamp: Timestamp) -> Self {
+        let members = Map::from_iter([
+            ("id".to_owned(), entry_id(http_host, bucket, collection).into()),
+            ("last_modified".to_owned(), json!(timestamp)),
+            ("bucket".to_owned(), bucket.into()),
+            ("collection".to_owned(), collection.into()),
+            ("host".to_owned(), http_host.into()),
+        ]);
+        Self {
+            bucket: bucket.to_owned(),
+            collection: collection.to_owned(),
+            timestamp,
+            json: Value::Object(members.clone()).to_string(),
+            members,
+        }
+    }
+}
+
+impl Entries {
+    /// Sorts the entries. Two of one timestamp always come in the same order.
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| {
+            let key = |entry: &Entry| Reverse(entry.timestamp);
+            key(a).cmp(&key(b)).then_with(|| a.json.cmp(&b.json))
+        });
+        Self(entries)
+    }
+
+    /// The highest timestamp; `None` when nothing is published.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.0.first().map(|entry| entry.timestamp)
+    }
+
+    /// The entries, newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter()
+    }
+
+    /// The body that answers `query`; its timestamp ignores the filters, and is the clock's where
+    /// nothing is published, as nothing changed until then (§3.4).
+    pub fn changeset(&self, query: &ChangesetQuery, now: Timestamp) -> Vec<u8> {
+        let (bucket, collection) = (query.bucket.as_deref(), query.collection.as_deref());
+        let wanted: Vec<&str> = self
+            .iter()
+            .filter(|entry| bucket.is_none_or(|bucket| bucket == entry.bucket))
+            .filter(|entry| collection.is_none_or(|collection| collection == entry.collection))
+            .filter(|entry| query.since.is_none_or(|since| entry.timestamp > since))
+            .take(query.limit.unwrap_or(usize::MAX))
+            .map(|entry| entry.json.as_str())
+            .collect();
+        changeset_body(METADATA, self.timestamp().unwrap_or(now), &wanted)
+    }
+
+    /// The metadata of the whole list.
+    pub const fn metadata() -> &'static [u8] {
+        METADATA
+    }
+}
+
+/// A changeset's body, of metadata and changes that are JSON already.
+pub fn changeset_body(metadata: &[u8], timestamp: Timestamp, changes: &[&str]) -> Vec<u8> {
+    let mut out = changeset_head(metadata, timestamp);
+    out.extend_from_slice(changes.join(",").as_bytes());
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// The beginning of a changeset's body, up to the first change.
+pub fn changeset_head(metadata: &[u8], timestamp: Timestamp) -> Vec<u8> {
+    let mut out = b"{\"metadata\":".to_vec();
+    out.extend_from_slice(metadata);
+    out.extend_from_slice(format!(",\"timestamp\":{timestamp},\"changes\":[").as_bytes());
+    out
+}
+
+/// A collection's attributes as its changeset shows them (§3.3).
+pub fn changeset_metadata(
+    bucket: &str,
+    collection: &str,
+    last_modified: Timestamp,
+    mut attributes: Map<String, Value>,
+) -> Vec<u8> {
+    attributes.insert("id".to_owned(), collection.into());
+    attributes.insert("bucket".to_owned(), bucket.into());
+    attributes.insert("last_modified".to_owned(), last_modified.as_millis().into());
+    Value::Object(attributes).to_string().into_bytes()
+}
+
+/// The id of a collection's entry: the MD5 of host and path in the form of a UUID (§3.2).
+pub fn entry_id(http_host: &str, bucket: &str, collection: &str) -> String {
+    let text = format!("{http_host}/buckets/{bucket}/collections/{collection}");
+    uuid::Uuid::from_bytes(Md5::digest(text).into()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_ids_are_the_reference_s() {
+        for (host, bucket, collection, id) in [
+            ("", "a", "b", "9527d115-6191-fa49-a530-8fbfc4997755"),
+            ("https://localhost:443", "a", "b", "fa48a96d-1600-f561-8645-3395acb08a5a"),
+            ("rs.example.net", "main", "c", "31d0ba0e-1869-f1d6-adf7-2bd8d652d159"),
+        ] {
+            assert_eq!(entry_id(host, bucket, collection), id);
+        }
+    }
+
+    #[test]
+    fn filters_leave_the_timestamp_alone() {
+        let entry = |bucket: &str, collection: &str, at| {
+            Entry::new("", bucket, collection, Timestamp::from_millis(at))
+        };
+        let entries =
+            Entries::new(vec![entry("a", "b", 5), entry("a", "c", 7), entry("z", "b", 6)]);
+        let ask = |bucket: Option<&str>, collection: Option<&str>, since: Option<i64>| {
+            let query = ChangesetQuery {
+                bucket: bucket.map(str::to_owned),
+                collection: collection.map(str::to_owned),
+                since: since.map(Timestamp::from_millis),
+                ..ChangesetQuery::default()
+            };
+            let body: Value =
+                serde_json::from_slice(&entries.changeset(&query, Timestamp::ZERO)).unwrap();
+            let changes = body["changes"].as_array().unwrap();
+            let stamps: Vec<_> = changes.iter().map(|c| c["last_modified"].as_i64()).collect();
+            (body["timestamp"].as_i64(), stamps.into_iter().flatten().collect())
+        };
+
+        assert_eq!(ask(None, Some("b"), None), (Some(7), vec![6, 5]));
+        assert_eq!(ask(Some("a"), Some("b"), None), (Some(7), vec![5]));
+        assert_eq!(ask(Some("a"), None, Some(5)), (Some(7), vec![7]));
+    }
+}

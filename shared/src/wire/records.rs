@@ -1,0 +1,132 @@
+//! The published collections as an ordinary list, for Firefox before 88 (`remote-settings.md`
+//! §3.5).
+
+use std::time::SystemTime;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, IF_MODIFIED_SINCE},
+};
+use serde_json::json;
+
+use super::{Asked, Entries, lifetime};
+use crate::{
+    config::Changes,
+    error::{ApiError, merge_problems},
+    http::{Query, Reply},
+    listing::{
+        Body, ListQuery, Params, Schema, memory, next_page,
+        token::{self, Binding, Token},
+    },
+    model::Timestamp,
+    preconditions::{Preconditions, Verdict},
+};
+
+static SCHEMA: Schema = Schema::MONITOR;
+const URI: &str = "/buckets/monitor/collections/changes/records";
+
+/// Answers GET and HEAD.
+///
+/// # Errors
+///
+/// 400 and 412, as ordinary lists.
+pub fn records(
+    entries: &Entries,
+    settings: &Changes,
+    asked: Asked<'_>,
+    (method, headers): (&Method, &HeaderMap),
+    now: Timestamp,
+) -> Result<Reply, ApiError> {
+    let sent = Query::parse(asked.query)?;
+    let current = entries.timestamp().unwrap_or(now);
+    let conditions = Preconditions::parse(headers);
+    let (conditions, params) = merge_problems(conditions, Params::parse(&sent))?;
+    let reply = match conditions.for_read(current) {
+        Verdict::Failed => {
+            return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
+        }
+        Verdict::Proceed if !is_dated(headers, current) => {
+            let query = ListQuery::new(params, &SCHEMA, now)?;
+            if method == Method::HEAD {
+                counted(entries, &query)
+            } else {
+                page(entries, settings, asked.path, (&sent, &query))?
+            }
+        }
+        // The CDN of the time did not cache 304 (ADR 001 of the reference).
+        Verdict::NotModified | Verdict::Proceed => nothing(),
+    };
+    Ok(kept(reply.version(current), settings, sent.get("_expected"), current, now))
+}
+
+/// `If-Modified-Since` counts where no `If-None-Match` is sent (RFC 9110 §13.1.3).
+fn is_dated(headers: &HeaderMap, current: Timestamp) -> bool {
+    let sent = headers.get(IF_MODIFIED_SINCE).filter(|_| !headers.contains_key("if-none-match"));
+    let date = sent.and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
+    let seconds = |time: SystemTime| Timestamp::from_system(time).as_millis() / 1_000;
+    date.is_some_and(|date| seconds(date) >= current.as_millis() / 1_000)
+}
+
+fn nothing() -> Reply {
+    Reply::json(StatusCode::OK, &json!({"data": []}))
+}
+
+fn counted(entries: &Entries, query: &ListQuery) -> Reply {
+    let objects = entries.iter().map(|entry| &entry.members);
+    let count = memory::filtered(objects, &query.filters).len().to_string();
+    ["total-objects", "total-records"]
+        .into_iter()
+        .fold(nothing(), |reply, name| reply.header_text(HeaderName::from_static(name), &count))
+}
+
+fn page(
+    entries: &Entries,
+    settings: &Changes,
+    path: &str,
+    (sent, query): (&Query, &ListQuery),
+) -> Result<Reply, ApiError> {
+    // Nothing here is secret, and every reader and writer must know the others' tokens.
+    let key = token::key("monitor/changes");
+    let binding = Binding { user_id: None, list: URI, parameters: &query.bound };
+    let token = query.token.as_deref().map(|text| Token::open(text, &key, binding)).transpose()?;
+    let size = settings.pages.of(query.limit);
+    let limit = usize::try_from(size).unwrap_or(usize::MAX);
+    let objects = entries.iter().map(|entry| &entry.members);
+    let after = token.as_ref().map(|token| &token.after);
+    let (found, next) = memory::page(objects, query, after, limit);
+    let mut body = Body::default();
+    for object in found {
+        match &query.selection {
+            Some(selection) => body.push(&selection.of(object))?,
+            None => body.push(object)?,
+        }
+    }
+    let reply = Reply::json_bytes(StatusCode::OK, body.finish());
+    Ok(match next {
+        None => reply,
+        Some(after) => {
+            let token = Token::after(after).seal(&key, binding);
+            let path = format!("{}{path}", settings.redirects.root);
+            let url = next_page(&path, sent, size, &token);
+            reply.header_text(HeaderName::from_static("next-page"), &url)
+        }
+    })
+}
+
+fn kept(
+    reply: Reply,
+    settings: &Changes,
+    expected: Option<&str>,
+    current: Timestamp,
+    now: Timestamp,
+) -> Reply {
+    let policy = settings.lifetimes.of("monitor", "changes");
+    let ttl = match expected.filter(|expected| !expected.is_empty()) {
+        Some(expected) => lifetime(expected, current, policy),
+        None => policy.plain,
+    };
+    match ttl {
+        Some(ttl) => reply.lifetime(ttl, now),
+        None => reply.header(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store")),
+    }
+}
