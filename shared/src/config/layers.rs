@@ -353,7 +353,9 @@ fn masked(key: &str, text: &str) -> String {
     // The URL of a webhook is what allows to call it.
     let rest = key.strip_prefix("webhook.").and_then(|rest| rest.rsplit_once('.'));
     let is_webhook = rest.is_some_and(|(_, member)| member == "url");
-    if is_webhook || ["secret", "password", "webhook_url"].iter().any(|word| key.contains(word)) {
+    let words = ["secret", "password", "webhook_url"];
+    let is_secret = is_webhook || words.iter().any(|word| key.contains(word));
+    if is_secret || text.contains("PRIVATE KEY-----") {
         return "***".to_owned();
     }
     // `postgresql://user:password@host/database`
@@ -442,6 +444,8 @@ mod tests {
         assert_eq!(masked("slack.x.webhook_url", "https://h/"), "***");
         assert_eq!(masked("webhook.ci.url", "https://h/"), "***");
         assert_eq!(masked("webhook.ci.action", "create"), "create");
+        assert_eq!(masked("signer.ecdsa.private_key", "-----BEGIN PRIVATE KEY-----\nx"), "***");
+        assert_eq!(masked("signer.ecdsa.private_key", "/etc/key.pem"), "/etc/key.pem");
         assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");
         assert_eq!(masked("storage_url", "postgresql://u@h/d"), "postgresql://u@h/d");
     }

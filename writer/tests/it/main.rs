@@ -38,6 +38,7 @@ mod review_events;
 mod schema;
 mod service;
 mod settings;
+mod signers;
 mod signing;
 mod signoff;
 mod start;
