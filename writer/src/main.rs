@@ -186,7 +186,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::CreateUser { config, username, password } => {
             create_user::run(config.as_deref(), username, password).await
         }
-        Command::Outbox { config, command } => outbox_command::run(config, command).await,
+        Command::Outbox { config, command } => Box::pin(outbox_command::run(config, command)).await,
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;
