@@ -95,8 +95,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         | Route::Changeset(_) => {
             let mut identities = Identities::default();
             let step = Step::new(app, &mut identities, route, request.clone()).await?;
-            let mut replies = run_together(app, &[step]).await?;
-            replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
+            app.group_commit.run(app, step).await
         }
     }
 }
@@ -166,9 +165,12 @@ struct Attempt<'a> {
     presigned: &'a Presigned,
 }
 
-/// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
-/// refusal of the workflow, ends the whole.
-async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+/// Runs the steps in one transaction. A refused step is its own failed reply.
+///
+/// # Errors
+///
+/// A failure, or a refusal of the workflow: it ends the whole.
+pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let (mut failures, mut presigned) = (0, Presigned::default());
     loop {
         let attempt = Attempt { in_turn: failures > 0, presigned: &presigned };
@@ -219,7 +221,6 @@ async fn run_once(
         || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    ctx.request = steps.iter().find_map(|step| Some(&step.operation.as_ref().ok()?.request));
     ctx.presigned = Some(attempt.presigned);
     let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
     prepare(&mut ctx, &tx, steps, missing, plan).await?;
@@ -262,6 +263,7 @@ async fn prepare(
         ctx.hold(&path.list).await?;
     }
     let only_reads = tx.is_reading();
+    plan.asks_once = only_reads && steps.iter().all(Step::reads_one_object);
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };
@@ -280,7 +282,7 @@ async fn prepare(
     ctx.check_locked(&emptied).await
 }
 
-async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiError> {
+async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, ApiError> {
     let mut replies = Vec::with_capacity(steps.len());
     for step in steps {
         let operation = match &step.operation {
@@ -291,6 +293,7 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
             }
         };
         let started = Instant::now();
+        ctx.begin_request(&operation.request);
         ctx.become_user(step.user_id.clone()).await?;
         if let Some(principal) = &step.acts_for {
             ctx.act_for(principal);

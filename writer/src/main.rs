@@ -34,6 +34,7 @@ use writer::{
     outbox, pki,
     plugins::rebuild::rebuild,
     signer,
+    signoff::auto_create,
 };
 
 use self::outbox_command::OutboxCommand;
@@ -231,6 +232,9 @@ async fn serve_until_stopped(
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
     tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
+    if !app.config.service.readonly {
+        auto_create(&app).await.map_err(Failure::unavailable)?;
+    }
 
     let listen = app.config.listen.clone();
     let listener = TcpListener::bind(listen.address)

@@ -2,8 +2,8 @@
 //! settings, become entries of the outbox in the transaction of the change
 //! (`remote-settings.md` §8).
 //!
-//! Where nobody can be told of anything, nothing is done. Else a write reads the metadata of its
-//! collection, which it looks at anyway, and of its bucket, in the same round trip.
+//! Where nobody can be told of anything, nothing is done. Else a write looks at the metadata of its
+//! bucket, too, in the statement that looks up its collection.
 
 pub mod event;
 pub mod filter;
@@ -118,11 +118,15 @@ async fn tell_all(
     reviews: &[ReviewEvent],
 ) -> Result<Told, ApiError> {
     let mut told = Told::default();
-    for change in changes {
-        told.tell(ctx, Happened::Change(change), changes).await?;
+    for (place, change) in changes.iter().enumerate() {
+        told.tell(ctx, Happened::Change(change), place, changes).await?;
     }
     for review in reviews {
-        told.tell(ctx, Happened::Review(review), changes).await?;
+        let is_its = |change: &Change| {
+            change.path == review.triple.source && change.timestamp == review.timestamp
+        };
+        let place = changes.iter().position(is_its).unwrap_or_default();
+        told.tell(ctx, Happened::Review(review), place, changes).await?;
     }
     Ok(told)
 }
@@ -194,11 +198,12 @@ struct Told {
 }
 
 impl Told {
-    /// Tells all who want to know of one event.
+    /// Tells all who want to know of one event, which comes with the change at `place`.
     async fn tell(
         &mut self,
         ctx: &mut Ctx<'_>,
         happened: Happened<'_>,
+        place: usize,
         changes: &[Change],
     ) -> Result<(), ApiError> {
         let path = happened.path();
@@ -219,7 +224,7 @@ impl Told {
         if wanted.is_empty() {
             return Ok(());
         }
-        let context = context(ctx, &event);
+        let context = context(ctx, &event, place);
         for hook in wanted {
             for entry in entries(ctx, hook, &event, &context).await? {
                 self.add(entry);
@@ -260,9 +265,9 @@ fn wants(hook: &Hook, event: &Event) -> bool {
 }
 
 /// What placeholders stand for.
-fn context(ctx: &Ctx<'_>, event: &Event) -> Map<String, Value> {
+fn context(ctx: &Ctx<'_>, event: &Event, place: usize) -> Map<String, Value> {
     let project = &ctx.app.config.service.project;
-    let asked = ctx.request.map(|request| {
+    let asked = ctx.request_of(place).map(|request| {
         let text = |name: header::HeaderName| {
             let value = request.headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default()

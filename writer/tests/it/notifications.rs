@@ -246,6 +246,33 @@ async fn templates_tell_of_event_and_request() {
 }
 
 #[tokio::test]
+async fn each_message_tells_of_its_own_request() {
+    let (endpoint, server) = (Endpoint::start().await, MailServer::start().await);
+    let harness = start(&endpoint, &server, &[]).await;
+    let hooks = json!([{"template": "{id} {user_agent}", "resource_name": "record"}]);
+    make(&harness, json!({}), slack(&hooks)).await;
+    // They wait for each other, and are committed together.
+    let writes = (0..40).map(|number| {
+        let (alice, id) = (harness.alice.clone(), format!("r{number}"));
+        async move {
+            let path = format!("/buckets/b/collections/c/records/{id}");
+            let headers = [("content-type", "application/json"), ("user-agent", id.as_str())];
+            alice.raw("PUT", &path, &headers, "{}").await.expect(201);
+        }
+    });
+    futures_util::future::join_all(writes).await;
+
+    settle(&harness, &endpoint).await;
+
+    let texts = endpoint.texts("/slack");
+    assert_eq!(texts.len(), 40);
+    for text in texts {
+        let (id, agent) = text.split_once(' ').unwrap();
+        assert_eq!(id, agent);
+    }
+}
+
+#[tokio::test]
 async fn channels_are_routed() {
     let (endpoint, server) = (Endpoint::start().await, MailServer::start().await);
     let harness = start(&endpoint, &server, &[]).await;
