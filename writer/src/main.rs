@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod create_user;
+mod outbox_command;
 
 use std::{
     net::SocketAddr,
@@ -24,16 +25,19 @@ use shared::{
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
-    pki,
+    outbox, pki,
     plugins::rebuild::rebuild,
     signer,
     signoff::auto_create,
 };
+
+use self::outbox_command::OutboxCommand;
 
 // A batch makes and drops many small values: half of an import's time with the system's allocator.
 #[global_allocator]
@@ -108,6 +112,14 @@ enum Command {
         #[arg(long, short)]
         password: Option<String>,
     },
+    /// Look at what waits to be delivered (mail, messages, webhooks), and at what was given up.
+    Outbox {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -175,6 +187,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::CreateUser { config, username, password } => {
             create_user::run(config.as_deref(), username, password).await
         }
+        Command::Outbox { config, command } => Box::pin(outbox_command::run(config, command)).await,
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;
@@ -230,9 +243,13 @@ async fn serve_until_stopped(
     let address = listener.local_addr().map_err(Failure::unavailable)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "writer listens");
     let metrics = app.metrics.http.clone();
-    serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal())
-        .await
-        .map_err(Failure::other)
+    let (served, is_served) = oneshot::channel::<()>();
+    let deliveries = tokio::spawn(outbox::run(app.clone(), async { drop(is_served.await) }));
+    let result = serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal()).await;
+    // What the last requests have left is delivered by others, or after the next start.
+    drop(served);
+    let _ = deliveries.await;
+    result.map_err(Failure::other)
 }
 
 /// On each SIGHUP.

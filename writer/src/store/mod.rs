@@ -14,5 +14,6 @@ pub mod maintenance;
 pub mod measure;
 pub mod memberships;
 pub mod objects;
+pub mod outbox;
 pub mod permissions;
 pub mod quotas;
