@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     context::Ctx,
+    failpoint,
     store::{
         measure,
         objects::{self, Difference},
@@ -42,6 +43,7 @@ pub(super) async fn push(
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
     let size_bytes = measure::size_bytes(ctx.settled().await?, &from, &to, &difference).await?;
     copy(ctx, &from, &to, &difference).await?;
+    failpoint::at_target("copied", target).await;
     sign_later(ctx, source, target, Some(attributes));
     Ok(Changes { count: difference.count(), size_bytes })
 }
