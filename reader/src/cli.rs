@@ -158,9 +158,9 @@ fn warn_about_keys(config: &Config) {
     let rules = &config.signature;
     if rules.mode == Mode::Off {
         tracing::warn!("signature.verify is off: what the database holds is served unchecked");
-    } else if rules.keys.is_empty() {
+    } else if rules.keys.is_empty() && rules.roots.is_empty() {
         tracing::warn!(
-            "signature.public_keys is empty: the key beside each signature is used, which finds \
+            "signature.public_keys and signature.root_hashes are empty: the key beside each signature is used, which finds \
              damage and no forgery"
         );
     }

@@ -3,8 +3,12 @@
 use std::{path::Path, time::Duration};
 
 use shared::{
-    config::{Changes, Database, Layers, Listen, Problems, Telemetry, absolute},
+    chain::RootHash,
+    config::{
+        CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry, absolute,
+    },
     signature::PublicKey,
+    wire::ChainsBase,
 };
 
 /// Every setting with its default and a comment.
@@ -85,6 +89,10 @@ pub struct Config {
     pub site: Site,
     /// What must hold before something is shown.
     pub signature: SignatureRules,
+    /// Where clients fetch certificate chains, if not where the signatures say.
+    pub chains_base: Option<ChainsBase>,
+    /// When certificates are warned of.
+    pub certificates: CertificateWarnings,
     /// How often the database is asked.
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
@@ -124,17 +132,16 @@ pub enum Mode {
 pub struct SignatureRules {
     /// What happens otherwise.
     pub mode: Mode,
-    /// The keys that count; when empty, the one beside each signature.
+    /// The keys that count; without any, and without roots, the one beside each signature.
     pub keys: Vec<PublicKey>,
+    /// Roots whose chains count.
+    pub roots: Vec<RootHash>,
+    /// The domain of the chains' end entities.
+    pub domain: String,
     unsigned: Vec<String>,
 }
 
 impl SignatureRules {
-    /// Rules for tests and tools.
-    pub fn new(mode: Mode, keys: Vec<PublicKey>, unsigned: Vec<String>) -> Self {
-        Self { mode, keys, unsigned }
-    }
-
     /// Whether the collection may be shown without any signature.
     pub fn may_be_unsigned(&self, bucket: &str, collection: &str) -> bool {
         let bucket_uri = format!("/buckets/{bucket}");
@@ -183,6 +190,8 @@ impl Config {
             changes: Changes::read(layers),
             site: Site::read(layers),
             signature: SignatureRules::read(layers),
+            chains_base: chains_base(layers),
+            certificates: CertificateWarnings::read(layers),
             watermark: Pace {
                 poll: Duration::from_millis(layers.number(
                     "watermark.poll_interval_ms",
@@ -206,6 +215,13 @@ impl Config {
         layers.finish()?;
         Ok(config)
     }
+}
+
+/// Named by the reference's ADR 006, beside the signer's settings (`remote-settings.md` §2.8).
+fn chains_base(layers: &mut Layers) -> Option<ChainsBase> {
+    let key = "signer.certs_chains_base_url";
+    let text = layers.optional(key)?;
+    ChainsBase::parse(&text).map_err(|expected| layers.problem(format!("{key} {expected}"))).ok()
 }
 
 impl Site {
@@ -241,7 +257,15 @@ impl SignatureRules {
                 layers.problem(format!("signature.unsigned_resources: `{uri}` {expected}"));
             }
         }
-        Self { mode, keys, unsigned }
+        let mut roots = Vec::new();
+        for text in layers.words("signature.root_hashes") {
+            match RootHash::parse(&text) {
+                Ok(root) => roots.push(root),
+                Err(expected) => layers.problem(format!("signature.root_hashes: {expected}")),
+            }
+        }
+        let domain = layers.required("signature.domain", "the domain of end entities");
+        Self { mode, keys, roots, domain, unsigned }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
 use shared::{
+    certificates::Watch,
     model::Timestamp,
     telemetry::{self, HttpMetrics, PREFIX},
 };
@@ -24,6 +25,8 @@ pub struct Metrics {
     pub delta_misses: IntCounter,
     /// Rounds of the follower that failed.
     pub storage_errors: IntCounter,
+    /// When certificates end.
+    pub certificates: Watch,
     rejected: IntCounterVec,
     gauges: Gauges,
 }
@@ -69,6 +72,7 @@ impl Metrics {
             delta_hits: counter("delta_cache_hits_total", "Deltas that were prepared already.")?,
             delta_misses: counter("delta_cache_misses_total", "Deltas that had to be prepared.")?,
             storage_errors: counter("storage_errors_total", "Failed rounds of the follower.")?,
+            certificates: Watch::new(&registry)?,
             rejected,
             gauges: Gauges::new(&registry)?,
             registry,
@@ -121,6 +125,7 @@ impl Gauges {
             self.bytes.set(published.bytes() as f64);
             self.collections.set(published.iter().count() as f64);
             self.held_back.set(published.refused().count() as f64);
+            app.metrics.certificates.measure(&published.certificates(), now);
         }
     }
 }

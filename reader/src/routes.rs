@@ -22,6 +22,11 @@ pub enum Route<'a> {
         /// The collection's id, likewise.
         collection: Cow<'a, str>,
     },
+    /// A certificate chain.
+    Chain {
+        /// Its path below `/v1/cert-chains/`, decoded.
+        path: String,
+    },
     /// Whether the process lives.
     LbHeartbeat,
     /// Whether the service is fit, for people and monitors.
@@ -59,6 +64,9 @@ impl<'a> Route<'a> {
                 };
                 Self::Changeset { bucket, collection }
             }
+            ["v1", "cert-chains", .., last] if !last.is_empty() => {
+                Self::Chain { path: names[2..].join("/") }
+            }
             ["v1", name] | [name] if name.starts_with("__") => Self::service(name)?,
             ["v1"] => Self::AddVersion,
             ["v1", .., ""] => Self::DropSlash,
@@ -93,6 +101,7 @@ impl<'a> Route<'a> {
             Self::MonitorRecords => "monitor-records",
             Self::Broadcasts => "broadcasts",
             Self::Changeset { .. } => "changeset",
+            Self::Chain { .. } => "chain",
             Self::LbHeartbeat => "lbheartbeat",
             Self::Heartbeat => "heartbeat",
             Self::Version => "version",
@@ -116,6 +125,7 @@ mod tests {
     fn name(path: &str) -> String {
         match Route::of(path) {
             Ok(Route::Changeset { bucket, collection }) => format!("{bucket}/{collection}"),
+            Ok(Route::Chain { path }) => format!("chain {path}"),
             Ok(Route::AddVersion) => "add-version".to_owned(),
             Ok(Route::DropSlash) => "drop-slash".to_owned(),
             Ok(route) => route.name().to_owned(),
@@ -138,6 +148,11 @@ mod tests {
             ("/v1/buckets/main/collections/cfr/changeset", "main/cfr"),
             ("/v1/buckets/a%20b/collections/c%2Fd/changeset", "a b/c/d"),
             ("/v1/buckets/main/collections/cfr/changeset/", "drop-slash"),
+            ("/v1/cert-chains/a.chain", "chain a.chain"),
+            ("/v1/cert-chains/g/chains/a.chain", "chain g/chains/a.chain"),
+            ("/v1/cert-chains/", "drop-slash"),
+            ("/v1/cert-chains/a/", "drop-slash"),
+            ("/v1/cert-chains", "404/111"),
             ("/v1/__heartbeat__", "heartbeat"),
             ("/__heartbeat__", "heartbeat"),
             ("/__lbheartbeat__", "lbheartbeat"),

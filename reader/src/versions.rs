@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    snapshot::{Built, Collection, Published, Reason, Slot, Source, build},
+    snapshot::{Built, Chains, Collection, Context, Published, Reason, Slot, Source, build},
 };
 
 /// Longest pause after a failure.
@@ -217,12 +217,14 @@ impl Follower {
             return Ok(());
         }
         let public_buckets = published::public_buckets(&tx, &buckets).await?;
+        let rows = published::chains(&tx).await?;
+        let chains = Arc::new(Chains::new(rows, old.as_ref().map(|old| &*old.chains)));
         let mut versions = published::versions(&tx, &buckets).await?;
         versions.retain(|v| self.app.config.changes.monitored.contains(&v.bucket, &v.collection));
         let mut slots = Vec::with_capacity(versions.len());
         let mut pending = VecDeque::new();
         for version in versions {
-            pending.push_back(self.start(&tx, version, old.as_deref(), everything).await?);
+            pending.push_back(self.start(&tx, version, old.as_deref(), everything, &chains).await?);
             // So many unrendered collections are held in memory at once.
             if pending.len() > IN_FLIGHT
                 && let Some(first) = pending.pop_front()
@@ -235,7 +237,10 @@ impl Follower {
             slots.push(self.finish(pending).await);
         }
         let host = &self.app.config.changes.http_host;
-        self.app.board.publish(Published::new(watermark, host, slots, public_buckets));
+        let published = Published::new(watermark, host, slots, public_buckets, chains);
+        let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
+        watch.remind(&published.certificates(), rules, Timestamp::now());
+        self.app.board.publish(published);
         self.app.board.confirm(Timestamp::now());
         self.loaded_at = Some(Instant::now());
         if everything {
@@ -251,6 +256,7 @@ impl Follower {
         version: Version,
         old: Option<&Published>,
         everything: bool,
+        chains: &Arc<Chains>,
     ) -> Result<Pending, ApiError> {
         let slot = old.and_then(|old| old.get(&version.bucket, &version.collection));
         let good = slot.and_then(|slot| slot.good.clone());
@@ -261,7 +267,7 @@ impl Follower {
                 Work::Refuse(Reason::Older)
             }
             Some(good) if !everything && !is_refused && is_same(good, &version) => Work::Keep,
-            _ => self.read(tx, &version, good.clone()).await?,
+            _ => self.read(tx, &version, good.clone(), chains.clone()).await?,
         };
         Ok(Pending { version, good, work })
     }
@@ -272,6 +278,7 @@ impl Follower {
         tx: &Tx<'_>,
         version: &Version,
         old: Option<Arc<Collection>>,
+        chains: Arc<Chains>,
     ) -> Result<Work, ApiError> {
         let (bucket, id) = (&version.bucket, &version.collection);
         let metadata = published::metadata(tx, bucket, id).await;
@@ -285,7 +292,15 @@ impl Follower {
         };
         let source = Source { version: version.clone(), metadata, rows };
         let config = self.app.config.clone();
-        Ok(Work::Build(spawn_blocking(move || build(source, &config.signature, old.as_ref()))))
+        Ok(Work::Build(spawn_blocking(move || {
+            let context = Context {
+                rules: &config.signature,
+                chains: &chains,
+                chains_base: config.chains_base.as_ref(),
+                now: Timestamp::now(),
+            };
+            build(source, &context, old.as_ref())
+        })))
     }
 
     async fn finish(&mut self, pending: Pending) -> (String, String, Slot) {

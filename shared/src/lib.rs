@@ -8,6 +8,7 @@
 //! | [`python`] | values as the reference's messages show them | nothing |
 //! | [`signature`], [`chain`] | checking a content signature and its certificates | `canonical`, `model` |
 //! | [`verifiable`] | what every client can read, and verifies the same way | `model` |
+//! | [`certificates`] | telling when certificates end | `chain`, `config`, `model`, `telemetry` |
 //! | [`error`] | the public error contract | `model` |
 //! | [`preconditions`] | `If-Match` and `If-None-Match` | `model`, `error` |
 //! | [`listing`] | what a list's query string asks for, and lists in memory | `model`, `error`, `json` |
@@ -19,6 +20,7 @@
 //! | `testing` | databases and servers for tests (feature `testing`) | everything |
 
 pub mod canonical;
+pub mod certificates;
 pub mod chain;
 pub mod config;
 pub mod error;

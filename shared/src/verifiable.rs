@@ -17,7 +17,7 @@ use crate::model::{Id, Timestamp};
 const MAX_SAFE: i64 = 9_007_199_254_740_991;
 
 /// Latest `_since` that a changeset accepts: the end of the year 2099 (§3.3).
-const LATEST: Timestamp = Timestamp::from_millis(4_102_444_800_000);
+pub const LATEST: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 
 /// What of an attachment every client needs.
 const ATTACHMENT_TEXTS: [&str; 4] = ["filename", "hash", "location", "mimetype"];

@@ -22,11 +22,15 @@ pub(super) fn heartbeat(app: &App, now: Timestamp) -> Reply {
             json!({"bucket": bucket, "collection": collection, "reason": reason.name()})
         })
         .collect();
+    let rules = app.config.certificates;
+    let certificates =
+        published.as_ref().map(|published| published.certificates().to_json(rules, now));
     let is_ready = published.is_some();
     let body = json!({
         "storage": app.board.is_reachable(),
         "snapshots": is_ready,
         "rejected": rejected,
+        "certificates": certificates,
         "database_is_older": app.board.is_database_older(),
         "snapshot_age_seconds": app.board.age_ms(now).map(|age| age / 1_000),
         "watermark": published.map(|published| published.watermark),

@@ -1,6 +1,7 @@
 //! The endpoints: one file each.
 
 mod broadcasts;
+mod chain;
 mod changeset;
 mod health;
 mod hello;
@@ -40,6 +41,7 @@ pub async fn answer(
         Route::Changeset { bucket, collection } => {
             changeset::get(app, bucket, collection, head, now).await
         }
+        Route::Chain { path } => chain::get(app, path, head),
         Route::LbHeartbeat => Ok(health::lbheartbeat()),
         Route::Heartbeat => Ok(health::heartbeat(app, now)),
         Route::Version => Ok(health::version(app)),

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 use shared::{
     canonical,
     model::Timestamp,
+    signature::ContentSignature,
     store::published::{Row, Version},
-    wire::changeset_metadata,
+    wire::{ChainsBase, changeset_metadata},
 };
 
-use super::{Change, Draft, List, Reason, check};
+use super::{Chains, Change, Draft, List, Reason, check, entries, trusted_keys};
 use crate::config::{Mode, SignatureRules};
 
 /// A collection as it is served.
@@ -20,6 +21,8 @@ pub struct Collection {
     pub timestamp: Timestamp,
     /// The metadata's timestamp.
     pub metadata_timestamp: Timestamp,
+    /// The chains that its signatures name, before they are rewritten.
+    pub x5us: Vec<String>,
     /// Tombstones up to this timestamp may be gone: a `_since` before it cannot be answered.
     pub horizon: Timestamp,
     /// Its changeset.
@@ -46,6 +49,19 @@ pub struct Built {
     pub doubt: Option<Reason>,
 }
 
+/// What a collection is judged by, and rendered with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// What must hold.
+    pub rules: &'a SignatureRules,
+    /// The chains of signatures.
+    pub chains: &'a Chains,
+    /// Where clients shall fetch them, if not where the signatures say.
+    pub chains_base: Option<&'a ChainsBase>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// Verifies and renders `source`. Gives `old` back when nothing is different.
 ///
 /// # Errors
@@ -53,15 +69,15 @@ pub struct Built {
 /// Why it must not be shown.
 pub fn build(
     source: Source,
-    rules: &SignatureRules,
+    context: &Context<'_>,
     old: Option<&Arc<Collection>>,
 ) -> Result<Built, Reason> {
-    let Source { version, metadata, rows } = source;
+    let Source { version, mut metadata, rows } = source;
     let stamps: Vec<(Timestamp, bool)> =
         rows.iter().map(|row| (row.last_modified, row.deleted)).collect();
     let records: Vec<Value> = rows.into_iter().map(Row::into_value).collect();
-    let doubt = examine(&version, &metadata, &records, rules);
-    if let Some(reason) = doubt.filter(|_| rules.mode == Mode::Enforce) {
+    let doubt = examine(&version, &metadata, &records, context);
+    if let Some(reason) = doubt.filter(|_| context.rules.mode == Mode::Enforce) {
         return Err(reason);
     }
     let changes: Vec<Change> = stamps
@@ -73,6 +89,10 @@ pub fn build(
             json: record.to_string().into_bytes(),
         })
         .collect();
+    let x5us = entries(&metadata).into_iter().map(|entry| entry.x5u).collect();
+    if let Some(base) = context.chains_base {
+        base.rewrite_all(&mut metadata);
+    }
     let (bucket, id) = (&version.bucket, &version.collection);
     let metadata = changeset_metadata(bucket, id, version.metadata_timestamp, metadata);
     let draft = Draft::new(&metadata, version.timestamp, &changes);
@@ -85,6 +105,7 @@ pub fn build(
     let collection = Collection {
         timestamp: version.timestamp,
         metadata_timestamp: version.metadata_timestamp,
+        x5us,
         horizon: version.tombstone_horizon,
         list: draft.finish(),
     };
@@ -96,13 +117,14 @@ fn examine(
     version: &Version,
     metadata: &Map<String, Value>,
     records: &[Value],
-    rules: &SignatureRules,
+    Context { rules, chains, now, .. }: &Context<'_>,
 ) -> Option<Reason> {
     if rules.mode == Mode::Off {
         return None;
     }
     let document = canonical::document(records, version.timestamp);
-    let reason = check(metadata, &document, &rules.keys).err()?;
+    let keys = |entry: &ContentSignature| trusted_keys(rules, chains, &version.bucket, entry, *now);
+    let reason = check(metadata, &document, keys).err()?;
     let is_allowed =
         reason == Reason::Unsigned && rules.may_be_unsigned(&version.bucket, &version.collection);
     (!is_allowed).then_some(reason)

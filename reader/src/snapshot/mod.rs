@@ -1,6 +1,7 @@
 //! What is served: verified and rendered before anybody asks, swapped by one atomic store.
 
 mod board;
+mod chains;
 mod check;
 mod collection;
 mod encodings;
@@ -13,12 +14,13 @@ use std::{
 };
 
 pub use board::Board;
-pub use check::{check, entries};
-pub use collection::{Built, Collection, Source, build};
+pub use chains::{Chains, ServedChain};
+pub use check::{check, entries, own_key, trusted_keys};
+pub use collection::{Built, Collection, Context, Source, build};
 pub use encodings::{Encoding, Encodings, accepted, gzip};
 pub use list::{Change, Draft, List, Part};
 pub use monitor::Monitor;
-use shared::{model::Timestamp, wire::Entry};
+use shared::{certificates::Ends, model::Timestamp, wire::Entry};
 
 /// Why a state of the database is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct Published {
     pub watermark: Timestamp,
     /// The list of published collections.
     pub monitor: Monitor,
+    /// The certificate chains of signatures.
+    pub chains: Arc<Chains>,
     collections: HashMap<String, HashMap<String, Slot>>,
     public_buckets: HashSet<String>,
 }
@@ -77,6 +81,7 @@ impl Published {
         http_host: &str,
         slots: Vec<(String, String, Slot)>,
         public_buckets: Vec<String>,
+        chains: Arc<Chains>,
     ) -> Self {
         let served = slots.iter().filter_map(|(bucket, collection, slot)| {
             slot.good.as_ref().map(|good| Entry::new(http_host, bucket, collection, good.timestamp))
@@ -87,7 +92,7 @@ impl Published {
             collections.entry(bucket).or_default().insert(collection, slot);
         }
         let public_buckets = public_buckets.into_iter().collect();
-        Self { watermark, monitor, collections, public_buckets }
+        Self { watermark, monitor, chains, collections, public_buckets }
     }
 
     /// A collection.
@@ -110,6 +115,15 @@ impl Published {
     /// The collections whose present state is refused.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str, Reason)> {
         self.iter().filter_map(|(bucket, id, slot)| Some((bucket, id, slot.refused?)))
+    }
+
+    /// When the certificates behind the served signatures end, as far as their chains are here.
+    pub fn certificates(&self) -> Ends {
+        let mut ends = Ends::default();
+        let served = self.iter().filter_map(|(_, _, slot)| slot.good.as_ref());
+        let urls: HashSet<&String> = served.flat_map(|good| &good.x5us).collect();
+        urls.into_iter().filter_map(|x5u| self.chains.of(x5u)).for_each(|chain| ends.add(chain));
+        ends
     }
 
     /// Memory that the rendered bodies take.

@@ -10,7 +10,7 @@ use clap::Args;
 use http::Uri;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
-    chain::RootHash,
+    chain::{DOMAIN, RootHash},
     model::{Id, Timestamp},
     signature::PublicKey,
 };
@@ -35,12 +35,15 @@ const IN_FLIGHT: usize = 6;
 /// What to verify, and against what.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-A collection is verified when one of its signatures is good: by a --public-key if any is given,
-otherwise by the certificate chain that the signature names (x5u), which must end in a pinned root.
+A collection is verified when one of its signatures is good by a --public-key, if any is given.
+Otherwise the first must be, which is the one that old clients read, by the certificate chain that it
+names (x5u), which must end in a pinned root. Where clients differ, the strictest rule counts: what
+one of them could not read, or would canonicalise in another way, is a failure.
 A signature that only agrees with the key beside it could be anybody's: see --allow-unpinned.
 
 Examples:
   countersign-reader verify https://firefox.settings.services.mozilla.com/v1
+  countersign-reader verify https://rs.example.net/v1 --root-hash C8:A8:… --in-days 10
   countersign-reader verify http://127.0.0.1:8889/v1 --public-key signer.pem --json")]
 pub struct Options {
     /// The API root: http://host:port/v1
@@ -51,13 +54,19 @@ pub struct Options {
     /// SHA-256 of a root certificate to trust; may be repeated. Default: Mozilla's two.
     #[arg(long, value_name = "HEX", value_parser = parse_root)]
     root_hash: Vec<RootHash>,
-    /// The name that the end entity's certificate must carry.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "remote-settings.content-signature.mozilla.org"
-    )]
-    host: String,
+    /// The name that the end entity's certificate must carry. Default: onecrl.DOMAIN for the
+    /// buckets of security-state, remote-settings.DOMAIN for all others.
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// The domain of these names.
+    #[arg(long, value_name = "DOMAIN", default_value = DOMAIN)]
+    domain: String,
+    /// Check certificates as if it was so many days later: what fails then, if nothing is renewed.
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    in_days: u16,
+    /// Accept chains from http URLs, as in development.
+    #[arg(long)]
+    allow_http: bool,
     #[command(flatten)]
     allow: Allow,
     /// Print one JSON object.
@@ -182,7 +191,15 @@ fn trust(options: &Options) -> Result<Trust, String> {
     if roots.is_empty() {
         roots.extend(PINS.iter().filter_map(|pin| RootHash::parse(pin).ok()));
     }
-    Ok(Trust { keys, roots, host: options.host.clone() })
+    let later = i64::from(options.in_days) * 86_400_000;
+    Ok(Trust {
+        keys,
+        roots,
+        host: options.host.clone(),
+        domain: options.domain.clone(),
+        now: Timestamp::now().plus_millis(later),
+        http: options.allow_http,
+    })
 }
 
 fn progress(options: &Options, total: usize) -> ProgressBar {

@@ -89,7 +89,8 @@ impl Database {
     /// A collection with one record, signed by `signer`.
     pub(crate) async fn signed(&self, id: &str, signer: &Signer, title: &str, timestamp: i64) {
         let record = json!({"id": "r", "last_modified": timestamp, "title": title});
-        let metadata = json!({"signatures": [signer.sign(&[record], timestamp)]});
+        let signature = signer.sign(&[record], timestamp);
+        let metadata = json!({"signature": signature, "signatures": [signature]});
         self.record(id, "r", timestamp, &json!({"title": title})).await;
         self.collection(id, timestamp + 1, &metadata, timestamp).await;
     }

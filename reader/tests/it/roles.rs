@@ -17,6 +17,8 @@ async fn the_database_forbids_the_reader_to_write() {
         "update publication_clock set last_modified = 9",
         "insert into resource_timestamp values ('main', 'c', 'record', 1)",
         "insert into ace values ('main', '/buckets/main', 'write', 'system.Everyone')",
+        "insert into certificate_chain values ('p', 'pem', 1)",
+        "delete from certificate_chain",
         "select * from ace",
     ] {
         let refused = client.batch_execute(sql).await.unwrap_err();

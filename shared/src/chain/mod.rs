@@ -178,6 +178,15 @@ impl Chain {
     }
 }
 
+/// Mozilla's domain of end entities, below which clients expect them.
+pub const DOMAIN: &str = "content-signature.mozilla.org";
+
+/// The name that clients expect of the end entity for a bucket's signatures (§2.10).
+pub fn expected_host(bucket: &str, domain: &str) -> String {
+    let signer = if bucket.contains("security-state") { "onecrl" } else { "remote-settings" };
+    format!("{signer}.{domain}")
+}
+
 /// Checks a chain in PEM; see [`Chain::parse`] and [`Chain::verify`].
 ///
 /// # Errors

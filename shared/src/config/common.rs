@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::Layers;
 use crate::{
+    chain::Role,
     http::{Limits, RequestLog},
-    model::Id,
+    model::{Id, Timestamp},
     telemetry::LogFormat,
 };
 
@@ -165,6 +166,30 @@ fn parse_uri(uri: &str) -> Option<(Id, Option<Id>)> {
             Some((Id::new(bucket).ok()?, Some(Id::new(collection).ok()?)))
         }
         _ => None,
+    }
+}
+
+/// How long before their end certificates are warned of, in days.
+#[derive(Debug, Clone, Copy)]
+pub struct CertificateWarnings {
+    leaf: u64,
+    authority: u64,
+}
+
+impl CertificateWarnings {
+    /// Reads `certificates.*`.
+    pub fn read(layers: &mut Layers) -> Self {
+        Self {
+            leaf: layers.number("certificates.leaf_warning_days", 0, 36_500),
+            authority: layers.number("certificates.authority_warning_days", 0, 36_500),
+        }
+    }
+
+    /// Whether somebody must act about a certificate that ends at `end`.
+    pub fn is_due(self, role: Role, end: Timestamp, now: Timestamp) -> bool {
+        let days = if role == Role::Leaf { self.leaf } else { self.authority };
+        let before = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400_000);
+        end <= now.plus_millis(before)
     }
 }
 

@@ -11,6 +11,6 @@ mod layers;
 mod page_size;
 
 pub use changes::{Changes, Redirects, absolute};
-pub use common::{Database, Listen, Monitored, RecordCache, Telemetry, ttl};
+pub use common::{CertificateWarnings, Database, Listen, Monitored, RecordCache, Telemetry, ttl};
 pub use layers::{Layers, Origin, Problems};
 pub use page_size::PageSize;

@@ -8,6 +8,7 @@ use crate::error::with_causes;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("../../migrations/0001_initial.sql")),
     ("platform", include_str!("../../migrations/0002_platform.sql")),
+    ("certificate_chains", include_str!("../../migrations/0004_certificate_chains.sql")),
     ("jobs", include_str!("../../migrations/0005_jobs.sql")),
 ];
 

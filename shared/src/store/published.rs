@@ -141,6 +141,19 @@ pub async fn metadata(
     row.map(|row| Ok(row.try_get::<_, Json<_>>(0)?.0)).transpose()
 }
 
+/// All certificate chains: their paths below `/v1/cert-chains/`, and their PEM.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn chains(tx: &Tx<'_>) -> Result<Vec<(String, String)>, ApiError> {
+    const SQL: &str = "select path, pem from certificate_chain";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get("path")?, row.try_get("pem")?))).collect()
+}
+
 /// All records and tombstones of a collection, newest first.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 
 mod broadcasts;
 mod capability;
+mod chains;
 mod changeset;
 mod entries;
 mod lifetime;
@@ -15,6 +16,7 @@ mod records;
 
 pub use broadcasts::{MONITOR_BROADCAST, broadcasts, candidate, debounce, is_young};
 pub use capability::capability;
+pub use chains::{CHAINS, ChainsBase, chain_path, chain_url};
 pub use changeset::ChangesetQuery;
 pub use entries::{Entries, Entry, changeset_body, changeset_head, changeset_metadata, entry_id};
 pub use lifetime::{is_stale, lifetime};
