@@ -22,7 +22,10 @@ use shared::{
     store::migrate::{self, SchemaError},
     telemetry,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use writer::{
     Writer,
     app::App,
@@ -32,6 +35,7 @@ use writer::{
     pki,
     plugins::rebuild::rebuild,
     signer,
+    signoff::auto_create,
 };
 
 // A batch makes and drops many small values: half of an import's time with the system's allocator.
@@ -59,7 +63,7 @@ environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until SIGTERM or Ctrl-C.
+    /// Serve the API until SIGTERM or Ctrl-C; on SIGHUP, read the signers' keys again.
     Serve {
         /// TOML, or a Kinto INI by its extension.
         #[arg(long, value_name = "FILE")]
@@ -212,6 +216,8 @@ async fn serve_until_stopped(
     file: Option<&Path>,
     listen: Option<SocketAddr>,
 ) -> Result<(), Failure> {
+    // From here on SIGHUP does not end the process.
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     let config = Config::read(&mut layers(file, listen)).map_err(Failure::configuration)?;
     let logs = &config.telemetry;
     telemetry::init(logs.format, &logs.filter)
@@ -221,8 +227,12 @@ async fn serve_until_stopped(
         tracing::warn!("basicauth takes any user and password: for tests and development only");
     }
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
+    tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
     failpoint::arm(std::env::vars_os());
+    if !app.config.service.readonly {
+        auto_create(&app).await.map_err(Failure::unavailable)?;
+    }
 
     let listen = app.config.listen.clone();
     let listener = TcpListener::bind(listen.address)
@@ -235,6 +245,13 @@ async fn serve_until_stopped(
     serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal())
         .await
         .map_err(Failure::other)
+}
+
+/// On each SIGHUP.
+async fn reload_keys(app: Arc<App>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        app.reload_keys();
+    }
 }
 
 /// A binary serves only the schema that it knows.

@@ -11,7 +11,11 @@ use crate::{
     failpoint,
     operations::Outcome,
     plugins::{history, quotas},
-    signoff::{effects, events::Action, publish},
+    signoff::{
+        effects,
+        events::{Action, ReviewKind},
+        publish,
+    },
 };
 
 /// Draws the consequences of the changes from the `first` on.
@@ -56,5 +60,9 @@ pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     failpoint::at("before commit").await;
     ctx.finish().await?;
     ctx.actions.iter().for_each(Action::log);
+    for event in ctx.review_events.iter().filter(|event| event.kind == ReviewKind::Approved) {
+        let changes = event.changes.unwrap_or_default();
+        ctx.app.metrics.approved(&event.triple.destination, changes.count);
+    }
     Ok(())
 }

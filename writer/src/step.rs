@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
+#[derive(Debug)]
 pub struct Step {
     /// Who asks.
     pub user_id: Option<String>,
@@ -43,6 +44,7 @@ pub struct Step {
 }
 
 /// Refusals known from the URL alone; made anew for each attempt.
+#[derive(Debug)]
 pub enum Refusal {
     /// The parent is malformed, and the method tells everybody.
     Parent(Parent),
@@ -144,6 +146,14 @@ impl Step {
             operation.request.headers.insert(name, value);
         }
         self
+    }
+
+    /// Whether it looks at nothing but an object that exists already, or does not.
+    pub fn reads_one_object(&self) -> bool {
+        let reads = |operation: &Operation| {
+            !operation.is_write() && operation.id.is_some() && operation.view == View::Itself
+        };
+        self.implied.is_empty() && self.operation.as_ref().is_ok_and(reads)
     }
 
     /// How long it took.

@@ -11,6 +11,7 @@ pub mod history;
 pub mod job_runs;
 pub mod list_sql;
 pub mod logins;
+pub mod lookup;
 pub mod maintenance;
 pub mod measure;
 pub mod memberships;

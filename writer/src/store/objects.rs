@@ -1,8 +1,5 @@
 //! The four object tables.
 
-use std::collections::BTreeMap;
-
-use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
@@ -11,6 +8,8 @@ use shared::{
     store::{Tx, Write},
 };
 use tokio_postgres::{Row, types::Json};
+
+use super::lookup::{self, Wanted};
 
 /// One statement text for each of the tables, which have the same columns.
 macro_rules! sql {
@@ -83,7 +82,7 @@ pub async fn get(tx: &Tx<'_>, path: &ObjectPath) -> Result<Option<Object>, ApiEr
     tx.query_opt(&statement, &key).await?.map(|row| Object::from_row(&row)).transpose()
 }
 
-/// The live ones of some objects, in one query a table.
+/// The live ones of some objects, in one query.
 ///
 /// # Errors
 ///
@@ -92,47 +91,8 @@ pub async fn get_all(
     tx: &Tx<'_>,
     paths: &[&ObjectPath],
 ) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
-    let mut tables: BTreeMap<Resource, Vec<&ObjectPath>> = BTreeMap::new();
-    for path in paths {
-        tables.entry(path.resource()).or_default().push(path);
-    }
-    // The queries go out together: one round trip.
-    let queries = tables.iter().map(|(resource, paths)| get_rows(tx, *resource, paths));
-    Ok(try_join_all(queries).await?.concat())
-}
-
-async fn get_rows(
-    tx: &Tx<'_>,
-    resource: Resource,
-    paths: &[&ObjectPath],
-) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
-    let text = sql!(
-        resource,
-        // `limit` keeps the loop this way round, with one look into the index for each.
-        "select o.id, o.last_modified, o.deleted, o.data, wanted.number
-         from unnest($1::text[], $2::text[], $3::text[]) with ordinality
-              as wanted (bucket_id, collection_id, id, number)
-         cross join lateral (
-             select * from ",
-        " as found
-             where found.bucket_id = wanted.bucket_id
-               and found.collection_id = wanted.collection_id
-               and found.id = wanted.id and not found.deleted
-             limit 1) as o"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
-    let collections: Vec<&str> = paths.iter().map(|path| path.collection_id()).collect();
-    let ids: Vec<&str> = paths.iter().map(|path| path.id.as_str()).collect();
-    let rows = tx.query(&statement, &[&buckets, &collections, &ids]).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let number = usize::try_from(row.try_get::<_, i64>("number")?).unwrap_or(0);
-        if let Some(path) = number.checked_sub(1).and_then(|index| paths.get(index)) {
-            found.push(((*path).clone(), Object::from_row(row)?));
-        }
-    }
-    Ok(found)
+    let wanted = Wanted { objects: paths.to_vec(), ..Wanted::default() };
+    Ok(lookup::find(tx, &wanted).await?.objects)
 }
 
 /// Writes objects and tombstones of one kind over what was there. Fails with a constraint when a
@@ -247,6 +207,24 @@ pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError>
         }
         Resource::Group | Resource::Record | Resource::Account | Resource::History => {}
     }
+    Ok(())
+}
+
+/// Removes a tombstone.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn purge(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
+    let text = sql!(
+        path.resource(),
+        "delete from ",
+        " where bucket_id = $1 and collection_id = $2 and id = $3 and deleted"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let key: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&path.bucket_id(), &path.collection_id(), &path.id.as_str()];
+    tx.execute(&statement, &key).await?;
     Ok(())
 }
 
@@ -372,6 +350,22 @@ pub async fn delete_all(
     let millis = first.as_millis();
     tx.execute(&statement, &[&list.bucket_id(), &list.collection_id(), &ids, &millis]).await?;
     Ok(())
+}
+
+/// The live collections of some buckets.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn collections_in(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<(Id, Id)>, ApiError> {
+    const SQL: &str = "
+        select bucket_id, id from collection
+        where bucket_id = any ($1) and not deleted order by bucket_id, id";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let id = |text: &str| Id::new(text).map_err(|error| ApiError::Internal(error.into()));
+    let rows = tx.query(&statement, &[&buckets]).await?;
+    rows.iter().map(|row| Ok((id(row.try_get(0)?)?, id(row.try_get(1)?)?))).collect()
 }
 
 /// The ids of a bucket's live collections.
