@@ -9,8 +9,8 @@ use shared::{
 };
 
 use crate::{
-    authn::Authenticator, config::Config, metrics::Metrics, schema::Validators, signer::Signers,
-    store::clocks,
+    authn::Authenticator, config::Config, group_commit::GroupCommit, metrics::Metrics,
+    pages::Pages, schema::Validators, signer::Signers, store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -26,6 +26,10 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// Writes that wait for each other.
+    pub group_commit: GroupCommit,
+    /// Pages of lists.
+    pub pages: Pages,
     /// Compiled JSON schemas.
     pub schemas: Validators,
 }
@@ -47,6 +51,8 @@ impl App {
                 pool,
                 signers,
                 metrics,
+                group_commit: GroupCommit::default(),
+                pages: Pages::default(),
                 schemas: Validators::default(),
             }),
             (signers, pool, metrics) => {
