@@ -32,6 +32,7 @@ use writer::{
     pki,
     plugins::rebuild::rebuild,
     signer,
+    signoff::auto_create,
 };
 
 // A batch makes and drops many small values: half of an import's time with the system's allocator.
@@ -218,6 +219,9 @@ async fn serve_until_stopped(
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
     tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
+    if !app.config.service.readonly {
+        auto_create(&app).await.map_err(Failure::unavailable)?;
+    }
 
     let listen = app.config.listen.clone();
     let listener = TcpListener::bind(listen.address)
