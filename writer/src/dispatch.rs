@@ -230,8 +230,7 @@ async fn run_once(
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
-        let publications = ctx.publications;
-        app.metrics.publications.inc_by(publications);
+        app.metrics.publications.inc_by(ctx.publications);
     }
     Ok(replies)
 }
