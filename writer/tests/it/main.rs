@@ -40,6 +40,7 @@ mod signing;
 mod signoff;
 mod signoff_deletion;
 mod signoff_digest;
+mod signoff_histories;
 mod signoff_settings;
 mod signoff_traps;
 mod start;
