@@ -41,6 +41,7 @@ mod signoff;
 mod signoff_deletion;
 mod signoff_digest;
 mod signoff_histories;
+mod signoff_races;
 mod signoff_settings;
 mod signoff_traps;
 mod start;
