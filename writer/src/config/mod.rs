@@ -193,7 +193,7 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
     const PREFIXES: [&str; 5] = ["pyramid.", "newrelic_", "sentry_", "profiler_", "tm."];
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 9] = [
         "cache_prefix",
         "cache_max_size_bytes",
         "initialization_sequence",
@@ -202,6 +202,7 @@ fn means_nothing_here(key: &str) -> bool {
         "multiauth.authorization_policy",
         "multiauth.groupfinder",
         "settings_prefix",
+        "signer.certs_chains_base_url",
     ];
     // One database serves them all, by `storage_url`.
     const BACKENDS: [&str; 3] = ["storage_", "permission_", "cache_"];
