@@ -3,6 +3,7 @@
 mod extras;
 mod history;
 mod identity;
+mod jobs;
 mod listing;
 mod openid;
 mod outgoing;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
 pub use identity::{AccountSettings, Identity, Method, Policy};
+pub use jobs::{Jobs, words};
 pub use openid::OpenIdSettings;
 pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
@@ -76,6 +78,8 @@ pub struct Config {
     pub changes: Changes,
     /// What is signed, and how.
     pub signer: SignerSettings,
+    /// What is done on a schedule.
+    pub jobs: Jobs,
     /// Settings that were given and mean nothing here.
     pub warnings: Vec<String>,
 }
@@ -156,6 +160,7 @@ impl Config {
             listing: Listing::read(layers),
             principals,
             changes: Changes::read(layers),
+            jobs: Jobs::read(layers),
             signer: signer(layers),
             warnings: Vec::new(),
         };
