@@ -88,10 +88,27 @@ impl App {
     ///
     /// [`ApiError::Backend`] when it does not.
     pub async fn probe_signer(&self) -> Result<(), ApiError> {
-        if self.config.signer.resources.is_empty() {
-            return Ok(());
+        if self.signers.probe().await {
+            Ok(())
+        } else {
+            Err(ApiError::backend("the signer does not sign"))
         }
-        let works = self.signers.probe().await;
-        if works { Ok(()) } else { Err(ApiError::backend("the signer does not sign")) }
+    }
+
+    /// Reads the signers' keys and chains again, as on SIGHUP. What cannot be read stays as it is:
+    /// the log tells, and a metric until the next time.
+    pub fn reload_keys(&self) {
+        match self.signers.reload() {
+            Ok(()) => {
+                self.metrics.old_keys.set(0.0);
+                tracing::info!("the signers' keys are read again");
+            }
+            Err(problems) => {
+                self.metrics.old_keys.set(1.0);
+                for problem in problems {
+                    tracing::error!(problem, "a signer keeps its old keys");
+                }
+            }
+        }
     }
 }

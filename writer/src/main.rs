@@ -21,7 +21,10 @@ use shared::{
     store::migrate::{self, SchemaError},
     telemetry,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use writer::{
     Writer,
     app::App,
@@ -55,7 +58,7 @@ environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until SIGTERM or Ctrl-C.
+    /// Serve the API until SIGTERM or Ctrl-C; on SIGHUP, read the signers' keys again.
     Serve {
         /// TOML, or a Kinto INI by its extension.
         #[arg(long, value_name = "FILE")]
@@ -202,6 +205,8 @@ async fn serve_until_stopped(
     file: Option<&Path>,
     listen: Option<SocketAddr>,
 ) -> Result<(), Failure> {
+    // From here on SIGHUP does not end the process.
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::other)?;
     let config = Config::read(&mut layers(file, listen)).map_err(Failure::configuration)?;
     let logs = &config.telemetry;
     telemetry::init(logs.format, &logs.filter)
@@ -211,6 +216,7 @@ async fn serve_until_stopped(
         tracing::warn!("basicauth takes any user and password: for tests and development only");
     }
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
+    tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
 
     let listen = app.config.listen.clone();
@@ -223,6 +229,13 @@ async fn serve_until_stopped(
     serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal())
         .await
         .map_err(Failure::other)
+}
+
+/// On each SIGHUP.
+async fn reload_keys(app: Arc<App>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        app.reload_keys();
+    }
 }
 
 /// A binary serves only the schema that it knows.

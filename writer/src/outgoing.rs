@@ -3,7 +3,7 @@
 
 use std::{
     error::Error as StdError,
-    future::Future,
+    future::{Future, poll_fn},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
@@ -17,7 +17,7 @@ use http::{
     uri::Scheme,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -25,8 +25,10 @@ use hyper_util::{
     },
     rt::TokioExecutor,
 };
+use rustls_pki_types::CertificateDer;
 use shared::{error::with_causes, http::tls};
 use tokio::time::timeout;
+use tower_service::Service as _;
 
 use crate::config::OutgoingSettings;
 
@@ -49,10 +51,13 @@ pub enum OutgoingError {
     Transport(String),
 }
 
+type Connector = HttpsConnector<HttpConnector<Resolver>>;
+
 /// A client; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
+    connector: Connector,
     settings: OutgoingSettings,
 }
 
@@ -69,8 +74,8 @@ impl Outgoing {
             .enable_http1()
             .enable_http2()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, settings: settings.clone() }
+        let client = Client::builder(TokioExecutor::new()).build(connector.clone());
+        Self { client, connector, settings: settings.clone() }
     }
 
     /// Sends a request; redirects are answers like any other.
@@ -87,6 +92,32 @@ impl Outgoing {
         timeout(self.settings.timeout, self.exchange(request))
             .await
             .map_err(|_| OutgoingError::Late)?
+    }
+
+    /// The certificate that a server shows to a new connection; `None` without TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`OutgoingError`]
+    pub async fn certificate(
+        &self,
+        uri: &Uri,
+    ) -> Result<Option<CertificateDer<'static>>, OutgoingError> {
+        self.check(uri)?;
+        let mut connector = self.connector.clone();
+        let connected = async {
+            poll_fn(|cx| connector.poll_ready(cx)).await?;
+            connector.call(uri.clone()).await
+        };
+        let connected = timeout(self.settings.timeout, connected).await;
+        let stream = connected.map_err(|_| OutgoingError::Late)?;
+        Ok(match stream.map_err(|error| transport(&*error))? {
+            MaybeHttpsStream::Http(_) => None,
+            MaybeHttpsStream::Https(stream) => {
+                let (_, tls) = stream.inner().get_ref();
+                tls.peer_certificates().and_then(<[_]>::first).cloned()
+            }
+        })
     }
 
     async fn exchange(

@@ -10,7 +10,11 @@ use crate::{
     context::Ctx,
     operations::Outcome,
     plugins::{history, quotas},
-    signoff::{effects, events::Action, publish},
+    signoff::{
+        effects,
+        events::{Action, ReviewKind},
+        publish,
+    },
 };
 
 /// Draws the consequences of the changes from the `first` on.
@@ -52,5 +56,9 @@ pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     history::append(ctx).await?;
     ctx.finish().await?;
     ctx.actions.iter().for_each(Action::log);
+    for event in ctx.review_events.iter().filter(|event| event.kind == ReviewKind::Approved) {
+        let changes = event.changes.unwrap_or_default();
+        ctx.app.metrics.approved(&event.triple.destination, changes.count);
+    }
     Ok(())
 }

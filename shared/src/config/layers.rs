@@ -329,7 +329,8 @@ fn masked(key: &str, text: &str) -> String {
     if text.is_empty() {
         return "unset".to_owned();
     }
-    if ["secret", "password"].iter().any(|word| key.contains(word)) {
+    let is_secret = ["secret", "password"].iter().any(|word| key.contains(word));
+    if is_secret || text.contains("PRIVATE KEY-----") {
         return "***".to_owned();
     }
     // `postgresql://user:password@host/database`
@@ -415,6 +416,8 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         assert_eq!(masked("userid_hmac_secret", "x"), "***");
+        assert_eq!(masked("signer.ecdsa.private_key", "-----BEGIN PRIVATE KEY-----\nx"), "***");
+        assert_eq!(masked("signer.ecdsa.private_key", "/etc/key.pem"), "/etc/key.pem");
         assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");
         assert_eq!(masked("storage_url", "postgresql://u@h/d"), "postgresql://u@h/d");
     }

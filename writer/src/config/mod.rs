@@ -26,7 +26,7 @@ use shared::{
     config::{Changes, Database, Layers, Listen, Problems, Telemetry},
     model::Resource,
 };
-pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing};
+pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing, TlsWarning};
 pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;

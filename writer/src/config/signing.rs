@@ -32,8 +32,22 @@ const OVERRIDABLE: [&str; 10] = [
 pub struct Signing {
     /// The signers.
     pub backends: Vec<Backend>,
+    /// When the end of a service's TLS certificate is told.
+    pub tls_warning: TlsWarning,
     by_bucket: BTreeMap<String, usize>,
     by_collection: BTreeMap<(String, String), usize>,
+}
+
+/// When the end of a certificate is told: in the last days of its life, so many in a hundred, but
+/// no less and no more than these.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TlsWarning {
+    /// Of its lifespan.
+    pub percentage: i64,
+    /// At least.
+    pub min_days: i64,
+    /// At most.
+    pub max_days: i64,
 }
 
 /// One signer.
@@ -120,13 +134,31 @@ impl Pem {
     }
 }
 
+impl TlsWarning {
+    fn read(layers: &mut Layers) -> Self {
+        let mut number = |name: &str, max| {
+            let key = format!("signer.heartbeat_certificate_{name}");
+            i64::try_from(layers.number(&key, 0, max)).unwrap_or(0)
+        };
+        Self {
+            percentage: number("percentage_remaining_validity", 100),
+            min_days: number("min_remaining_days", 3_650),
+            max_days: number("max_remaining_days", 3_650),
+        }
+    }
+}
+
 impl Signing {
     /// Reads what the sources need, each a bucket or a collection.
     pub fn read<'a>(
         layers: &mut Layers,
         sources: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Self {
-        let mut signing = Self::default();
+        let mut signing = Self { tls_warning: TlsWarning::read(layers), ..Self::default() };
+        // Known, whoever uses them.
+        for name in OVERRIDABLE {
+            Scope::default().text(layers, name);
+        }
         let mut known = BTreeMap::new();
         let (mut buckets, mut collections) = (BTreeSet::new(), BTreeSet::new());
         for (bucket, collection) in sources {
@@ -185,9 +217,15 @@ fn named(layers: &Layers) -> Vec<(String, String)> {
 /// Where a setting is looked for, the most specific first.
 struct Scope(Vec<String>);
 
+impl Default for Scope {
+    fn default() -> Self {
+        Self(vec!["signer.".to_owned()])
+    }
+}
+
 impl Scope {
     fn bucket(bucket: &str) -> Self {
-        Self(vec![format!("signer.{bucket}."), "signer.".to_owned()])
+        Self([vec![format!("signer.{bucket}.")], Self::default().0].concat())
     }
 
     fn collection(bucket: &str, id: &str) -> Self {

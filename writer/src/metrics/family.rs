@@ -15,7 +15,7 @@ pub(super) const MAX_SERIES: usize = 10_000;
 /// How a metric's values are kept.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    /// How often.
+    /// The sum of the values: how often, where each is 1.
     Counter,
     /// How often, and the sum of the values.
     Summary,
@@ -113,13 +113,12 @@ impl Family {
         family
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 requests")]
     fn metric(&self, values: &[String], series: &Series) -> Metric {
         let mut metric = Metric::from_label(self.pairs(values));
         match &self.kind {
             Kind::Counter => {
                 let mut counter = Counter::default();
-                counter.set_value(series.count as f64);
+                counter.set_value(series.sum);
                 metric.set_counter(counter);
             }
             Kind::Summary => {

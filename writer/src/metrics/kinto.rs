@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus::proto::MetricFamily;
-use shared::{http::segments, model::Timestamp};
+use shared::{
+    http::segments,
+    model::{ObjectPath, Timestamp},
+};
 
 use super::family::{Family, Kind};
 use crate::config::Prometheus;
@@ -19,6 +22,8 @@ pub struct KintoMetrics {
     users: Option<Family>,
     authentications: Option<Family>,
     storage: Option<Family>,
+    signer: Option<Family>,
+    approved: Option<Family>,
 }
 
 /// One request that was answered, or one of a batch.
@@ -71,6 +76,13 @@ impl KintoMetrics {
                 "Transactions with PostgreSQL.",
                 &["method"],
                 histogram(),
+            ),
+            signer: family("plugins_signer_seconds", "Signatures.", &[], histogram()),
+            approved: family(
+                "plugins_signer_approved_changes",
+                "Changes that reviewers approved.",
+                &["bucket_id", "collection_id"],
+                Kind::Counter,
             ),
             settings: settings.clone(),
         }
@@ -126,6 +138,19 @@ impl KintoMetrics {
         observe(self.storage.as_ref(), label(), label(), elapsed.as_secs_f64());
     }
 
+    /// Times a signature (`remote-settings.md` §1.20).
+    pub fn signed(&self, elapsed: Duration) {
+        observe(self.signer.as_ref(), Vec::new(), Vec::new(), elapsed.as_secs_f64());
+    }
+
+    /// Counts changes that were approved for a destination.
+    pub fn approved(&self, destination: &ObjectPath, changes: usize) {
+        let labels = vec![destination.bucket_id().to_owned(), destination.id.to_string()];
+        let changes = u32::try_from(changes).unwrap_or(u32::MAX);
+        let otherwise = vec![String::new(); labels.len()];
+        observe(self.approved.as_ref(), labels, otherwise, f64::from(changes));
+    }
+
     /// All that was counted.
     pub fn collect(&self) -> Vec<MetricFamily> {
         [
@@ -135,6 +160,8 @@ impl KintoMetrics {
             &self.users,
             &self.authentications,
             &self.storage,
+            &self.signer,
+            &self.approved,
         ]
         .into_iter()
         .flatten()

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use prometheus::{Gauge, IntCounter, Registry};
-use shared::telemetry::{self, HttpMetrics};
+use shared::{
+    model::ObjectPath,
+    telemetry::{self, HttpMetrics},
+};
 
 pub use self::kinto::{Answered, KintoMetrics};
 use crate::config::Prometheus;
@@ -25,6 +28,10 @@ pub struct Metrics {
     pub publications: IntCounter,
     /// Transactions run again after a deadlock.
     pub retries: IntCounter,
+    /// Documents that were to be signed and were not.
+    pub signing_failures: IntCounter,
+    /// 1 while keys are in use that could not be read again.
+    pub old_keys: Gauge,
     /// Kinto's own, where they are switched on.
     pub kinto: Option<KintoMetrics>,
     pool: BTreeMap<&'static str, Gauge>,
@@ -58,6 +65,16 @@ impl Metrics {
                 "transaction_retries_total",
                 "Transactions run again after a deadlock.",
             )?,
+            signing_failures: telemetry::counter(
+                &registry,
+                "signing_failures_total",
+                "Documents that a signer was asked to sign, and did not.",
+            )?,
+            old_keys: telemetry::gauge(
+                &registry,
+                "signer_keys_old",
+                "1 while keys or chains are in use that could not be read again on SIGHUP.",
+            )?,
             kinto: prometheus.map(KintoMetrics::new),
             registry,
             pool,
@@ -75,6 +92,23 @@ impl Metrics {
     pub fn transaction(&self, elapsed: Duration) {
         if let Some(kinto) = &self.kinto {
             kinto.transaction(elapsed);
+        }
+    }
+
+    /// Times a signature, or the lack of one.
+    pub fn signed(&self, elapsed: Duration, is_good: bool) {
+        if !is_good {
+            self.signing_failures.inc();
+        }
+        if let Some(kinto) = &self.kinto {
+            kinto.signed(elapsed);
+        }
+    }
+
+    /// Counts so many changes that were approved for a destination.
+    pub fn approved(&self, destination: &ObjectPath, changes: usize) {
+        if let Some(kinto) = &self.kinto {
+            kinto.approved(destination, changes);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Signing with a service that speaks Autograph's protocol (`remote-settings.md` §2.7).
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -14,17 +16,21 @@ use shared::{
     model::Timestamp,
     signature::{ContentSignature, PublicKey, SignatureError},
 };
+use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 use uuid::Uuid;
 
-use super::hawk;
+use super::{expiry::days_to_tell, hawk};
 use crate::{
-    config::{AutographSettings, OutgoingSettings},
+    config::{AutographSettings, OutgoingSettings, TlsWarning},
     outgoing::{Outgoing, OutgoingError},
 };
 
 /// Exactly this, without `charset`: it is part of what Hawk vouches for.
 const JSON: &str = "application/json";
+
+/// How often its TLS certificate is looked at.
+const CERTIFICATE: Duration = Duration::from_hours(1);
 
 /// A signing service, and our name with it.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct Autograph {
     settings: AutographSettings,
     endpoint: Uri,
     outgoing: Outgoing,
+    /// When its TLS certificate was looked at.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// Why the service gave no signature that can be used.
@@ -85,12 +93,33 @@ impl Autograph {
             settings: settings.clone(),
             endpoint: Uri::from_parts(parts)?,
             outgoing: Outgoing::new(&reach),
+            looked: Mutex::default(),
         })
     }
 
     /// Where it is.
     pub fn endpoint(&self) -> &Uri {
         &self.endpoint
+    }
+
+    /// Warns where its TLS certificate is about to end; looks once an hour.
+    pub async fn watch_certificate(&self, rule: TlsWarning) {
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|at| at.elapsed() < CERTIFICATE) {
+            return;
+        }
+        match self.outgoing.certificate(&self.endpoint).await {
+            Ok(None) => {}
+            Ok(Some(certificate)) => {
+                if let Some(days) = days_to_tell(&certificate, rule, Timestamp::now()) {
+                    let host = self.endpoint.host();
+                    tracing::warn!(host, "Only {days} days before Autograph certificate expires");
+                }
+            }
+            // The signature fails as well, and says so; this is asked again with the next one.
+            Err(_) => return,
+        }
+        *looked = Some(Instant::now());
     }
 
     /// Signs a canonical document with every key, at the same time; in the order of the settings.

@@ -1,18 +1,19 @@
 //! Who signs: a closed set, so an enum; and which source has which signer.
 
 mod autograph;
+mod expiry;
 mod hawk;
 mod keys;
 mod local;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use shared::{chain::Chain, error::ApiError, model::ObjectPath, signature::ContentSignature};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 pub use self::local::{LocalSigner, generate};
 pub(crate) use self::local::{create, random_key, read_key, write_key, write_pair};
@@ -49,7 +50,7 @@ pub enum SigningError {
     Local(#[from] KeyError),
     /// The service gave nothing that can be used.
     #[error("the signing service at {0} fails: {1}")]
-    Autograph(http::Uri, #[source] AutographError),
+    Autograph(http::Uri, AutographError),
 }
 
 impl From<SigningError> for ApiError {
@@ -152,18 +153,19 @@ impl Signers {
         {
             return works;
         }
-        let probes = self.all.iter().map(|signer| async {
-            let problem = match timeout(PATIENCE, signer.sign(PROBE)).await {
-                Ok(Ok(_)) => return true,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no signature in time".to_owned(),
-            };
-            tracing::error!(problem, "heartbeat: a signer does not sign");
-            false
-        });
-        let works = join_all(probes).await.into_iter().all(|works| works);
+        let probes = join_all(self.all.iter().map(probe));
+        let watch = timeout(PATIENCE, join_all(self.all.iter().map(|signer| self.watch(signer))));
+        let (works, _) = tokio::join!(probes, watch);
+        let works = works.into_iter().all(|works| works);
         *health = Some((Instant::now(), works));
         works
+    }
+
+    async fn watch(&self, signer: &Signer) {
+        match signer {
+            Signer::Local(_) => {}
+            Signer::Autograph(service) => service.watch_certificate(self.choice.tls_warning).await,
+        }
     }
 
     /// Reads the keys of our own again. Those that cannot be read stay as they were.
@@ -184,4 +186,15 @@ impl Signers {
     pub fn chains(&self) -> Vec<Arc<Chain>> {
         self.all.iter().flat_map(Signer::chains).collect()
     }
+}
+
+/// Whether a signer signs; if not, the log says why.
+async fn probe(signer: &Signer) -> bool {
+    let problem = match timeout(PATIENCE, signer.sign(PROBE)).await {
+        Ok(Ok(_)) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no signature in time".to_owned(),
+    };
+    tracing::error!(problem, "heartbeat: a signer does not sign");
+    false
 }

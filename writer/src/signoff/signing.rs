@@ -8,6 +8,8 @@
 //! the locks, so that a busy service goes on; they are held for two tries at most
 //! (`remote-settings.md` §1.16).
 
+use std::time::Instant;
+
 use futures_util::future::try_join_all;
 use shared::{
     canonical,
@@ -99,11 +101,12 @@ impl Presigned {
     /// [`SigningError`], the first.
     pub async fn add(&mut self, app: &App, unsigned: Unsigned) -> Result<(), SigningError> {
         let Unsigned { documents, now } = unsigned;
-        let signatures =
-            try_join_all(documents.iter().map(async |document| {
-                app.signers.of(&document.source)?.sign(&document.bytes).await
-            }))
-            .await?;
+        let signatures = try_join_all(
+            documents
+                .iter()
+                .map(async |document| ask(app, app.signers.of(&document.source)?, document).await),
+        )
+        .await?;
         self.signed = documents.into_iter().zip(signatures).collect();
         self.now = self.now.or(Some(now));
         self.rounds += 1;
@@ -143,8 +146,19 @@ pub(super) async fn sign(
     let signatures = try_join_all(work().map(async |(document, signer)| {
         match ctx.presigned.and_then(|presigned| presigned.of(document)) {
             Some(signatures) => Ok(signatures.clone()),
-            None => signer.sign(&document.bytes).await,
+            None => ask(ctx.app, signer, document).await,
         }
     }));
     Ok(signatures.await?)
+}
+
+async fn ask(
+    app: &App,
+    signer: &Signer,
+    document: &Document,
+) -> Result<Vec<ContentSignature>, SigningError> {
+    let started = Instant::now();
+    let result = signer.sign(&document.bytes).await;
+    app.metrics.signed(started.elapsed(), result.is_ok());
+    result
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, ids, user_id};
+use crate::harness::{Harness, SOURCE, ids, user_id};
 
 const RECORDS: &str = "/buckets/b/collections/c/records";
 
@@ -245,6 +245,33 @@ async fn user_data_has_one_method() {
         assert_eq!(all.header("allow"), "OPTIONS");
     }
     harness.alice.delete("/__user_data__/x").await.expect(403);
+}
+
+/// `remote-settings.md` §1.20.
+#[tokio::test]
+async fn approved_changes_and_signatures_are_counted() {
+    let settings = [("includes", "kinto.plugins.prometheus"), ("project_name", "kinto")];
+    let harness = Harness::with(&settings).await;
+    harness.alice.put("/buckets/work", json!({})).await.expect(201);
+    harness.make_source("c").await;
+    for id in ["a", "b"] {
+        harness.alice.put(&format!("{SOURCE}/records/{id}"), json!({})).await.expect(201);
+    }
+    harness.publish().await;
+    harness.bob.patch(SOURCE, json!({"status": "to-sign"})).await.expect(400);
+
+    let text = harness.anonymous.get("/__metrics__").await.expect(200).bytes;
+    let text = String::from_utf8(text.to_vec()).unwrap();
+
+    for line in [
+        "kinto_plugins_signer_approved_changes_total{bucket_id=\"main\",collection_id=\"c\"} 2\n",
+        // Two at the creation, one for the request, two for the approval.
+        "kinto_plugins_signer_seconds_count 5\n",
+        "countersign_signing_failures_total 0\n",
+        "countersign_signer_keys_old 0\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod quotas;
 mod schema;
 mod service;
 mod settings;
+mod signers;
 mod signing;
 mod signoff;
 mod start;

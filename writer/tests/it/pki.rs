@@ -24,7 +24,7 @@ struct Cli {
 }
 
 /// A directory of its own, which goes with the value.
-struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -33,18 +33,18 @@ impl Drop for Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::env::temp_dir().join(format!("pki-test-{}", uuid::Uuid::new_v4())))
     }
 
     /// Runs `pki {words} --dir …`.
-    fn run(&self, words: &str, now: Timestamp) -> Result<Vec<String>, String> {
+    pub(crate) fn run(&self, words: &str, now: Timestamp) -> Result<Vec<String>, String> {
         let dir = self.0.to_str().unwrap();
         let words = ["pki"].into_iter().chain(words.split(' ')).chain(["--dir", dir]);
         pki::run(&Cli::try_parse_from(words).unwrap().command, now)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 

@@ -47,7 +47,11 @@ async fn approve(harness: &Harness) -> TestReply {
 }
 
 /// The signatures of a collection, each checked with its key over what is served.
-async fn check_signed(client: &TestClient, collection: &str, keys: &[PublicKey]) -> Value {
+pub(crate) async fn check_signed(
+    client: &TestClient,
+    collection: &str,
+    keys: &[PublicKey],
+) -> Value {
     let metadata = client.get(collection).await.expect(200).json["data"].clone();
     let list = client.get(&format!("{collection}/records")).await.expect(200);
     let timestamp = Timestamp::parse(list.header("etag")).unwrap();
@@ -74,7 +78,7 @@ async fn state(harness: &Harness) -> Vec<(String, Value)> {
     state
 }
 
-fn expect_unavailable(reply: &TestReply, what: &str) {
+pub(crate) fn expect_unavailable(reply: &TestReply, what: &str) {
     assert_eq!((reply.status, &reply.json["errno"]), (503, &json!(201)), "{what}: {}", reply.json);
     assert_eq!(reply.header("retry-after"), "3", "{what}");
 }

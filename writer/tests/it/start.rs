@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -10,7 +11,41 @@ use shared::testing::{TestClient, TestDatabase};
 use tokio::{net::TcpStream, time::sleep};
 
 /// A process that ends with its test.
-struct Running(Child);
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// `countersign-writer serve`, once it listens. Its log goes to `log`.
+    pub(crate) async fn serve(
+        database: &TestDatabase,
+        environment: &[(&str, &str)],
+        log: &Path,
+    ) -> (Self, TestClient) {
+        let address = free_address();
+        let log = std::fs::File::create(log).unwrap();
+        let running = Self(
+            Command::new(env!("CARGO_BIN_EXE_countersign-writer"))
+                .args(["serve", "--listen", &address.to_string()])
+                .env("COUNTERSIGN_STORAGE_URL", database.url("countersign_writer"))
+                .envs(environment.iter().copied())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log)
+                .spawn()
+                .unwrap(),
+        );
+        let started = Instant::now();
+        while TcpStream::connect(address).await.is_err() {
+            assert!(started.elapsed() < 10 * PATIENCE, "it does not listen");
+            sleep(Duration::from_millis(5)).await;
+        }
+        (running, TestClient::new(address))
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
