@@ -9,8 +9,8 @@ use shared::{
 };
 
 use crate::{
-    authn::Authenticator, config::Config, metrics::Metrics, schema::Validators, signer::Signers,
-    store::clocks,
+    authn::Authenticator, config::Config, metrics::Metrics, pki::publication::Known,
+    schema::Validators, signer::Signers, store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -26,6 +26,8 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// Which certificate chains are known to be published.
+    pub chains: Known,
     /// Compiled JSON schemas.
     pub schemas: Validators,
 }
@@ -47,6 +49,7 @@ impl App {
                 pool,
                 signers,
                 metrics,
+                chains: Known::default(),
                 schemas: Validators::default(),
             }),
             (signers, pool, metrics) => {

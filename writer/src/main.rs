@@ -16,6 +16,7 @@ use clap_complete::Shell;
 use mimalloc::MiMalloc;
 use shared::{
     config::Layers,
+    error::with_causes,
     http::{serve, shutdown_signal},
     model::Timestamp,
     store::migrate::{self, SchemaError},
@@ -29,7 +30,7 @@ use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
-    pki,
+    pki::{self, publication},
     plugins::rebuild::rebuild,
     signer,
 };
@@ -218,6 +219,10 @@ async fn serve_until_stopped(
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
     tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
+    publication::publish(&app, Timestamp::now())
+        .await
+        .map_err(|error| Failure::unavailable(with_causes(&error)))?;
+    tokio::spawn(publication::keep(app.clone()));
 
     let listen = app.config.listen.clone();
     let listener = TcpListener::bind(listen.address)
@@ -235,6 +240,7 @@ async fn serve_until_stopped(
 async fn reload_keys(app: Arc<App>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         app.reload_keys();
+        publication::publish_or_tell(&app).await;
     }
 }
 

@@ -23,7 +23,7 @@ pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
-    config::{Changes, Database, Layers, Listen, Problems, Telemetry},
+    config::{CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry},
     model::Resource,
 };
 pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing, TlsWarning};
@@ -74,6 +74,8 @@ pub struct Config {
     pub changes: Changes,
     /// What is signed, and how.
     pub signer: SignerSettings,
+    /// When certificates are warned of.
+    pub certificates: CertificateWarnings,
     /// Settings that were given and mean nothing here.
     pub warnings: Vec<String>,
 }
@@ -155,6 +157,7 @@ impl Config {
             principals,
             changes: Changes::read(layers),
             signer: signer(layers),
+            certificates: CertificateWarnings::read(layers),
             warnings: Vec::new(),
         };
         warn_of_what_is_missing(layers);

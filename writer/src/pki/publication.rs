@@ -13,7 +13,7 @@ use std::{
 use shared::{
     certificates::Ends,
     chain::{Chain, Role},
-    error::ApiError,
+    error::{ApiError, with_causes},
     model::Timestamp,
     signature::ContentSignature,
     store::Tx,
@@ -56,31 +56,32 @@ impl Known {
 
 /// Publishes the chains of our keys, and tells of those that end: now and then, for ever.
 pub async fn keep(app: Arc<App>) {
+    let mut pause = AGAIN;
     loop {
-        sleep(publish_or_tell(&app).await).await;
+        sleep(pause).await;
+        pause = publish_or_tell(&app).await;
     }
 }
 
 /// Publishes, and says when to do it again.
 pub async fn publish_or_tell(app: &App) -> Duration {
-    let now = Timestamp::now();
-    app.metrics.certificates.remind(&ends(app), app.config.certificates, now);
-    match publish(app, now).await {
+    match publish(app, Timestamp::now()).await {
         Ok(()) => AGAIN,
         Err(error) => {
-            let source = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, source, "the certificate chains are not published");
+            let problem = with_causes(&error);
+            tracing::error!(problem, "the certificate chains are not published");
             RETRY
         }
     }
 }
 
-/// Publishes the chains of our keys. Readers load them at once.
+/// Publishes the chains of our keys, and tells of those that end. Readers load them at once.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away, or another chain has the URL of one of ours.
 pub async fn publish(app: &App, now: Timestamp) -> Result<(), ApiError> {
+    app.metrics.certificates.remind(&ends(app), app.config.certificates, now);
     let ours = app.signers.chains();
     if ours.is_empty() || app.config.service.readonly {
         return Ok(());
@@ -88,6 +89,7 @@ pub async fn publish(app: &App, now: Timestamp) -> Result<(), ApiError> {
     let mut client = app.pool.get().await?;
     let tx = Tx::writing(&mut client);
     tx.begin().await?;
+    chains::lock(&tx).await?;
     let mut is_news = false;
     for certified in &ours {
         is_news |= add(&tx, certified).await?;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     context::Ctx,
+    pki::publication::publish_with,
     store::{
         measure,
         objects::{self, Difference},
@@ -174,6 +175,7 @@ pub async fn sign_all(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
         }
         data.insert("signature".to_owned(), json!(signatures.first()));
         data.insert("signatures".to_owned(), json!(signatures));
+        publish_with(ctx, &signatures).await?;
         noted::put(ctx, &publication.target, data).await?;
         ctx.publications += 1;
     }

@@ -2,6 +2,20 @@
 
 use shared::{error::ApiError, model::Timestamp, store::Tx};
 
+/// Locks what is published, as everything does that changes it; the lock comes before that of a
+/// chain.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away, or the lock is not granted in time.
+pub async fn lock(tx: &Tx<'_>) -> Result<(), ApiError> {
+    const SQL: &str = "select from publication_clock for update";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    tx.execute(&statement, &[]).await?;
+    Ok(())
+}
+
 /// Adds a chain, and says whether it was not there. What is there never changes, since caches keep
 /// it for ever.
 ///

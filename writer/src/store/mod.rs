@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod aces;
 pub mod broadcasts;
 pub mod cache;
+pub mod chains;
 pub mod changes;
 pub mod clocks;
 pub mod history;
