@@ -9,8 +9,8 @@ use shared::{
 };
 
 use crate::{
-    authn::Authenticator, config::Config, metrics::Metrics, pki::publication::Known,
-    schema::Validators, signer::Signers, store::clocks,
+    authn::Authenticator, config::Config, group_commit::GroupCommit, metrics::Metrics,
+    pages::Pages, pki::publication::Known, schema::Validators, signer::Signers, store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -28,6 +28,10 @@ pub struct App {
     pub metrics: Metrics,
     /// Which certificate chains are known to be published.
     pub chains: Known,
+    /// Writes that wait for each other.
+    pub group_commit: GroupCommit,
+    /// Pages of lists.
+    pub pages: Pages,
     /// Compiled JSON schemas.
     pub schemas: Validators,
 }
@@ -50,6 +54,8 @@ impl App {
                 signers,
                 metrics,
                 chains: Known::default(),
+                group_commit: GroupCommit::default(),
+                pages: Pages::default(),
                 schemas: Validators::default(),
             }),
             (signers, pool, metrics) => {

@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
@@ -26,7 +25,9 @@ use crate::{
     store::{
         aces::Acl,
         clocks::{self, Clocks},
-        history, memberships,
+        history,
+        lookup::{self, ListState, Wanted},
+        memberships,
         objects::Object,
     },
     work::Work,
@@ -108,8 +109,8 @@ pub struct Ctx<'a> {
     pub edited: HashSet<(ObjectPath, Option<String>)>,
     tx: &'a Tx<'a>,
     work: Work,
-    /// The timestamps of lists that are only read, and that were read at the beginning.
-    times: HashMap<ListPath, Option<Timestamp>>,
+    /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
+    states: HashMap<ListPath, Option<ListState>>,
     users: HashMap<Option<String>, Arc<User>>,
 }
 
@@ -131,7 +132,7 @@ impl<'a> Ctx<'a> {
             edited: HashSet::new(),
             tx,
             work: Work::default(),
-            times: HashMap::new(),
+            states: HashMap::new(),
             users: HashMap::new(),
         }
     }
@@ -152,12 +153,13 @@ impl<'a> Ctx<'a> {
         let tx = self.tx;
         let listed: HashSet<ObjectPath> =
             objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
-        let groups = users.iter().map(|id| async move {
-            match id {
-                Some(name) => Ok((id, memberships::groups_of(tx, name).await?)),
-                None => Ok((id, Vec::new())),
-            }
-        });
+        let user_ids = users.iter().flatten().map(String::as_str);
+        let wanted = Wanted {
+            users: user_ids.chain([AUTHENTICATED]).collect(),
+            acls: listed.iter().collect(),
+            objects: objects.iter().collect(),
+            clocks: plan.read.iter().collect(),
+        };
         if !plan.lists.is_empty() {
             clocks::prepare(tx).await?;
         }
@@ -166,20 +168,19 @@ impl<'a> Ctx<'a> {
             let lists = std::mem::take(&mut plan.lists);
             self.clocks.lock_in_turn(tx, lists, plan.publication).await?;
         }
+        let begin = async { if plan.asks_once { Ok(()) } else { tx.begin().await } };
         let locks = self.clocks.lock(tx, plan.lists, plan.publication);
-        let times = plan.read.iter().map(|list| clocks::read(tx, list));
-        let ((), complete, groups, (), times) = try_join!(
-            biased;
-            tx.begin(),
-            locks,
-            try_join_all(groups),
-            self.work.prefetch(tx, objects, &listed),
-            try_join_all(times),
-        )?;
-        self.times = plan.read.into_iter().zip(times).collect();
-        for (id, groups) in groups {
-            self.users.insert(id.clone(), Arc::new(User::new(id.clone(), groups)));
+        let ((), complete, found) = try_join!(biased; begin, locks, lookup::find(tx, &wanted))?;
+        for id in users {
+            let names = [id.as_deref(), id.as_deref().map(|_| AUTHENTICATED)];
+            let groups = names.into_iter().flatten().filter_map(|name| found.groups.get(name));
+            let user = User::new(id.clone(), groups.flatten().cloned().collect());
+            self.users.insert(id.clone(), Arc::new(user));
         }
+        self.work.learn(&wanted, found.objects, found.acls);
+        let mut states = found.clocks;
+        self.states =
+            plan.read.into_iter().map(|list| (list.clone(), states.remove(&list))).collect();
         if !complete {
             return Err(ApiError::Backend(Box::new(Outdated)));
         }
@@ -243,7 +244,8 @@ impl<'a> Ctx<'a> {
     ///
     /// [`ApiError::Constraint`] when two objects of a list have one timestamp.
     pub async fn settled(&mut self) -> Result<&'a Tx<'a>, ApiError> {
-        let writes = self.work.drain(self.tx).await?;
+        let mut writes = self.work.drain(self.tx).await?;
+        writes.extend(self.work.drain_history(self.tx).await?);
         self.tx.run(writes).await?;
         Ok(self.tx)
     }
@@ -350,9 +352,13 @@ impl<'a> Ctx<'a> {
         self.put_acl(path, acl).await
     }
 
-    /// Adds entries to the history of buckets.
-    pub fn record(&mut self, entries: Vec<history::Entry>) {
-        self.work.record(entries);
+    /// Adds entries to the history of a bucket. They are later than what they tell of: clients ask
+    /// for what came since then.
+    pub fn record(&mut self, bucket: Id, entries: Vec<history::Entry>) {
+        let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+        let known = self.clocks.known(&ListPath::History(bucket.clone()));
+        let until = self.now.plus_millis(1).max(known.unwrap_or_default().plus_millis(count));
+        self.work.record(bucket, until, entries);
     }
 
     /// The timestamp of a list that is read; now, if the list never had one.
@@ -364,11 +370,16 @@ impl<'a> Ctx<'a> {
         if let Some(current) = self.clocks.known(list) {
             return Ok(current);
         }
-        let stored = match self.times.get(list) {
-            Some(stored) => *stored,
+        let stored = match self.states.get(list) {
+            Some(state) => state.as_ref().map(|state| state.timestamp),
             None => clocks::read(self.settled().await?, list).await?,
         };
         Ok(stored.unwrap_or(self.now))
+    }
+
+    /// Which state of a list the transaction sees, if it only reads it.
+    pub fn list_state(&self, list: &ListPath) -> Option<&ListState> {
+        self.states.get(list)?.as_ref()
     }
 
     /// Locks a list for the rest of the transaction, and returns its timestamp.
@@ -457,6 +468,7 @@ impl<'a> Ctx<'a> {
         }
         let mut writes = self.work.drain(self.tx).await?;
         writes.extend(self.clocks.store(self.tx).await?);
+        writes.extend(self.work.drain_history(self.tx).await?);
         self.tx.commit(writes).await
     }
 }

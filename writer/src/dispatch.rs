@@ -97,8 +97,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         | Route::Changeset(_) => {
             let mut identities = Identities::default();
             let step = Step::new(app, &mut identities, route, request.clone()).await?;
-            let mut replies = run_together(app, &[step]).await?;
-            replies.pop().unwrap_or_else(|| Err(ApiError::internal("no reply")))
+            app.group_commit.run(app, step).await
         }
     }
 }
@@ -168,9 +167,12 @@ struct Attempt<'a> {
     presigned: &'a Presigned,
 }
 
-/// Runs the steps in one transaction. A refused step is its own failed reply; a failure, or a
-/// refusal of the workflow, ends the whole.
-async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
+/// Runs the steps in one transaction. A refused step is its own failed reply.
+///
+/// # Errors
+///
+/// A failure, or a refusal of the workflow: it ends the whole.
+pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let (mut failures, mut presigned) = (0, Presigned::default());
     loop {
         let attempt = Attempt { in_turn: failures > 0, presigned: &presigned };
@@ -263,6 +265,7 @@ async fn prepare(
         ctx.hold(&path.list).await?;
     }
     let only_reads = tx.is_reading();
+    plan.asks_once = only_reads && steps.iter().all(Step::reads_one_object);
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };

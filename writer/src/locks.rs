@@ -39,6 +39,8 @@ pub struct Plan {
     pub read: Vec<ListPath>,
     /// The buckets whose collections may all go.
     pub emptied: BTreeSet<Id>,
+    /// Whether one statement tells all that will be asked: it needs no transaction around it.
+    pub asks_once: bool,
     /// Whether one lock is taken after the other, and rows that are missing are made in their turn.
     pub in_turn: bool,
 }

@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
+#[derive(Debug)]
 pub struct Step {
     /// Who asks.
     pub user_id: Option<String>,
@@ -38,6 +39,7 @@ pub struct Step {
 }
 
 /// Refusals known from the URL alone; made anew for each attempt.
+#[derive(Debug)]
 pub enum Refusal {
     /// The parent is malformed, and the method tells everybody.
     Parent(Parent),
@@ -104,6 +106,14 @@ impl Step {
     pub fn with(user_id: Option<String>, operation: Result<Operation, Refusal>) -> Self {
         let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
         Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
+    }
+
+    /// Whether it looks at nothing but an object that exists already, or does not.
+    pub fn reads_one_object(&self) -> bool {
+        let reads = |operation: &Operation| {
+            !operation.is_write() && operation.id.is_some() && operation.view == View::Itself
+        };
+        self.implied.is_empty() && self.operation.as_ref().is_ok_and(reads)
     }
 
     /// How long it took.

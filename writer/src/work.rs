@@ -5,18 +5,18 @@
 //! needs SQL of his own asks [`crate::context::Ctx::settled`], so that PostgreSQL knows what was
 //! written, and forgets what his statements changed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use shared::{
     error::ApiError,
-    model::{ObjectPath, Resource},
+    model::{Id, ObjectPath, Resource, Timestamp},
     store::{Tx, Write},
 };
-use tokio::try_join;
 
 use crate::store::{
     aces::{self, Acl, Entry},
     history,
+    lookup::Wanted,
     objects::{self, Object},
 };
 
@@ -30,38 +30,23 @@ pub struct Work {
     written: HashMap<ObjectPath, Object>,
     /// The lists, as PostgreSQL has them, of those in `acls` that were changed.
     stored_acls: HashMap<ObjectPath, Acl>,
-    /// Entries to add to the history of buckets.
-    history: Vec<history::Entry>,
+    /// Entries to add to the history of buckets, and the timestamp that the last is to have.
+    history: BTreeMap<Id, (Timestamp, Vec<history::Entry>)>,
 }
 
 impl Work {
-    /// Reads objects, and the access control lists of `listed`, in one round trip.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn prefetch(
+    /// Takes note of what was looked up: what was not found does not exist.
+    pub fn learn(
         &mut self,
-        tx: &Tx<'_>,
-        objects: &HashSet<ObjectPath>,
-        listed: &HashSet<ObjectPath>,
-    ) -> Result<(), ApiError> {
-        let objects: Vec<&ObjectPath> =
-            objects.iter().filter(|path| !self.objects.contains_key(path)).collect();
-        let listed: Vec<&ObjectPath> =
-            listed.iter().filter(|path| !self.acls.contains_key(path)).collect();
-        let (found, acls) = try_join!(objects::get_all(tx, &objects), aces::get_all(tx, &listed))?;
-        for path in objects {
-            self.objects.insert(path.clone(), None);
+        wanted: &Wanted<'_>,
+        objects: Vec<(ObjectPath, Object)>,
+        mut acls: HashMap<ObjectPath, Acl>,
+    ) {
+        self.objects.extend(wanted.objects.iter().map(|&path| (path.clone(), None)));
+        self.objects.extend(objects.into_iter().map(|(path, object)| (path, Some(object))));
+        for &path in &wanted.acls {
+            self.acls.insert(path.clone(), acls.remove(path).unwrap_or_default());
         }
-        for (path, object) in found {
-            self.objects.insert(path, Some(object));
-        }
-        for path in listed {
-            self.acls.insert(path.clone(), Acl::new());
-        }
-        self.acls.extend(acls);
-        Ok(())
     }
 
     /// The live object at `path`.
@@ -137,12 +122,14 @@ impl Work {
         Ok(())
     }
 
-    /// Adds entries to the history of buckets.
-    pub fn record(&mut self, entries: Vec<history::Entry>) {
-        self.history.extend(entries);
+    /// Adds entries to the history of a bucket; the last one is to have the timestamp `until`.
+    pub fn record(&mut self, bucket: Id, until: Timestamp, entries: Vec<history::Entry>) {
+        let (last, recorded) = self.history.entry(bucket).or_insert((until, Vec::new()));
+        *last = until.max(*last);
+        recorded.extend(entries);
     }
 
-    /// The statements that write what was written so far.
+    /// The statements that write what was written so far, but history.
     ///
     /// # Errors
     ///
@@ -168,7 +155,19 @@ impl Work {
         if !added.is_empty() {
             writes.push(aces::add(tx, added).await?);
         }
-        writes.extend(history::append(tx, std::mem::take(&mut self.history)).await?);
+        Ok(writes)
+    }
+
+    /// The statements that write history: the last ones, because each locks a bucket's clock.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn drain_history(&mut self, tx: &Tx<'_>) -> Result<Vec<Write>, ApiError> {
+        let mut writes = Vec::new();
+        for (bucket, (until, entries)) in std::mem::take(&mut self.history) {
+            writes.extend(history::append(tx, &bucket, until, entries).await?);
+        }
         Ok(writes)
     }
 

@@ -6,6 +6,7 @@ use shared::{
     error::ApiError,
     http::{Query, Reply},
     model::{ListPath, Resource, Timestamp},
+    store::Tx,
 };
 
 use super::{Operation, Outcome, merge_problems, not_modified, require_collection};
@@ -18,6 +19,7 @@ use crate::{
         Body, ListQuery, Params, Schema, next_page,
         token::{Binding, Cursor, Token},
     },
+    pages::{Key, Page},
     preconditions::{Preconditions, Verdict},
     service::{ApiRequest, origin},
     store::{
@@ -111,13 +113,23 @@ impl Listing<'_> {
         Ok(Outcome::Ready(alert(reply, &query).version(current)))
     }
 
-    /// How many live objects there are; nothing is counted where the list itself keeps count.
+    /// How many live objects there are; nothing is counted where the list itself keeps count, or
+    /// where somebody has asked since it was changed.
     async fn total(&self, ctx: &mut Ctx<'_>, query: &ListQuery) -> Result<i64, ApiError> {
         let tx = ctx.settled().await?;
-        match self.whole.filter(|_| query.filters.is_empty()) {
-            Some(list) => Ok(clocks::live(tx, list).await? + ctx.clocks.uncounted(list)),
-            None => list_sql::count(tx, &self.source, &query.filters).await,
+        if let Some(list) = self.whole.filter(|_| query.filters.is_empty()) {
+            return Ok(clocks::live(tx, list).await? + ctx.clocks.uncounted(list));
         }
+        let Some(key) = self.key(ctx, query) else {
+            return list_sql::count(tx, &self.source, &query.filters).await;
+        };
+        let counts = &ctx.app.pages.counts;
+        if let Some(known) = counts.get(&key).await {
+            return Ok(known);
+        }
+        let count = list_sql::count(tx, &self.source, &query.filters).await?;
+        counts.insert(key, count).await;
+        Ok(count)
     }
 
     async fn page(
@@ -128,10 +140,38 @@ impl Listing<'_> {
         token: Option<Token>,
     ) -> Result<Reply, ApiError> {
         let limit = ctx.app.config.listing.pages.of(query.limit);
+        let tx = ctx.settled().await?;
+        let (pages, key) = (&ctx.app.pages.pages, self.key(ctx, query));
+        let known = match &key {
+            Some(key) => pages.get(key).await,
+            None => None,
+        };
+        let page = match (known, key) {
+            (Some(page), _) => page,
+            (None, None) => self.read(tx, query, token, limit).await?,
+            (None, Some(key)) => {
+                let page = self.read(tx, query, token, limit).await?;
+                pages.insert(key, page.clone()).await;
+                page
+            }
+        };
+        let reply = Reply::json_bytes(StatusCode::OK, page.body);
+        Ok(match page.next {
+            Some(after) => self.with_next_page(ctx, reply, sent, query, &Token::after(after)),
+            None => reply,
+        })
+    }
+
+    async fn read(
+        &self,
+        tx: &Tx<'_>,
+        query: &ListQuery,
+        token: Option<Token>,
+        limit: u64,
+    ) -> Result<Page, ApiError> {
         let after = token.map(|token| token.after);
-        let select = self.select(query, after.as_ref(), limit);
         let mut body = Body::default();
-        let next = list_sql::read(ctx.settled().await?, select, |object| {
+        let next = list_sql::read(tx, self.select(query, after.as_ref(), limit), |object| {
             let members = members(object, self.schema);
             match &query.selection {
                 Some(selection) => body.push(&selection.of(&members)),
@@ -139,11 +179,16 @@ impl Listing<'_> {
             }
         })
         .await?;
-        let reply = Reply::json_bytes(StatusCode::OK, body.finish());
-        Ok(match next {
-            Some(after) => self.with_next_page(ctx, reply, sent, query, &Token::after(after)),
-            None => reply,
-        })
+        Ok(Page { body: body.finish().into(), next })
+    }
+
+    /// What the reply is kept by, where the list's state says all about it. Tombstones go without
+    /// a new timestamp.
+    fn key(&self, ctx: &Ctx<'_>, query: &ListQuery) -> Option<Key> {
+        let list = self.whole.filter(|list| list.resource() == Resource::Record)?;
+        let state = ctx.list_state(list)?.clone();
+        let query = (!query.with_tombstones).then(|| self.request.query_text.clone())?;
+        Some(Key { list: list.clone(), state, query })
     }
 
     /// What of the list a query is about.

@@ -43,21 +43,13 @@ pub async fn append(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
 async fn append_all(ctx: &mut Ctx<'_>, recorded: &Recorded<'_>) -> Result<(), ApiError> {
     let parents = parents(ctx, recorded).await?;
     let explicit = ctx.app.config.explicit_permissions;
-    let mut entries = Vec::new();
     for (bucket, changes) in recorded {
-        let list = ListPath::History((*bucket).clone());
-        let first = ctx.next_timestamps(&list, changes.len()).await?;
-        ctx.clocks.count(&list, number(changes.len()));
-        for (offset, change) in (0..).zip(changes) {
-            entries.push(Entry {
-                bucket_id: bucket.to_string(),
-                last_modified: first.plus_millis(offset),
-                data: data(change, ctx.now),
-                readers: if explicit { readers(change, &parents) } else { Vec::new() },
-            });
-        }
+        let entries = changes.iter().map(|change| Entry {
+            data: data(change, ctx.now),
+            readers: if explicit { readers(change, &parents) } else { Vec::new() },
+        });
+        ctx.record((*bucket).clone(), entries.collect());
     }
-    ctx.record(entries);
     trim(ctx, recorded).await
 }
 
@@ -160,6 +152,7 @@ async fn trim(ctx: &mut Ctx<'_>, recorded: &Recorded<'_>) -> Result<(), ApiError
     for (bucket, resource, user) in kinds {
         let tx = ctx.settled().await?;
         let gone = history::trim(tx, bucket, resource.name(), user, trim).await?;
+        ctx.hold(&ListPath::History(bucket.clone())).await?;
         ctx.clocks.count(&ListPath::History(bucket.clone()), -number(gone));
     }
     Ok(())

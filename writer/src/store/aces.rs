@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use shared::{
     error::ApiError,
-    model::{ListPath, ObjectPath, Permission},
+    model::{ListPath, ObjectPath},
     parameters,
     store::{Parameters, Tx, Write},
 };
+
+use super::lookup::{self, Wanted};
 
 /// An object's access control list: right to principals.
 pub type Acl = BTreeMap<&'static str, Vec<String>>;
@@ -65,30 +67,8 @@ pub async fn get_all(
     tx: &Tx<'_>,
     paths: &[&ObjectPath],
 ) -> Result<HashMap<ObjectPath, Acl>, ApiError> {
-    const SQL: &str = "
-        select wanted.number, ace.permission, array_agg(ace.principal order by ace.principal)
-        from unnest($1::text[], $2::text[]) with ordinality as wanted (bucket_id, uri, number)
-        join ace on ace.bucket_id = wanted.bucket_id and ace.object_uri = wanted.uri
-        group by wanted.number, ace.permission";
-
-    let mut acls = HashMap::new();
-    if paths.is_empty() {
-        return Ok(acls);
-    }
-    let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
-    let uris: Vec<String> = paths.iter().map(ToString::to_string).collect();
-    let statement = tx.prepare_cached(SQL).await?;
-    for row in tx.query(&statement, &[&buckets, &uris]).await? {
-        let number = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
-        let Some(path) = number.checked_sub(1).and_then(|index| paths.get(index)) else { continue };
-        let stored: &str = row.try_get(1)?;
-        let known = Permission::of(path.resource()).iter().find(|known| known.name() == stored);
-        if let Some(permission) = known {
-            let acl: &mut Acl = acls.entry((*path).clone()).or_default();
-            acl.insert(permission.name(), row.try_get(2)?);
-        }
-    }
-    Ok(acls)
+    let wanted = Wanted { acls: paths.to_vec(), ..Wanted::default() };
+    Ok(lookup::find(tx, &wanted).await?.acls)
 }
 
 /// Adds entries; those that exist already stay.

@@ -233,8 +233,10 @@ impl Clocks {
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away.
     pub async fn store(&self, tx: &Tx<'_>) -> Result<Vec<Write>, ApiError> {
+        // The clock of history may have moved on its own.
         const LIST: &str = "
-            update resource_timestamp set last_modified = $4, live = live + $5
+            update resource_timestamp
+               set last_modified = greatest(last_modified, $4), live = live + $5
             where bucket_id = $1 and collection_id = $2 and resource_name = $3";
         const PUBLICATION: &str = "update publication_clock set last_modified = $1";
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
-    model::{ListPath, Timestamp},
+    model::{Id, ListPath, Timestamp},
     parameters,
     store::{Tx, Write},
 };
@@ -16,10 +16,6 @@ use crate::config::Trim;
 /// One entry of a bucket's history.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The bucket that it belongs to.
-    pub bucket_id: String,
-    /// Unique in the bucket.
-    pub last_modified: Timestamp,
     /// Its members, without `id` and `last_modified`.
     pub data: Map<String, Value>,
     /// The principals that may read it.
@@ -29,32 +25,53 @@ pub struct Entry {
 /// So many entries go in one statement: a message to PostgreSQL stays well below its limit.
 const CHUNK: usize = 500;
 
-/// Adds entries: one statement unless they are very many.
+/// Adds entries to the history of a bucket, and moves its clock: one statement unless they are very
+/// many. The clock is locked by the statement that moves it, so that it is held for the commit
+/// only. The last entry gets the timestamp `until`, or a later one where history has come near
+/// that already; the others come just before.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn append(tx: &Tx<'_>, mut entries: Vec<Entry>) -> Result<Vec<Write>, ApiError> {
+pub async fn append(
+    tx: &Tx<'_>,
+    bucket: &Id,
+    until: Timestamp,
+    mut entries: Vec<Entry>,
+) -> Result<Vec<Write>, ApiError> {
     const SQL: &str = "
+        with clock as (
+            insert into resource_timestamp as t
+                   (bucket_id, collection_id, resource_name, last_modified, live)
+            values ($1, '', 'history', $2, $3)
+            on conflict (bucket_id, collection_id, resource_name) do update
+               set last_modified = greatest(t.last_modified + $3, $2), live = t.live + $3
+            returning last_modified)
         insert into history (bucket_id, id, last_modified, data, readers)
-        select bucket_id, id, last_modified, data, array(select jsonb_array_elements_text(readers))
-        from unnest($1::text[], $2::text[], $3::bigint[], $4::jsonb[], $5::jsonb[])
-             as entry (bucket_id, id, last_modified, data, readers)";
+        select $1, entry.id, clock.last_modified - $3 + entry.number, entry.data,
+               array(select jsonb_array_elements_text(entry.readers))
+        from clock,
+             unnest($4::text[], $5::jsonb[], $6::jsonb[]) with ordinality
+             as entry (id, data, readers, number)";
 
     let mut writes = Vec::new();
     while !entries.is_empty() {
-        let (mut buckets, mut ids, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut data, mut readers) = (Vec::new(), Vec::new());
+        let (mut ids, mut data, mut readers) = (Vec::new(), Vec::new(), Vec::new());
         for entry in entries.drain(..entries.len().min(CHUNK)) {
-            buckets.push(entry.bucket_id);
             ids.push(Uuid::new_v4().to_string());
-            times.push(entry.last_modified.as_millis());
             data.push(Json(entry.data));
             readers.push(Json(entry.readers));
         }
-        writes.push(tx.write(SQL, parameters![buckets, ids, times, data, readers]).await?);
+        let (count, left) = (number(ids.len()), number(entries.len()));
+        let until = until.plus_millis(-left).as_millis();
+        let parameters = parameters![bucket.to_string(), until, count, ids, data, readers];
+        writes.push(tx.write(SQL, parameters).await?);
     }
     Ok(writes)
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Deletes the oldest entries of a bucket about one kind of object, and of one user where `trim`

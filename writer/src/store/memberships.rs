@@ -2,20 +2,16 @@
 
 use shared::{error::ApiError, model::AUTHENTICATED, store::Tx};
 
+use super::lookup::{self, Wanted};
+
 /// The URIs of the groups that name the user, or everybody who is authenticated.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn groups_of(tx: &Tx<'_>, user_id: &str) -> Result<Vec<String>, ApiError> {
-    const SQL: &str = "
-        select '/buckets/' || bucket_id || '/groups/' || group_id as uri from membership
-        where user_id = any ($1)";
-
-    let statement = tx.prepare_cached(SQL).await?;
-    let users: Vec<&str> = vec![user_id, AUTHENTICATED];
-    let rows = tx.query(&statement, &[&users]).await?;
-    rows.iter().map(|row| Ok(row.try_get("uri")?)).collect()
+    let wanted = Wanted { users: vec![user_id, AUTHENTICATED], ..Wanted::default() };
+    Ok(lookup::find(tx, &wanted).await?.groups.into_values().flatten().collect())
 }
 
 /// Makes `members` the members of a group.

@@ -10,6 +10,7 @@ pub mod clocks;
 pub mod history;
 pub mod list_sql;
 pub mod logins;
+pub mod lookup;
 pub mod maintenance;
 pub mod measure;
 pub mod memberships;

@@ -1,8 +1,5 @@
 //! The four object tables.
 
-use std::collections::BTreeMap;
-
-use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
@@ -11,6 +8,8 @@ use shared::{
     store::{Tx, Write},
 };
 use tokio_postgres::{Row, types::Json};
+
+use super::lookup::{self, Wanted};
 
 /// One statement text for each of the tables, which have the same columns.
 macro_rules! sql {
@@ -83,7 +82,7 @@ pub async fn get(tx: &Tx<'_>, path: &ObjectPath) -> Result<Option<Object>, ApiEr
     tx.query_opt(&statement, &key).await?.map(|row| Object::from_row(&row)).transpose()
 }
 
-/// The live ones of some objects, in one query a table.
+/// The live ones of some objects, in one query.
 ///
 /// # Errors
 ///
@@ -92,47 +91,8 @@ pub async fn get_all(
     tx: &Tx<'_>,
     paths: &[&ObjectPath],
 ) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
-    let mut tables: BTreeMap<Resource, Vec<&ObjectPath>> = BTreeMap::new();
-    for path in paths {
-        tables.entry(path.resource()).or_default().push(path);
-    }
-    // The queries go out together: one round trip.
-    let queries = tables.iter().map(|(resource, paths)| get_rows(tx, *resource, paths));
-    Ok(try_join_all(queries).await?.concat())
-}
-
-async fn get_rows(
-    tx: &Tx<'_>,
-    resource: Resource,
-    paths: &[&ObjectPath],
-) -> Result<Vec<(ObjectPath, Object)>, ApiError> {
-    let text = sql!(
-        resource,
-        // `limit` keeps the loop this way round, with one look into the index for each.
-        "select o.id, o.last_modified, o.deleted, o.data, wanted.number
-         from unnest($1::text[], $2::text[], $3::text[]) with ordinality
-              as wanted (bucket_id, collection_id, id, number)
-         cross join lateral (
-             select * from ",
-        " as found
-             where found.bucket_id = wanted.bucket_id
-               and found.collection_id = wanted.collection_id
-               and found.id = wanted.id and not found.deleted
-             limit 1) as o"
-    );
-    let statement = tx.prepare_cached(text).await?;
-    let buckets: Vec<&str> = paths.iter().map(|path| path.bucket_id()).collect();
-    let collections: Vec<&str> = paths.iter().map(|path| path.collection_id()).collect();
-    let ids: Vec<&str> = paths.iter().map(|path| path.id.as_str()).collect();
-    let rows = tx.query(&statement, &[&buckets, &collections, &ids]).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let number = usize::try_from(row.try_get::<_, i64>("number")?).unwrap_or(0);
-        if let Some(path) = number.checked_sub(1).and_then(|index| paths.get(index)) {
-            found.push(((*path).clone(), Object::from_row(row)?));
-        }
-    }
-    Ok(found)
+    let wanted = Wanted { objects: paths.to_vec(), ..Wanted::default() };
+    Ok(lookup::find(tx, &wanted).await?.objects)
 }
 
 /// Writes objects and tombstones of one kind over what was there. Fails with a constraint when a
