@@ -208,10 +208,11 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_read_differently_is_found_with_its_true_path() {
+    fn d10_what_clients_read_differently_is_found_with_its_true_path() {
         for (record, flaw) in [
             (json!({"a": [{"a": 1, "b": 1.5}]}), Flaw::Float("a.0.b".to_owned())),
-            (json!({"a": 1.0}), Flaw::Float("a".to_owned())),
+            (json!({"a": 1.0, "b": 1}), Flaw::Float("a".to_owned())),
+            (json!({"a": {"x": [0, [1]], "y": [[2, 1.5]]}}), Flaw::Float("a.y.0.1".to_owned())),
             (json!({"b": [9_007_199_254_740_992_i64]}), Flaw::Integer("b.0".to_owned())),
             (json!({"a": {"b": u64::MAX}}), Flaw::Integer("a.b".to_owned())),
             (json!({"a": {"\u{1f600}": 1}}), Flaw::Name("a.\u{1f600}".to_owned())),

@@ -202,7 +202,8 @@ pub fn settings_grant(ctx: &Ctx<'_>, resource: Resource, grants: &[Grant]) -> bo
     })
 }
 
-/// Nobody writes previews and destinations but sign-off (D2).
+/// Nobody writes previews and destinations but sign-off (D2). Whether buckets and collections may be
+/// deleted there depends on their sources: `signoff::deletion` tells.
 ///
 /// # Errors
 ///
@@ -223,6 +224,7 @@ pub fn refuse_signed(ctx: &Ctx<'_>, list: &ListPath, id: Option<&str>) -> Result
             resources.role(bucket, collection) == Some(crate::signoff::Role::Signed)
         }
     };
-    let trusted = settings.destination_writers.iter().any(|principal| ctx.user.is(principal));
+    let trusted =
+        settings.sign_off.destination_writers.iter().any(|principal| ctx.user.is(principal));
     if signed && !trusted { Err(denied(ctx)) } else { Ok(()) }
 }

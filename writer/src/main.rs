@@ -33,6 +33,7 @@ use writer::{
     pki::{self, publication},
     plugins::rebuild::rebuild,
     signer,
+    signoff::auto_create,
 };
 
 // A batch makes and drops many small values: half of an import's time with the system's allocator.
@@ -222,6 +223,9 @@ async fn serve_until_stopped(
     publication::publish(&app, Timestamp::now())
         .await
         .map_err(|error| Failure::unavailable(with_causes(&error)))?;
+    if !app.config.service.readonly {
+        auto_create(&app).await.map_err(Failure::unavailable)?;
+    }
     tokio::spawn(publication::keep(app.clone()));
 
     let listen = app.config.listen.clone();

@@ -10,6 +10,7 @@ mod plugins;
 mod quotas;
 mod service;
 mod signing;
+mod signoff;
 mod subtrees;
 
 use std::collections::BTreeMap;
@@ -24,9 +25,10 @@ pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
     config::{CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry},
-    model::Resource,
+    model::{Id, Resource},
 };
 pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing, TlsWarning};
+pub use signoff::SignOff;
 pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;
@@ -119,8 +121,8 @@ pub struct SignerSettings {
     pub resources: Resources,
     /// Who signs them.
     pub signing: Signing,
-    /// Who may write previews and destinations directly (D2).
-    pub destination_writers: Vec<String>,
+    /// How they are reviewed and published.
+    pub sign_off: SignOff,
 }
 
 const RESOURCES: [Resource; 5] =
@@ -180,24 +182,14 @@ fn principals(layers: &mut Layers) -> BTreeMap<(Resource, Grant), Vec<String>> {
 }
 
 fn signer(layers: &mut Layers) -> SignerSettings {
-    let lines = layers.lines("signer.resources");
-    let mut resources = Resources::parse(&lines).unwrap_or_else(|problem| {
-        layers.problem(format!("signer.resources: {problem}"));
-        Resources::default()
-    });
-    let review = layers.flag("signer.to_review_enabled");
-    let mut overrides = BTreeMap::new();
-    let end = ".to_review_enabled";
-    for key in layers.keys(|key| key.starts_with("signer.") && key.ends_with(end)) {
-        let scope = key.trim_start_matches("signer.").trim_end_matches(end).to_owned();
-        if key != "signer.to_review_enabled" {
-            overrides.insert(scope, layers.flag(&key));
-        }
+    let resources = signoff::resources(layers);
+    let sources = resources.sources().map(|(bucket, id)| (bucket.as_str(), id.map(Id::as_str)));
+    let signing = Signing::read(layers, sources);
+    if resources.is_empty() {
+        // Nothing is signed, and how it would be is nobody's mistake.
+        layers.ignore(|key| key.starts_with("signer."));
     }
-    resources.set_review(review, overrides);
-    let signing = Signing::read(layers, resources.sources());
-    let destination_writers = layers.words("signer.destination_write_principals");
-    SignerSettings { resources, signing, destination_writers }
+    SignerSettings { resources, signing, sign_off: SignOff::read(layers) }
 }
 
 /// Settings of Kinto about parts that do not exist here: its backends, its server's framework,

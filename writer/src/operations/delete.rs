@@ -22,7 +22,7 @@ use crate::{
         token::{self, Cursor, Token},
     },
     preconditions::{Preconditions, Verdict},
-    signoff::effects,
+    signoff::deletion,
     store::{
         aces::{self, Acl},
         cache, list_sql, memberships,
@@ -37,6 +37,9 @@ pub(super) async fn delete(
 ) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
     let (path, old) = addressed(ctx, list, id).await?;
+    if old.is_some() && !is_judged_by_source(list) {
+        authz::refuse_signed(ctx, list, Some(id))?;
+    }
     check_ignored(request)?;
     let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
@@ -45,10 +48,15 @@ pub(super) async fn delete(
     }
     let wanted = wanted_timestamp(operation)?
         .filter(|wanted| *wanted > old.last_modified && !ctx.is_published(list, id));
-    effects::refuse_in_use(ctx, &path).await?;
+    deletion::refuse_in_use(ctx, &path).await?;
     let tombstone = erase(ctx, &path, old, wanted).await?;
     let reply = Reply::json(StatusCode::OK, &json!({"data": tombstone.to_value()}));
     Ok(Outcome::Ready(reply.version(tombstone.last_modified)))
+}
+
+/// Whether sign-off tells if objects of the list may be deleted, by the sources that use them.
+const fn is_judged_by_source(list: &ListPath) -> bool {
+    matches!(list, ListPath::Buckets | ListPath::Collections(_))
 }
 
 /// `?last_modified=N`, quoted or not (§2.8.5).
@@ -76,7 +84,7 @@ async fn erase(
     let timestamp = wanted.filter(|wanted| *wanted > next).unwrap_or(next);
     ctx.clocks.advance(&path.list, timestamp);
     // What sign-off does about a deleted source needs its records, so it comes first.
-    effects::before_deletion(ctx, path).await?;
+    deletion::before_deletion(ctx, path).await?;
     erase_below(ctx, path).await?;
     let tombstone = ctx.delete(path, timestamp).await?;
     ctx.changed(deletion(ctx, path.clone(), old, timestamp));
@@ -130,7 +138,9 @@ pub(super) async fn delete_list(
     let (list, request) = (&operation.list, &operation.request);
     let visible = authz::deletable(ctx, list).await?;
     require_collection(ctx, list).await?;
-    authz::refuse_signed(ctx, list, None)?;
+    if !is_judged_by_source(list) {
+        authz::refuse_signed(ctx, list, None)?;
+    }
     check_ignored(request)?;
     let sent = request.query()?;
     let conditions = Preconditions::parse(&request.headers);
@@ -202,8 +212,10 @@ async fn check_deletable(
         return Ok(());
     }
     for old in objects {
-        authz::refuse_signed(ctx, list, Some(&old.id))?;
-        effects::refuse_in_use(ctx, &list.object(stored_id(list, &old.id)?)).await?;
+        if !is_judged_by_source(list) {
+            authz::refuse_signed(ctx, list, Some(&old.id))?;
+        }
+        deletion::refuse_in_use(ctx, &list.object(stored_id(list, &old.id)?)).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 use shared::{http::Reply, model::Timestamp, wire};
@@ -11,11 +12,13 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     authn::Profile,
-    config::{Config, Plugin},
+    config::Plugin,
     context::User,
     endpoints,
     plugins::{self, default_bucket},
     service,
+    store::objects,
+    transaction,
 };
 
 /// How long a provider may take to say what it is.
@@ -92,7 +95,7 @@ async fn capabilities(app: &App) -> Value {
         all.insert("changes".to_owned(), wire::capability(&config.changes));
     }
     if !config.signer.resources.is_empty() {
-        all.insert("signer".to_owned(), signer(config));
+        all.insert("signer".to_owned(), signer(app).await);
     }
     Value::Object(all)
 }
@@ -123,8 +126,17 @@ fn capability(description: &str, page: &str) -> Value {
     json!({"description": description, "url": format!("{DOCS}{page}")})
 }
 
-fn signer(config: &Config) -> Value {
-    let resources = &config.signer.resources;
+/// Patterns are shown as the collections that they match: where these cannot be read, without.
+async fn signer(app: &App) -> Value {
+    let resources = &app.config.signer.resources;
+    let mut existing = Vec::new();
+    if resources.has_patterns() {
+        let buckets: Vec<String> = resources.sources().map(|(b, _)| b.to_string()).collect();
+        let read = transaction::snapshot(app, &buckets, |tx, buckets| {
+            objects::collections_in(tx, buckets).boxed()
+        });
+        existing = read.await.unwrap_or_default();
+    }
     json!({
         "description": "Digital signatures for integrity and authenticity of records.",
         "url": "https://github.com/mozilla/remote-settings/tree/main/kinto-remote-settings",
@@ -134,7 +146,7 @@ fn signer(config: &Config) -> Value {
         "to_review_enabled": resources.review_by_default(),
         "editors_group": "{collection_id}-editors",
         "reviewers_group": "{collection_id}-reviewers",
-        "resources": resources.shown(),
+        "resources": resources.shown(&existing),
     })
 }
 

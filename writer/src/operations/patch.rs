@@ -7,6 +7,7 @@ use super::{
     no_such_object, write,
 };
 use crate::{
+    authz,
     body::members,
     context::Ctx,
     patches::{Behavior, Patch, Shown},
@@ -22,6 +23,9 @@ pub(super) async fn patch(
     let (list, request) = (&operation.list, &operation.request);
     let resource = list.resource();
     let (path, old) = addressed(ctx, list, id).await?;
+    if old.is_some() {
+        authz::refuse_signed(ctx, list, Some(id))?;
+    }
     let ((conditions, behavior), changes) =
         merge_problems(headers(request), Patch::parse(request, resource))?;
     let Some(old) = old else { return Err(no_such_object(&path)) };

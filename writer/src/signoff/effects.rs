@@ -1,49 +1,34 @@
-//! What the workflow does in the database (`remote-settings.md` §1.6-1.14).
+//! What the workflow does in the database (`remote-settings.md` §1.8-1.13).
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
-    model::{Id, ListPath, ObjectPath, Permission},
+    model::{Id, ListPath, ObjectPath},
 };
 
 use super::{
-    Actor, Command, Effect, Refusal, Role, Status, Triple,
+    Actor, Command, Digest, Effect, Event, Posted, Role, Situation, Status, Triple,
     events::{Action, Changes, ReviewEvent, ReviewKind},
     guards, noted,
-    publish::{copy_records, empty, ensure, push, sign_later},
+    publish::{copy_records, ensure, push, sign_later},
+    setup,
+    tracking::{self, REQUESTED_DIGEST, REVIEWED_DIGEST, stamp},
     transition,
+    transition::told,
 };
 use crate::{
     authz,
     context::{Change, Ctx},
     store::{
-        memberships,
+        clocks,
         objects::{self, Object},
     },
 };
 
 /// Who makes the changes that follow from a user's.
 pub const PLUGIN_USER: &str = "plugin:remote-settings";
-
-/// What only the workflow writes, in the order in which a refusal names them.
-const TRACKING: [&str; 8] = [
-    "last_edit_by",
-    "last_edit_date",
-    "last_review_request_by",
-    "last_review_request_date",
-    "last_review_by",
-    "last_review_date",
-    "last_signature_by",
-    "last_signature_date",
-];
-
-fn refused(message: impl Into<String>) -> ApiError {
-    ApiError::Refused { forbidden: false, message: message.into() }
-}
-
-fn forbidden(message: impl Into<String>) -> ApiError {
-    ApiError::Refused { forbidden: true, message: message.into() }
-}
 
 /// Draws the consequences of one change; whether the changed object was changed again.
 ///
@@ -57,7 +42,7 @@ pub async fn after_change(ctx: &mut Ctx<'_>, change: &Change) -> Result<bool, Ap
             if role == Some(Role::Source) {
                 edited(ctx, ObjectPath::collection(bucket.clone(), collection.clone())).await?;
                 if let Some(record) = &change.new {
-                    guards::check_record(&record.data).map_err(refused)?;
+                    guards::check(record, ctx.app.config.signer.sign_off.floats)?;
                 }
             }
             Ok(false)
@@ -67,10 +52,9 @@ pub async fn after_change(ctx: &mut Ctx<'_>, change: &Change) -> Result<bool, Ap
             let Some(triple) = resources.of_source(bucket, &change.path.id) else {
                 return Ok(false);
             };
-            match (&change.old, &change.new) {
-                (None, Some(new)) => created(ctx, &triple, new).await,
-                (Some(old), Some(new)) => updated(ctx, &triple, old, new, change).await,
-                (_, None) => Ok(false),
+            match &change.new {
+                Some(new) => written(ctx, &triple, new, change).await,
+                None => Ok(false),
             }
         }
         ListPath::Buckets | ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => {
@@ -86,187 +70,151 @@ async fn edited(ctx: &mut Ctx<'_>, source: ObjectPath) -> Result<(), ApiError> {
         return Ok(());
     }
     let Some(collection) = ctx.object(&source).await? else { return Ok(()) };
+    let from = Status::parse(collection.text("status"));
+    let (status, _) = transition(Event::Edit, &Situation::new(from))
+        .map_err(|refusal| refusal.error(&source, "", None))?;
     let mut data = collection.data;
-    data.insert("status".to_owned(), json!(Status::WorkInProgress.name()));
+    set_status(&mut data, status);
     stamp(ctx, &mut data, "last_edit");
     noted::put(ctx, &source, data).await?;
     ctx.edited.insert(once);
     Ok(())
 }
 
-fn stamp(ctx: &Ctx<'_>, data: &mut Map<String, Value>, prefix: &str) {
-    data.insert(format!("{prefix}_by"), ctx.user.name().into());
-    data.insert(format!("{prefix}_date"), ctx.now.iso8601().into());
-}
-
-/// The status that was posted, if it is another one than before.
-fn posted_command(old: Option<&Value>, new: Option<&Value>) -> Result<Option<Command>, ApiError> {
-    if old == new {
-        return Ok(None);
-    }
-    match new {
-        None | Some(Value::Null) => Err(refused("Cannot remove status")),
-        Some(Value::String(text)) => Command::parse(text).map(Some).map_err(refused),
-        Some(other) => {
-            let shown = crate::python::text(other);
-            Err(refused(format!("Invalid status '{shown}'")))
-        }
-    }
-}
-
-fn check_tracking(old: &Map<String, Value>, new: &Map<String, Value>) -> Result<(), ApiError> {
-    match TRACKING.iter().find(|name| old.get(**name) != new.get(**name)) {
-        Some(name) => {
-            let shown = name.to_uppercase();
-            Err(refused(format!("Cannot change <TRACKING_FIELDS.{shown}: '{name}'>")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn decide(
-    ctx: &Ctx<'_>,
-    triple: &Triple,
-    from: &Map<String, Value>,
-    command: Command,
-) -> Result<(Status, Effect), ApiError> {
-    let (bucket, id) = (triple.source.bucket_id(), &triple.source.id);
-    let group = |kind: &str| format!("/buckets/{bucket}/groups/{id}-{kind}");
-    let requester = from.get("last_review_request_by").and_then(Value::as_str);
-    let actor = Actor {
-        is_editor: ctx.user.is(&group("editors")),
-        is_reviewer: ctx.user.is(&group("reviewers")),
-        requested_this_review: requester == Some(ctx.user.name()),
-    };
-    let review = ctx.app.config.signer.resources.review_enabled(bucket, id);
-    let status = Status::parse(from.get("status").and_then(Value::as_str));
-    transition(status, command, actor, review).map_err(|refusal| match refusal {
-        Refusal::NotAnEditor => forbidden(format!("Not in {id}-editors group")),
-        Refusal::NotAReviewer => forbidden(format!("Not in {id}-reviewers group")),
-        Refusal::OwnRequest => forbidden("Last editor cannot review"),
-        Refusal::AlreadySigned => refused("Collection already signed"),
-        Refusal::NotUnderReview => refused("Collection not under review"),
-        Refusal::NothingToRollBack => refused("Collection has no work-in-progress"),
-    })
-}
-
-/// A new source gets its groups, and signed, empty targets (§1.6).
-async fn created(ctx: &mut Ctx<'_>, triple: &Triple, new: &Object) -> Result<bool, ApiError> {
-    let nothing = Map::new();
-    if let Some(command) = posted_command(None, new.data.get("status"))? {
-        decide(ctx, triple, &nothing, command)?;
-    }
-    check_tracking(&nothing, &new.data)?;
-    ctx.edited.clear();
-    set_up_groups(ctx, triple).await?;
-    for target in triple.targets() {
-        push(ctx, &triple.source, target, &new.data).await?;
-    }
-    let mut data = new.data.clone();
-    data.insert("status".to_owned(), json!(Status::Signed.name()));
-    stamp(ctx, &mut data, "last_signature");
-    noted::put(ctx, &triple.source, data).await?;
-    Ok(true)
-}
-
-async fn set_up_groups(ctx: &mut Ctx<'_>, triple: &Triple) -> Result<(), ApiError> {
-    let (bucket, id) = (checked(triple.source.bucket_id())?, &triple.source.id);
-    if !authz::may_create(ctx, &ListPath::Groups(bucket.clone())).await? {
-        return Err(forbidden(format!(
-            "Cannot create collection without `group:create` on bucket '{bucket}': \
-             editors/reviewers groups cannot be set up."
-        )));
-    }
-    let user = [ctx.user.name().to_owned()];
-    for (kind, members) in [("editors", user.as_slice()), ("reviewers", &[])] {
-        let group = ObjectPath::group(bucket.clone(), checked(&format!("{id}-{kind}"))?);
-        if ctx.object(&group).await?.is_none() {
-            let data = Map::from_iter([("members".to_owned(), json!(members))]);
-            ctx.grant(&group, Permission::Write, &user[0]).await?;
-            noted::put(ctx, &group, data).await?;
-            memberships::set(ctx.settled().await?, &bucket, &group.id, members).await?;
-        }
-        ctx.grant(&triple.source, Permission::Write, &group.to_string()).await?;
-    }
-    ctx.forget_groups();
-    Ok(())
-}
-
-fn checked(id: &str) -> Result<Id, ApiError> {
-    Id::new(id).map_err(|_| refused(format!("'{id}' is too long for a group's name")))
-}
-
-/// A source was written: a new status is a command.
-async fn updated(
-    ctx: &mut Ctx<'_>,
-    triple: &Triple,
-    old: &Object,
-    new: &Object,
-    change: &Change,
-) -> Result<bool, ApiError> {
-    let command = posted_command(old.data.get("status"), new.data.get("status"))?;
-    let decision = command.map(|command| decide(ctx, triple, &old.data, command)).transpose()?;
-    check_tracking(&old.data, &new.data)?;
-    let Some((status, effect)) = decision else { return Ok(false) };
-    // Whatever comes next in this request, an edit after this must be noted again.
-    ctx.edited.clear();
-    let mut data = new.data.clone();
-    let changes = carry_out(ctx, triple, effect, &old.data, &mut data, &change.posted).await?;
+fn set_status(data: &mut Map<String, Value>, status: Status) {
     match status.name() {
         Some(name) => data.insert("status".to_owned(), name.into()),
         None => data.remove("status"),
     };
+}
+
+/// A source was made or written: a new status is a command.
+async fn written(
+    ctx: &mut Ctx<'_>,
+    triple: &Triple,
+    new: &Object,
+    change: &Change,
+) -> Result<bool, ApiError> {
+    let nothing = Map::new();
+    let old = change.old.as_ref().map_or(&nothing, |old| &old.data);
+    let (posted, shown) = posted(old.get("status"), new.data.get("status"));
+    let now = situation(ctx, triple, old, &new.data, posted).await?;
+    let event = if change.old.is_some() { Event::Update(posted) } else { Event::Create(posted) };
+    let (status, effect) = transition(event, &now)
+        .map_err(|refusal| refusal.error(&triple.source, &shown, change.old.as_ref()))?;
+    if posted == Posted::Same && effect == Effect::Nothing {
+        return Ok(false);
+    }
+    // Whatever comes next in this request, an edit after this must be noted again.
+    ctx.edited.clear();
+    let mut data = new.data.clone();
+    data.remove(REVIEWED_DIGEST);
+    let changes = carry_out(ctx, triple, effect, &mut data, &change.posted).await?;
+    set_status(&mut data, status);
     noted::put(ctx, &triple.source, data).await?;
-    tell(ctx, triple, (old, new), effect, changes);
+    tell(ctx, triple, change, told(now.from, effect, status, has_changed(changes)), changes);
+    log(ctx, triple, effect, (now.from, status), changes);
     Ok(true)
 }
 
-/// Notes what is told of an accepted command: to the log, and to those who wait for reviews.
-fn tell(
+/// What the status that was posted asks for, and how it reads. `null` is as good as absent.
+fn posted(old: Option<&Value>, new: Option<&Value>) -> (Posted, Cow<'static, str>) {
+    let known = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
+    match (known(old), known(new)) {
+        (old, new) if old == new => (Posted::Same, Cow::Borrowed("")),
+        (_, None) => (Posted::Removed, Cow::Borrowed("")),
+        (_, Some(Value::String(text))) => (Posted::parse(&text), text.into()),
+        (_, Some(other)) => (Posted::Unknown, crate::python::text(&other).into()),
+    }
+}
+
+/// What the rules look at. What costs a query is asked only for what needs it.
+async fn situation(
     ctx: &mut Ctx<'_>,
     triple: &Triple,
-    (old, new): (&Object, &Object),
-    effect: Effect,
-    changes: Option<Changes>,
-) {
-    let from = Status::parse(old.text("status"));
-    let (name, kind) = match effect {
-        Effect::Nothing if from != Status::ToReview => return,
-        Effect::Nothing => ("reject", Some(ReviewKind::Rejected)),
-        Effect::PublishPreview => ("request", Some(ReviewKind::Requested)),
-        Effect::Publish => ("approve", Some(ReviewKind::Approved)),
-        Effect::Resign => ("refresh", None),
-        Effect::RestoreSource => {
-            let canceled = from == Status::ToReview || changes.is_some_and(|c| c.count > 0);
-            ("rollback", canceled.then_some(ReviewKind::Canceled))
-        }
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    posted: Posted,
+) -> Result<Situation, ApiError> {
+    let (bucket, id) = (bucket_of(&triple.source)?, &triple.source.id);
+    let group = |kind: &str| format!("/buckets/{bucket}/groups/{id}-{kind}");
+    let requester = old.get("last_review_request_by").and_then(Value::as_str);
+    let signer = &ctx.app.config.signer;
+    let mut now = Situation {
+        actor: Actor {
+            is_editor: ctx.user.is(&group("editors")),
+            is_reviewer: ctx.user.is(&group("reviewers")),
+            requested_this_review: requester == Some(ctx.user.name()),
+            makes_groups: false,
+        },
+        review: signer.resources.review_enabled(&bucket, id),
+        refresh_publishes: signer.sign_off.refresh_publishes_attributes,
+        tampered: tracking::tampered(old, new),
+        attributes_changed: tracking::attributes_differ(old, new),
+        ..Situation::new(Status::parse(old.get("status").and_then(Value::as_str)))
     };
-    let (user_id, triple) = (ctx.user.name().to_owned(), triple.clone());
-    if let Some(kind) = kind {
-        ctx.review_events.push(ReviewEvent {
-            kind,
-            triple: triple.clone(),
-            user_id: user_id.clone(),
-            timestamp: new.last_modified,
-            old: old.to_value(),
-            new: new.to_value(),
-            changes,
-        });
+    now.actor.makes_groups = authz::may_create(ctx, &ListPath::Groups(bucket)).await?;
+    if let Some(given) = new.get(REVIEWED_DIGEST) {
+        let matches = given.as_str() == Some(&*digest_of(ctx, triple, new).await?);
+        now.digest = if matches { Digest::Matches } else { Digest::Differs };
     }
-    ctx.actions.push(Action { name, user_id, triple, changes });
+    match posted {
+        Posted::Command(Command::RequestReview | Command::Approve) => {
+            now.is_too_large = is_too_large(ctx, triple).await?;
+        }
+        Posted::Command(Command::Rollback) => {
+            now.is_published = ctx.object(&triple.destination).await?.is_some();
+        }
+        Posted::Command(Command::Decline | Command::RefreshSignature)
+        | Posted::Same
+        | Posted::Removed
+        | Posted::Signed
+        | Posted::Unknown => {}
+    }
+    Ok(now)
+}
+
+fn bucket_of(source: &ObjectPath) -> Result<Id, ApiError> {
+    match &source.list {
+        ListPath::Collections(bucket) => Ok(bucket.clone()),
+        ListPath::Buckets
+        | ListPath::Groups(_)
+        | ListPath::Records(..)
+        | ListPath::Accounts
+        | ListPath::History(_) => Err(ApiError::internal("a source is a collection")),
+    }
+}
+
+/// The digest of what an approval would publish.
+async fn digest_of(
+    ctx: &mut Ctx<'_>,
+    triple: &Triple,
+    collection: &Map<String, Value>,
+) -> Result<String, ApiError> {
+    let list = Triple::records(&triple.source);
+    let records = objects::records(ctx.settled().await?, &list).await?;
+    Ok(tracking::digest(collection, &records))
+}
+
+/// Whether the source holds more records than one reply can (D8).
+async fn is_too_large(ctx: &mut Ctx<'_>, triple: &Triple) -> Result<bool, ApiError> {
+    let list = Triple::records(&triple.source);
+    let stored = clocks::live(ctx.settled().await?, &list).await?;
+    let live = stored + ctx.clocks.uncounted(&list);
+    Ok(u64::try_from(live).unwrap_or(0) > ctx.app.config.listing.pages.max_fetch_size)
 }
 
 async fn carry_out(
     ctx: &mut Ctx<'_>,
     triple: &Triple,
     effect: Effect,
-    old: &Map<String, Value>,
     data: &mut Map<String, Value>,
     posted: &Map<String, Value>,
 ) -> Result<Option<Changes>, ApiError> {
     let mut changes = None;
     match effect {
         Effect::Nothing => {}
+        Effect::SetUp => setup::set_up(ctx, triple, data).await?,
         Effect::PublishPreview => {
             if let Some(preview) = &triple.preview {
                 changes = Some(push(ctx, &triple.source, preview, data).await?);
@@ -275,7 +223,9 @@ async fn carry_out(
                 }
             }
             stamp(ctx, data, "last_review_request");
+            renew_digest(ctx, triple, data).await?;
         }
+        Effect::RenewDigest => renew_digest(ctx, triple, data).await?,
         Effect::Publish => {
             for target in triple.targets() {
                 changes = Some(push(ctx, &triple.source, target, data).await?);
@@ -283,27 +233,36 @@ async fn carry_out(
             stamp(ctx, data, "last_review");
             stamp(ctx, data, "last_signature");
         }
-        Effect::Resign => resign(ctx, triple, old, data).await?,
+        Effect::Resign { with_attributes } => resign(ctx, triple, data, with_attributes).await?,
         Effect::RestoreSource => {
             let (count, size_bytes) = (restore(ctx, triple, data).await?, 0);
             changes = Some(Changes { count, size_bytes });
+        }
+        Effect::NoteEdit | Effect::Retract => {
+            return Err(ApiError::internal("metadata that was written has no such effect"));
         }
     }
     Ok(changes)
 }
 
-/// Signs destination, then preview, as they are (§1.12). Attributes are published only where no
-/// unreviewed change waits (D4).
+async fn renew_digest(
+    ctx: &mut Ctx<'_>,
+    triple: &Triple,
+    data: &mut Map<String, Value>,
+) -> Result<(), ApiError> {
+    let digest = digest_of(ctx, triple, data).await?;
+    data.insert(REQUESTED_DIGEST.to_owned(), digest.into());
+    Ok(())
+}
+
+/// Signs destination, then preview, as they are (§1.12).
 async fn resign(
     ctx: &mut Ctx<'_>,
     triple: &Triple,
-    old: &Map<String, Value>,
     data: &mut Map<String, Value>,
+    with_attributes: bool,
 ) -> Result<(), ApiError> {
-    let (bucket, id) = (triple.source.bucket_id(), &triple.source.id);
-    let review = ctx.app.config.signer.resources.review_enabled(bucket, id);
-    let signed = Status::parse(old.get("status").and_then(Value::as_str)) == Status::Signed;
-    let attributes = (signed || !review).then(|| data.clone());
+    let attributes = with_attributes.then(|| data.clone());
     for target in [Some(&triple.destination), triple.preview.as_ref()].into_iter().flatten() {
         ensure(ctx, target).await?;
         sign_later(ctx, &triple.source, target, attributes.as_ref());
@@ -319,9 +278,6 @@ async fn restore(
     triple: &Triple,
     data: &mut Map<String, Value>,
 ) -> Result<usize, ApiError> {
-    if ctx.object(&triple.destination).await?.is_none() {
-        return Err(refused("Collection has no work-in-progress"));
-    }
     let count = copy_records(ctx, &triple.destination, &triple.source).await?;
     if let Some(preview) = &triple.preview {
         ensure(ctx, preview).await?;
@@ -334,69 +290,50 @@ async fn restore(
     Ok(count)
 }
 
-/// Gives the lists of a new bucket their first timestamps.
-pub(super) async fn open_bucket(ctx: &mut Ctx<'_>, bucket: &ObjectPath) -> Result<(), ApiError> {
-    ctx.open_list(&ListPath::Collections(bucket.id.clone())).await?;
-    ctx.open_list(&ListPath::Groups(bucket.id.clone())).await
+fn has_changed(changes: Option<Changes>) -> bool {
+    changes.is_some_and(|changes| changes.count > 0)
 }
 
-/// A preview or destination cannot go while its source exists, nor a bucket that holds one (D7).
-///
-/// # Errors
-///
-/// 403 `Collection is in use.`
-pub async fn refuse_in_use(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    let resources = &ctx.app.config.signer.resources;
-    let sources = match &path.list {
-        ListPath::Collections(bucket) => resources.sources_of(bucket, &path.id),
-        ListPath::Buckets => {
-            let collections = objects::collections_of(ctx.settled().await?, &path.id).await?;
-            let of = |id: &Id| resources.sources_of(&path.id, id);
-            collections.iter().flat_map(of).collect()
-        }
-        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
-            Vec::new()
-        }
-    };
-    for source in sources {
-        if ctx.object(&source).await?.is_some() {
-            return Err(forbidden("Collection is in use."));
-        }
-    }
-    Ok(())
+/// Notes what those are told who wait for reviews.
+fn tell(
+    ctx: &mut Ctx<'_>,
+    triple: &Triple,
+    change: &Change,
+    kind: Option<ReviewKind>,
+    changes: Option<Changes>,
+) {
+    let (Some(kind), Some(old), Some(new)) = (kind, &change.old, &change.new) else { return };
+    ctx.review_events.push(ReviewEvent {
+        kind,
+        triple: triple.clone(),
+        user_id: ctx.user.name().to_owned(),
+        timestamp: change.timestamp,
+        old: old.to_value(),
+        new: new.to_value(),
+        changes,
+    });
 }
 
-/// A source is about to go, by itself or with its bucket: its groups go, its targets are emptied
-/// with tombstones and signed, so that clients empty their copies (§1.14).
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when signing fails.
-pub async fn before_deletion(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    let collections = match &path.list {
-        ListPath::Collections(bucket) => vec![(bucket.clone(), path.id.clone())],
-        ListPath::Buckets => {
-            let ids = objects::collections_of(ctx.settled().await?, &path.id).await?;
-            ids.into_iter().map(|id| (path.id.clone(), id)).collect()
-        }
-        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
-            return Ok(());
-        }
+/// Notes what the log says.
+fn log(
+    ctx: &mut Ctx<'_>,
+    triple: &Triple,
+    effect: Effect,
+    (from, to): (Status, Status),
+    changes: Option<Changes>,
+) {
+    let name = match effect {
+        Effect::Nothing if (from, to) == (Status::ToReview, Status::WorkInProgress) => "reject",
+        Effect::PublishPreview => "request",
+        Effect::Publish => "approve",
+        Effect::Resign { .. } => "refresh",
+        Effect::RestoreSource => "rollback",
+        Effect::Nothing
+        | Effect::SetUp
+        | Effect::NoteEdit
+        | Effect::RenewDigest
+        | Effect::Retract => return,
     };
-    for (bucket, id) in collections {
-        let Some(triple) = ctx.app.config.signer.resources.of_source(&bucket, &id) else {
-            continue;
-        };
-        for kind in ["editors", "reviewers"] {
-            let group = ObjectPath::group(bucket.clone(), checked(&format!("{id}-{kind}"))?);
-            if let Some(old) = ctx.object(&group).await? {
-                noted::delete(ctx, &group, old).await?;
-                memberships::set(ctx.settled().await?, &bucket, &group.id, &[]).await?;
-            }
-        }
-        for target in triple.targets() {
-            empty(ctx, &triple.source, target).await?;
-        }
-    }
-    Ok(())
+    let (user_id, triple) = (ctx.user.name().to_owned(), triple.clone());
+    ctx.actions.push(Action { name, user_id, triple, changes });
 }

@@ -9,20 +9,18 @@ use shared::{
 use super::{
     Triple,
     events::Changes,
-    noted,
+    guards, noted, setup,
     signing::{self, Document},
+    tracking::PUBLISHED,
 };
 use crate::{
     context::Ctx,
     pki::publication::publish_with,
     store::{
-        measure,
+        aces, clocks, measure,
         objects::{self, Difference},
     },
 };
-
-/// Members of a source collection that its targets show as well (`remote-settings.md` §1.7).
-const PUBLISHED: [&str; 5] = ["flags", "attachment", "schema", "sort", "displayFields"];
 
 /// Makes `target`'s records those of `source`, and signs it. Returns what changed.
 ///
@@ -41,10 +39,17 @@ pub(super) async fn push(
     ensure(ctx, target).await?;
     let (from, to) = (Triple::records(source), Triple::records(target));
     let difference = objects::difference(ctx.settled().await?, &from, &to).await?;
-    let size_bytes = measure::size_bytes(ctx.settled().await?, &from, &to, &difference).await?;
+    let mut changes = Changes { count: difference.count(), size_bytes: 0 };
+    if changes.count > 0 {
+        let copied = measure::changed(ctx.settled().await?, &from, &difference).await?;
+        // Also records that were there before the guards: a restored backup, a new resource.
+        let floats = ctx.app.config.signer.sign_off.floats;
+        copied.iter().try_for_each(|record| guards::check(record, floats))?;
+        changes.size_bytes = measure::size_bytes(ctx.settled().await?, &to, &copied).await?;
+    }
     copy(ctx, &from, &to, &difference).await?;
     sign_later(ctx, source, target, Some(attributes));
-    Ok(Changes { count: difference.count(), size_bytes })
+    Ok(changes)
 }
 
 /// Makes the records of one collection those of another. Returns how many changed.
@@ -103,6 +108,23 @@ pub(super) async fn empty(
     Ok(())
 }
 
+/// Deletes a target as if it had never been: no tombstone, timestamp or right is left.
+pub(super) async fn erase(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
+    let Some(old) = ctx.object(target).await? else { return Ok(()) };
+    let list = Triple::records(target);
+    ctx.hold(&list).await?;
+    noted::delete(ctx, target, old).await?;
+    let tx = ctx.settled().await?;
+    objects::erase_below(tx, target).await?;
+    objects::purge(tx, target).await?;
+    aces::erase(tx, target).await?;
+    clocks::erase(tx, &list).await?;
+    ctx.clocks.forget(|known| *known == list);
+    ctx.forget(|known| known.list == list);
+    ctx.publications += 1;
+    Ok(())
+}
+
 /// Makes the target's bucket and collection where they are missing. Nobody may write them (D2);
 /// everybody may read the collection.
 pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), ApiError> {
@@ -118,7 +140,7 @@ pub(super) async fn ensure(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(),
             // An empty collection is signed, too, and its signature needs a timestamp.
             ctx.next_timestamp(&Triple::records(target), "").await?;
         } else {
-            super::effects::open_bucket(ctx, &path).await?;
+            setup::open_bucket(ctx, &path).await?;
         }
     }
     Ok(())

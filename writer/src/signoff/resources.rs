@@ -1,15 +1,40 @@
 //! Which collection is whose source, preview or destination: `signer.resources`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
 use shared::model::{Id, ListPath, ObjectPath};
+
+use super::Review;
+
+/// A bucket, or one of its collections.
+type Place = (Id, Option<Id>);
 
 /// A configured line: buckets, or collections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
-    source: (Id, Option<Id>),
-    preview: Option<(Id, Option<Id>)>,
-    destination: (Id, Option<Id>),
+    source: Place,
+    preview: Option<Place>,
+    destination: Place,
+}
+
+impl Line {
+    /// The preview, if any, and the destination.
+    fn targets(&self) -> impl Iterator<Item = &Place> {
+        self.preview.iter().chain([&self.destination])
+    }
+
+    /// The line as if it named one collection of its buckets.
+    fn narrowed(&self, collection: &Id) -> Self {
+        let place = |(bucket, named): &Place| {
+            (bucket.clone(), Some(named.clone().unwrap_or_else(|| collection.clone())))
+        };
+        Self {
+            source: place(&self.source),
+            preview: self.preview.as_ref().map(place),
+            destination: place(&self.destination),
+        }
+    }
 }
 
 /// A source collection with its preview, if any, and its destination.
@@ -36,8 +61,9 @@ pub enum Role {
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
     lines: Vec<Line>,
-    review: bool,
-    overrides: BTreeMap<String, bool>,
+    /// Collections of a bucket's line that have settings of their own (§1.3).
+    implicit: Vec<Line>,
+    review: Review,
 }
 
 impl Resources {
@@ -47,36 +73,71 @@ impl Resources {
     ///
     /// The first line that is wrong, and why.
     pub fn parse(lines: &[String]) -> Result<Self, String> {
-        let lines = lines.iter().map(|line| parse_line(line)).collect::<Result<Vec<_>, _>>()?;
-        let mut seen: BTreeMap<(Id, Option<Id>), &str> = BTreeMap::new();
-        for line in &lines {
-            let roles = [
-                (Some(&line.source), "source"),
-                (line.preview.as_ref(), "preview"),
-                (Some(&line.destination), "destination"),
-            ];
-            for (uri, role) in roles {
-                let Some(uri) = uri else { continue };
-                match seen.insert(uri.clone(), role) {
-                    None => {}
-                    Some("source") if role == "source" => {
-                        return Err("cannot repeat resource".to_owned());
-                    }
-                    Some(earlier) if earlier == role => {
-                        return Err(format!("Resources setting has repeated {role} URI"));
-                    }
-                    Some(_) => return Err("cannot repeat URIs across resources".to_owned()),
+        let mut parsed: Vec<Line> = Vec::new();
+        for text in lines {
+            let line = parse_line(text)?;
+            if parsed.iter().any(|earlier| earlier.source == line.source) {
+                return Err(malformed("cannot repeat resource", text));
+            }
+            parsed.push(line);
+        }
+        let sources: BTreeSet<&Place> = parsed.iter().map(|line| &line.source).collect();
+        let destinations: BTreeSet<&Place> = parsed.iter().map(|line| &line.destination).collect();
+        let previews: Vec<&Place> =
+            parsed.iter().filter_map(|line| line.preview.as_ref()).collect();
+        let distinct: BTreeSet<&Place> = previews.iter().copied().collect();
+        if destinations.len() < parsed.len() {
+            return Err("Resources setting has repeated destination URI".to_owned());
+        }
+        if distinct.len() < previews.len() {
+            return Err("Resources setting has repeated preview URI".to_owned());
+        }
+        if !sources.is_disjoint(&distinct)
+            || !sources.is_disjoint(&destinations)
+            || !destinations.is_disjoint(&distinct)
+        {
+            return Err("cannot repeat URIs across resources".to_owned());
+        }
+        let resources = Self { lines: parsed, ..Self::default() };
+        resources.check_overlaps()?;
+        Ok(resources)
+    }
+
+    /// Buckets overlap with collections: none may be source and target, or target of two sources.
+    fn check_overlaps(&self) -> Result<(), String> {
+        for line in &self.lines {
+            if line.source.1.is_some() && self.is_signed_bucket(&line.source.0) {
+                return Err("cannot repeat URIs across resources".to_owned());
+            }
+            for (bucket, collection) in line.targets() {
+                let Some(collection) = collection else { continue };
+                if self.sources_of(bucket, collection).len() > 1 {
+                    return Err("Resources setting has repeated destination URI".to_owned());
                 }
             }
         }
-        Ok(Self { lines, ..Self::default() })
+        Ok(())
     }
 
-    /// Sets where a review is needed: everywhere or nowhere, but for `overrides` keyed by
-    /// `{bucket}` or `{bucket}.{collection}` of the source (§1.3).
-    pub fn set_review(&mut self, review: bool, overrides: BTreeMap<String, bool>) {
+    /// Sets where a review is needed.
+    pub fn set_review(&mut self, review: Review) {
         self.review = review;
-        self.overrides = overrides;
+    }
+
+    /// Notes which collections have settings of their own, by the names of all settings: any
+    /// `signer.{bucket}.{collection}.…` makes a resource of the collection (§1.3).
+    pub fn set_implicit<'k>(&mut self, keys: impl Iterator<Item = &'k str>) {
+        for key in keys {
+            for line in self.lines.iter().filter(|line| line.source.1.is_none()) {
+                let scope = format!("signer.{}.", line.source.0);
+                let Some(id) = key.strip_prefix(&scope).and_then(own_settings) else { continue };
+                let narrowed = line.narrowed(&id);
+                let known = self.lines.iter().chain(&self.implicit);
+                if !known.into_iter().any(|known| known.source == narrowed.source) {
+                    self.implicit.push(narrowed);
+                }
+            }
+        }
     }
 
     /// Whether nothing is signed.
@@ -84,32 +145,36 @@ impl Resources {
         self.lines.is_empty()
     }
 
-    /// The sources: a bucket each, or a collection of it.
-    pub fn sources(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.lines.iter().map(|line| {
-            let (bucket, collection) = &line.source;
-            (bucket.as_str(), collection.as_ref().map(Id::as_str))
-        })
+    /// The sources, each a bucket or a collection, implicit ones included.
+    pub fn sources(&self) -> impl Iterator<Item = (&Id, Option<&Id>)> {
+        self.lines.iter().chain(&self.implicit).map(|line| (&line.source.0, line.source.1.as_ref()))
     }
 
     /// Whether approving needs a second person, for this source.
     pub fn review_enabled(&self, bucket: &str, collection: &str) -> bool {
-        self.overrides
-            .get(&format!("{bucket}.{collection}"))
-            .or_else(|| self.overrides.get(bucket))
-            .copied()
-            .unwrap_or(self.review)
+        let names = |(b, c): (&Id, Option<&Id>)| {
+            b.as_str() == bucket && c.is_some_and(|c| c.as_str() == collection)
+        };
+        self.review.enabled(bucket, collection, self.sources().any(names))
+    }
+
+    /// Whether the settings name collections by patterns.
+    pub const fn has_patterns(&self) -> bool {
+        self.review.has_patterns()
     }
 
     /// The triple of which this collection is the source. A line that names the collection goes
     /// before one that names its bucket.
     pub fn of_source(&self, bucket: &Id, collection: &Id) -> Option<Triple> {
+        if self.role(bucket, collection) != Some(Role::Source) {
+            return None;
+        }
         let named = (bucket.clone(), Some(collection.clone()));
         let whole = (bucket.clone(), None);
         let line = [named, whole]
             .into_iter()
             .find_map(|uri| self.lines.iter().find(|line| line.source == uri))?;
-        let place = |(bucket, named): &(Id, Option<Id>)| {
+        let place = |(bucket, named): &Place| {
             let id = named.clone().unwrap_or_else(|| collection.clone());
             ObjectPath::collection(bucket.clone(), id)
         };
@@ -120,72 +185,101 @@ impl Resources {
         })
     }
 
-    /// What the collection is to sign-off, if anything.
+    /// What the collection is to sign-off, if anything. One that is signed for some source is not
+    /// a source itself, also where its bucket holds sources.
     pub fn role(&self, bucket: &str, collection: &str) -> Option<Role> {
-        let matches = |(b, c): &(Id, Option<Id>)| {
+        let matches = |(b, c): &Place| {
             b.as_str() == bucket && c.as_ref().is_none_or(|c| c.as_str() == collection)
         };
-        self.lines.iter().find_map(|line| {
-            if matches(&line.source) {
-                return Some(Role::Source);
-            }
-            let signed = line.preview.as_ref().is_some_and(matches) || matches(&line.destination);
-            signed.then_some(Role::Signed)
-        })
+        if self.lines.iter().any(|line| line.targets().any(matches)) {
+            return Some(Role::Signed);
+        }
+        self.lines.iter().any(|line| matches(&line.source)).then_some(Role::Source)
     }
 
     /// Whether the bucket as a whole is a preview or a destination.
     pub fn is_signed_bucket(&self, bucket: &str) -> bool {
-        self.lines.iter().any(|line| {
-            let signed = [line.preview.as_ref(), Some(&line.destination)];
-            signed.into_iter().flatten().any(|(b, c)| b.as_str() == bucket && c.is_none())
-        })
+        let whole = |(b, c): &Place| b.as_str() == bucket && c.is_none();
+        self.lines.iter().any(|line| line.targets().any(whole))
     }
 
     /// The sources whose preview or destination this collection would be.
     pub fn sources_of(&self, bucket: &str, collection: &Id) -> Vec<ObjectPath> {
-        self.lines
-            .iter()
-            .filter_map(|line| {
-                let id = line.source.1.as_ref().unwrap_or(collection);
-                let triple = self.of_source(&line.source.0, id)?;
-                let targets = [triple.preview.as_ref(), Some(&triple.destination)];
-                let hit = targets
-                    .into_iter()
-                    .flatten()
-                    .any(|target| target.bucket_id() == bucket && target.id == *collection);
-                hit.then_some(triple.source)
-            })
-            .collect()
+        let mut sources = Vec::new();
+        for line in &self.lines {
+            let id = line.source.1.as_ref().unwrap_or(collection);
+            let Some(triple) = self.of_source(&line.source.0, id) else { continue };
+            let hit = triple
+                .targets()
+                .any(|target| target.bucket_id() == bucket && target.id == *collection);
+            if hit && !sources.contains(&triple.source) {
+                sources.push(triple.source);
+            }
+        }
+        sources
     }
 
-    /// The lines as the capability shows them: source, preview, destination (§1.4).
-    pub fn shown(&self) -> serde_json::Value {
-        let place = |(bucket, collection): &(Id, Option<Id>)| {
-            serde_json::json!({
+    /// The sources of which some are published into this bucket: collections, or buckets whose
+    /// collections may be.
+    pub fn sources_into(&self, bucket: &str) -> impl Iterator<Item = (&Id, Option<&Id>)> {
+        let into = move |line: &&Line| line.targets().any(|(b, _)| b.as_str() == bucket);
+        self.lines.iter().filter(into).map(|line| (&line.source.0, line.source.1.as_ref()))
+    }
+
+    /// The resources as the capability shows them (§1.4). `existing` are the collections that
+    /// there are: a pattern is shown as what it matches.
+    pub fn shown(&self, existing: &[(Id, Id)]) -> Value {
+        let mut resources: Vec<Line> = self.lines.iter().chain(&self.implicit).cloned().collect();
+        for (bucket, id) in existing {
+            let whole = self.lines.iter().find(|line| line.source == (bucket.clone(), None));
+            let Some(narrowed) = whole.map(|line| line.narrowed(id)) else { continue };
+            let is_known = resources.iter().any(|known| known.source == narrowed.source);
+            if self.review.is_patterned(bucket, id) && !is_known {
+                resources.push(narrowed);
+            }
+        }
+        resources.iter().map(|line| self.shown_line(line)).collect()
+    }
+
+    fn shown_line(&self, line: &Line) -> Value {
+        let place = |(bucket, collection): &Place| {
+            json!({
                 "bucket": bucket.as_str(),
                 "collection": collection.as_ref().map(Id::as_str),
             })
         };
-        self.lines
-            .iter()
-            .map(|line| {
-                let mut shown = serde_json::json!({
-                    "source": place(&line.source),
-                    "destination": place(&line.destination),
-                });
-                if let Some(preview) = &line.preview {
-                    shown["preview"] = place(preview);
-                }
-                shown
-            })
-            .collect()
+        let mut shown =
+            json!({"source": place(&line.source), "destination": place(&line.destination)});
+        if let Some(preview) = &line.preview {
+            shown["preview"] = place(preview);
+        }
+        let review = match &line.source {
+            (bucket, None) => self.review.enabled_in(bucket),
+            (bucket, Some(id)) => self.review.enabled(bucket, id, true),
+        };
+        if review != self.review.by_default() {
+            shown["to_review_enabled"] = review.into();
+        }
+        shown
     }
 
     /// `to_review_enabled` where nothing overrides it.
-    pub fn review_by_default(&self) -> bool {
-        self.review
+    pub const fn review_by_default(&self) -> bool {
+        self.review.by_default()
     }
+}
+
+/// The collection that a setting is about, after `signer.{bucket}.`. The bucket's own signer is
+/// none: `autograph.hawk_id`, `ecdsa.private_key` (§12, trap 61).
+fn own_settings(rest: &str) -> Option<Id> {
+    let (id, name) = rest.split_once('.')?;
+    let of_bucket = match id {
+        "autograph" => true,
+        "ecdsa" => ["private_key", "public_key"].contains(&name),
+        "local" => ["x5u", "chain_path"].contains(&name),
+        _ => false,
+    };
+    Id::new(id).ok().filter(|_| !of_bucket)
 }
 
 impl Triple {
@@ -210,10 +304,12 @@ impl Triple {
     }
 }
 
+fn malformed(why: &str, line: &str) -> String {
+    format!("Malformed resource: {why} (in '{line}'). See kinto-remote-settings README.")
+}
+
 fn parse_line(line: &str) -> Result<Line, String> {
-    let malformed = |why: &str| {
-        format!("Malformed resource: {why} (in '{line}'). See kinto-remote-settings README.")
-    };
+    let malformed = |why: &str| malformed(why, line);
     if !line.contains("->") && !line.contains(';') {
         return Err(malformed("not separated with '->'"));
     }
@@ -236,7 +332,7 @@ fn parse_line(line: &str) -> Result<Line, String> {
     Ok(Line { source: source.clone(), preview: preview.cloned(), destination: destination.clone() })
 }
 
-fn parse_uri(word: &str) -> Result<(Id, Option<Id>), &'static str> {
+fn parse_uri(word: &str) -> Result<Place, &'static str> {
     let id = |text: &str| Id::new(text).map_err(|_| "bucket or collection id is invalid");
     match *word.split('/').collect::<Vec<_>>() {
         ["", "buckets", bucket] => Ok((id(bucket)?, None)),
@@ -248,56 +344,4 @@ fn parse_uri(word: &str) -> Result<(Id, Option<Id>), &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(lines: &[&str]) -> Result<Resources, String> {
-        Resources::parse(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
-    }
-
-    fn id(text: &str) -> Id {
-        Id::new(text).unwrap()
-    }
-
-    #[test]
-    fn a_bucket_line_keeps_the_collection_s_name() {
-        let resources = parse(&[
-            "/buckets/work -> /buckets/preview -> /buckets/main",
-            "work/special;other/renamed",
-        ])
-        .unwrap();
-
-        let triple = resources.of_source(&id("work"), &id("cfr")).unwrap();
-        assert_eq!(triple.preview.unwrap().to_string(), "/buckets/preview/collections/cfr");
-        assert_eq!(triple.destination.to_string(), "/buckets/main/collections/cfr");
-        let special = resources.of_source(&id("work"), &id("special")).unwrap();
-        assert_eq!(special.preview, None);
-        assert_eq!(special.destination.to_string(), "/buckets/other/collections/renamed");
-        assert_eq!(resources.role("main", "x"), Some(Role::Signed));
-        assert_eq!(resources.role("work", "x"), Some(Role::Source));
-        assert_eq!(resources.role("elsewhere", "x"), None);
-        assert_eq!(resources.sources_of("main", &id("cfr")).len(), 1);
-        assert!(resources.sources_of("main", &id("special")).is_empty());
-    }
-
-    #[test]
-    fn each_mistake_has_its_text() {
-        for (lines, text) in [
-            (vec!["/buckets/a /buckets/b"], "not separated with '->'"),
-            (vec!["/buckets/a ->"], "pair or a triplet"),
-            (vec!["a -> b"], "should be a bucket or collection URI"),
-            (vec!["/buckets/_a -> /buckets/b"], "id is invalid"),
-            (vec!["/buckets/a -> b/c"], "cannot mix"),
-            (vec!["/buckets/a -> /buckets/a"], "cannot have same value"),
-            (
-                vec!["/buckets/a -> /buckets/b", "/buckets/a -> /buckets/c"],
-                "cannot repeat resource",
-            ),
-            (vec!["/buckets/a -> /buckets/b", "/buckets/c -> /buckets/b"], "repeated destination"),
-            (vec!["/buckets/a -> /buckets/b", "/buckets/b -> /buckets/c"], "across resources"),
-        ] {
-            let problem = parse(&lines).unwrap_err();
-            assert!(problem.contains(text), "{lines:?}: {problem}");
-        }
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
-//! The workflow of a source collection: a pure state machine.
+//! The workflow of a source collection: a pure state machine, which holds every rule.
 //!
 //! # Source
 //!
-//! `remote-settings.md` §1.8.
+//! `remote-settings.md` §1.6-1.16; the deviations D1-D8 of §13.
+
+use super::events::ReviewKind;
 
 /// What is stored in a source collection's `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,39 @@ pub enum Command {
     Rollback,
 }
 
-/// What is known of the user, on this collection.
+/// The `status` that a write leaves, beside the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// The same as before; also absent as before.
+    Same,
+    /// None any more, or `null`.
+    Removed,
+    /// `signed`, which only sign-off writes.
+    Signed,
+    /// Nothing that is known.
+    Unknown,
+    /// A command.
+    Command(Command),
+}
+
+/// What happens to a source, or to what is published from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The source is made.
+    Create(Posted),
+    /// The source's metadata is written.
+    Update(Posted),
+    /// Records of the source are written or deleted.
+    Edit,
+    /// The source is deleted, by itself or with its bucket.
+    Delete,
+    /// Its preview or destination is deleted, by itself or with its bucket.
+    DeleteTarget,
+}
+
+/// What is known of the user, on this collection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one question of a rule")]
 pub struct Actor {
     /// Member of `{cid}-editors`.
     pub is_editor: bool,
@@ -41,26 +74,83 @@ pub struct Actor {
     pub is_reviewer: bool,
     /// Is who asked for the review.
     pub requested_this_review: bool,
+    /// May make groups in the source's bucket.
+    pub makes_groups: bool,
 }
 
-/// What follows from an accepted command.
+/// The digest of what a reviewer has looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Digest {
+    /// None was sent.
+    #[default]
+    NotGiven,
+    /// It is that of the source as it is.
+    Matches,
+    /// It is another one, or no digest at all.
+    Differs,
+}
+
+/// All that the rules look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one question of a rule")]
+pub struct Situation {
+    /// The status before.
+    pub from: Status,
+    /// Who does it.
+    pub actor: Actor,
+    /// `to_review_enabled` of the source.
+    pub review: bool,
+    /// `refresh_publishes_attributes`.
+    pub refresh_publishes: bool,
+    /// The first of the tracking attributes that the user has changed.
+    pub tampered: Option<&'static str>,
+    /// Whether an attribute that is published was changed.
+    pub attributes_changed: bool,
+    /// What the reviewer has looked at.
+    pub digest: Digest,
+    /// Whether the source holds more records than one reply can.
+    pub is_too_large: bool,
+    /// Whether the destination exists.
+    pub is_published: bool,
+    /// Whether the source exists, of a target that is to be deleted.
+    pub has_source: bool,
+}
+
+/// What follows from an accepted event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Only the status changes.
     Nothing,
-    /// Preview becomes the source.
+    /// The source gets its groups, and signed targets.
+    SetUp,
+    /// It is noted who edited.
+    NoteEdit,
+    /// Preview becomes the source, and its digest is kept.
     PublishPreview,
+    /// The digest of a request follows the attributes.
+    RenewDigest,
     /// Preview and destination become the source.
     Publish,
     /// Preview and destination are signed again as they are.
-    Resign,
+    Resign {
+        /// Whether they get the source's published attributes.
+        with_attributes: bool,
+    },
     /// Source and preview become the destination.
     RestoreSource,
+    /// Groups go, targets are emptied.
+    Retract,
 }
 
-/// Why a command is not accepted.
+/// Why an event is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
+    /// 400.
+    StatusRemoved,
+    /// 400.
+    StatusSetToSigned,
+    /// 400.
+    StatusUnknown,
     /// 403.
     NotAnEditor,
     /// 403.
@@ -73,6 +163,41 @@ pub enum Refusal {
     NotUnderReview,
     /// 400.
     NothingToRollBack,
+    /// 400: only sign-off writes this attribute.
+    Tampered(&'static str),
+    /// 400: a digest is sent with an approval, or not at all.
+    DigestOfNothing,
+    /// 412: the source is not what the reviewer has looked at.
+    ChangedSinceReview,
+    /// 400: a cut set would not verify (D8).
+    TooManyRecords,
+    /// 403.
+    CannotMakeGroups,
+    /// 403.
+    InUse,
+}
+
+impl Situation {
+    /// Nothing special, but for the status.
+    pub const fn new(from: Status) -> Self {
+        Self {
+            from,
+            actor: Actor {
+                is_editor: false,
+                is_reviewer: false,
+                requested_this_review: false,
+                makes_groups: false,
+            },
+            review: true,
+            refresh_publishes: true,
+            tampered: None,
+            attributes_changed: false,
+            digest: Digest::NotGiven,
+            is_too_large: false,
+            is_published: false,
+            has_source: false,
+        }
+    }
 }
 
 impl Status {
@@ -97,40 +222,72 @@ impl Status {
     }
 }
 
-impl Command {
-    /// As posted.
-    ///
-    /// # Errors
-    ///
-    /// The message of the 400.
-    pub fn parse(text: &str) -> Result<Self, String> {
+impl Posted {
+    /// What a text asks for.
+    pub fn parse(text: &str) -> Self {
         match text {
-            "work-in-progress" => Ok(Self::Decline),
-            "to-review" => Ok(Self::RequestReview),
-            "to-sign" => Ok(Self::Approve),
-            "to-resign" => Ok(Self::RefreshSignature),
-            "to-rollback" => Ok(Self::Rollback),
-            "signed" => Err("Cannot set status to 'signed'".to_owned()),
-            other => Err(format!("Invalid status '{other}'")),
+            "work-in-progress" => Self::Command(Command::Decline),
+            "to-review" => Self::Command(Command::RequestReview),
+            "to-sign" => Self::Command(Command::Approve),
+            "to-resign" => Self::Command(Command::RefreshSignature),
+            "to-rollback" => Self::Command(Command::Rollback),
+            "signed" => Self::Signed,
+            _ => Self::Unknown,
         }
     }
 }
 
-/// Decides on a command: the new status and what follows, or why not.
-///
-/// `review` is `to_review_enabled` of the collection.
+/// Decides on an event: the new status and what follows, or why not.
 ///
 /// # Errors
 ///
-/// The first [`Refusal`] in the order of §1.8.
-pub fn transition(
-    from: Status,
-    command: Command,
-    actor: Actor,
-    review: bool,
-) -> Result<(Status, Effect), Refusal> {
+/// The first [`Refusal`] in the order of §1.9: status, tracking attributes, then the rest.
+pub fn transition(event: Event, now: &Situation) -> Result<(Status, Effect), Refusal> {
+    match event {
+        Event::Create(posted) => {
+            command(posted, now)?;
+            common(false, now)?;
+            if !now.actor.makes_groups {
+                return Err(Refusal::CannotMakeGroups);
+            }
+            Ok((Status::Signed, Effect::SetUp))
+        }
+        Event::Update(posted) => {
+            let decision = command(posted, now)?;
+            common(posted == Posted::Command(Command::Approve), now)?;
+            let publishes = matches!(decision.1, Effect::PublishPreview | Effect::Publish);
+            if publishes && now.is_too_large {
+                return Err(Refusal::TooManyRecords);
+            }
+            if decision.1 == Effect::RestoreSource && !now.is_published {
+                return Err(Refusal::NothingToRollBack);
+            }
+            Ok(decision)
+        }
+        Event::Edit => Ok((Status::WorkInProgress, Effect::NoteEdit)),
+        Event::Delete => Ok((Status::None, Effect::Retract)),
+        Event::DeleteTarget if now.has_source => Err(Refusal::InUse),
+        Event::DeleteTarget => Ok((Status::None, Effect::Nothing)),
+    }
+}
+
+/// The rules on `status` (§1.8).
+fn command(posted: Posted, now: &Situation) -> Result<(Status, Effect), Refusal> {
     use Status::{None, Signed, ToReview, WorkInProgress};
-    match (command, from) {
+    let command = match posted {
+        Posted::Removed => return Err(Refusal::StatusRemoved),
+        Posted::Signed => return Err(Refusal::StatusSetToSigned),
+        Posted::Unknown => return Err(Refusal::StatusUnknown),
+        Posted::Same if now.from == ToReview && now.attributes_changed => {
+            return Ok((ToReview, Effect::RenewDigest));
+        }
+        Posted::Same => return Ok((now.from, Effect::Nothing)),
+        Posted::Command(command) => command,
+    };
+    let (review, actor) = (now.review, now.actor);
+    // Attributes are published only where no unreviewed change waits (D4).
+    let with_attributes = now.refresh_publishes && (now.from == Signed || !review);
+    match (command, now.from) {
         (Command::RequestReview, _) if review && !actor.is_editor => Err(Refusal::NotAnEditor),
         (Command::RequestReview, _) => Ok((ToReview, Effect::PublishPreview)),
         (Command::Approve, Signed) => Err(Refusal::AlreadySigned),
@@ -141,8 +298,8 @@ pub fn transition(
         (Command::Approve, ToReview) => Ok((Signed, Effect::Publish)),
         (Command::Decline, _) => Ok((WorkInProgress, Effect::Nothing)),
         // Never published: signing it empty makes it a signed collection (D5).
-        (Command::RefreshSignature, None) => Ok((Signed, Effect::Resign)),
-        (Command::RefreshSignature, _) => Ok((from, Effect::Resign)),
+        (Command::RefreshSignature, None) => Ok((Signed, Effect::Resign { with_attributes })),
+        (Command::RefreshSignature, from) => Ok((from, Effect::Resign { with_attributes })),
         (Command::Rollback, Signed) => Err(Refusal::NothingToRollBack),
         (Command::Rollback, None | WorkInProgress | ToReview) => {
             Ok((Signed, Effect::RestoreSource))
@@ -150,83 +307,43 @@ pub fn transition(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use Command::{Approve, Decline, RefreshSignature, RequestReview, Rollback};
-    use Status::{None, Signed, ToReview, WorkInProgress};
-
-    use super::*;
-
-    /// Every status, command, actor and review setting: 4 x 5 x 8 x 2.
-    fn cases() -> Vec<(Status, Command, Actor, bool)> {
-        let mut cases = Vec::new();
-        for from in [None, WorkInProgress, ToReview, Signed] {
-            for command in [Decline, RequestReview, Approve, RefreshSignature, Rollback] {
-                for bits in 0..16 {
-                    let actor = Actor {
-                        is_editor: bits & 1 != 0,
-                        is_reviewer: bits & 2 != 0,
-                        requested_this_review: bits & 4 != 0,
-                    };
-                    cases.push((from, command, actor, bits & 8 != 0));
-                }
-            }
-        }
-        assert_eq!(cases.len(), 320);
-        cases
+/// The rules on what else is written.
+fn common(approves: bool, now: &Situation) -> Result<(), Refusal> {
+    if let Some(name) = now.tampered {
+        return Err(Refusal::Tampered(name));
     }
-
-    /// What clients are promised: with review on, nobody publishes alone.
-    #[test]
-    fn publication_takes_two_people() {
-        for (from, command, actor, review) in cases() {
-            if let Ok((_, Effect::Publish)) = transition(from, command, actor, review) {
-                assert_eq!(command, Approve);
-                if review {
-                    assert_eq!(from, ToReview);
-                    assert!(actor.is_reviewer && !actor.requested_this_review, "{actor:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn only_editors_request_a_review() {
-        for (from, command, actor, review) in cases() {
-            if command == RequestReview {
-                let accepted = transition(from, command, actor, review).is_ok();
-                assert_eq!(accepted, !review || actor.is_editor);
-            }
-        }
-    }
-
-    #[test]
-    fn a_refresh_changes_nothing_but_signatures() {
-        for (from, command, actor, review) in cases() {
-            if command == RefreshSignature {
-                let expected = if from == None { Signed } else { from };
-                assert_eq!(
-                    transition(from, command, actor, review),
-                    Ok((expected, Effect::Resign))
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn refusals_come_in_the_specified_order() {
-        let nobody = Actor { is_editor: false, is_reviewer: false, requested_this_review: true };
-        let reviewer = Actor { is_reviewer: true, ..nobody };
-        let go = |from, actor| transition(from, Approve, actor, true).unwrap_err();
-
-        assert_eq!(go(Signed, nobody), Refusal::AlreadySigned);
-        assert_eq!(go(WorkInProgress, nobody), Refusal::NotAReviewer);
-        assert_eq!(go(WorkInProgress, reviewer), Refusal::NotUnderReview);
-        assert_eq!(go(ToReview, reviewer), Refusal::OwnRequest);
-        assert_eq!(
-            transition(Signed, Approve, nobody, false),
-            Err(Refusal::AlreadySigned),
-            "also without review"
-        );
+    match (now.digest, approves) {
+        (Digest::NotGiven, _) | (Digest::Matches, true) => Ok(()),
+        (Digest::Matches | Digest::Differs, false) => Err(Refusal::DigestOfNothing),
+        (Digest::Differs, true) => Err(Refusal::ChangedSinceReview),
     }
 }
+
+/// What others are told of it (§1.17). `changed` says whether the effect changed any record.
+pub(super) const fn told(
+    from: Status,
+    effect: Effect,
+    status: Status,
+    changed: bool,
+) -> Option<ReviewKind> {
+    match (effect, from, status) {
+        (Effect::PublishPreview, ..) => Some(ReviewKind::Requested),
+        (Effect::Publish, ..) => Some(ReviewKind::Approved),
+        (Effect::Nothing, Status::ToReview, Status::WorkInProgress) => Some(ReviewKind::Rejected),
+        (Effect::RestoreSource, Status::ToReview, _) => Some(ReviewKind::Canceled),
+        (Effect::RestoreSource, ..) if changed => Some(ReviewKind::Canceled),
+        (
+            Effect::Nothing
+            | Effect::SetUp
+            | Effect::NoteEdit
+            | Effect::RenewDigest
+            | Effect::Resign { .. }
+            | Effect::RestoreSource
+            | Effect::Retract,
+            ..,
+        ) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

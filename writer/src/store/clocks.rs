@@ -318,6 +318,22 @@ async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
     Ok(Timestamp::from_millis(row.try_get(0)?))
 }
 
+/// Removes a list's row: it was locked, and whoever waits for it finds that it is gone.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn erase(tx: &Tx<'_>, list: &ListPath) -> Result<(), ApiError> {
+    const SQL: &str = "
+        delete from resource_timestamp
+        where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
+    tx.execute(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
+    Ok(())
+}
+
 /// How many live objects a list has.
 ///
 /// # Errors

@@ -13,32 +13,12 @@ use tokio_postgres::types::Json;
 
 use super::objects::{Difference, Object};
 
-/// The bytes that clients will fetch for a difference that is not yet copied: the canonical length
-/// of the changed records, and the net size of attachments.
+/// The records that a difference is about to copy.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn size_bytes(
-    tx: &Tx<'_>,
-    source: &ListPath,
-    target: &ListPath,
-    difference: &Difference,
-) -> Result<i64, ApiError> {
-    if difference.count() == 0 {
-        return Ok(0);
-    }
-    let changed = changed(tx, source, difference).await?;
-    let values: Vec<Value> = changed.iter().map(Object::to_value).collect();
-    let document = canonical::document(&values, Timestamp::ZERO).len();
-    let mut size = i64::try_from(document).unwrap_or(i64::MAX);
-    if changed.iter().any(|record| record.data.contains_key("attachment")) {
-        size += attachments(&changed, &attached(tx, target).await?);
-    }
-    Ok(size)
-}
-
-async fn changed(
+pub async fn changed(
     tx: &Tx<'_>,
     source: &ListPath,
     difference: &Difference,
@@ -48,9 +28,32 @@ async fn changed(
         where bucket_id = $1 and collection_id = $2 and id = any($3) and not deleted";
 
     let ids: Vec<&String> = difference.replaced.iter().chain(&difference.created).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let statement = tx.prepare_cached(SQL).await?;
     let rows = tx.query(&statement, &[&source.bucket_id(), &source.collection_id(), &ids]).await?;
     rows.iter().map(Object::from_row).collect()
+}
+
+/// The bytes that clients will fetch for changed records that are not yet copied into `target`:
+/// their canonical length, and the net size of attachments.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn size_bytes(
+    tx: &Tx<'_>,
+    target: &ListPath,
+    changed: &[Object],
+) -> Result<i64, ApiError> {
+    let values: Vec<Value> = changed.iter().map(Object::to_value).collect();
+    let document = canonical::document(&values, Timestamp::ZERO).len();
+    let mut size = i64::try_from(document).unwrap_or(i64::MAX);
+    if changed.iter().any(|record| record.data.contains_key("attachment")) {
+        size += attachments(changed, &attached(tx, target).await?);
+    }
+    Ok(size)
 }
 
 /// The ids of a collection's records with attachments, and these.

@@ -210,6 +210,24 @@ pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError>
     Ok(())
 }
 
+/// Removes a tombstone.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn purge(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
+    let text = sql!(
+        path.resource(),
+        "delete from ",
+        " where bucket_id = $1 and collection_id = $2 and id = $3 and deleted"
+    );
+    let statement = tx.prepare_cached(text).await?;
+    let key: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&path.bucket_id(), &path.collection_id(), &path.id.as_str()];
+    tx.execute(&statement, &key).await?;
+    Ok(())
+}
+
 /// What a push would do to a target's records.
 #[derive(Debug, Default)]
 pub struct Difference {
@@ -332,6 +350,22 @@ pub async fn delete_all(
     let millis = first.as_millis();
     tx.execute(&statement, &[&list.bucket_id(), &list.collection_id(), &ids, &millis]).await?;
     Ok(())
+}
+
+/// The live collections of some buckets.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn collections_in(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<(Id, Id)>, ApiError> {
+    const SQL: &str = "
+        select bucket_id, id from collection
+        where bucket_id = any ($1) and not deleted order by bucket_id, id";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let id = |text: &str| Id::new(text).map_err(|error| ApiError::Internal(error.into()));
+    let rows = tx.query(&statement, &[&buckets]).await?;
+    rows.iter().map(|row| Ok((id(row.try_get(0)?)?, id(row.try_get(1)?)?))).collect()
 }
 
 /// The ids of a bucket's live collections.

@@ -18,6 +18,7 @@ use writer::{
     app::App,
     config::{Config, DEFAULTS},
     signer,
+    signoff::auto_create,
 };
 
 /// A running writer.
@@ -158,6 +159,7 @@ async fn serve_with(
     }
     let config = Config::read(&mut layers).unwrap();
     let app = Arc::new(App::new(config).unwrap());
+    auto_create(&app).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());

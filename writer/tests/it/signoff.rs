@@ -5,11 +5,11 @@ use shared::{canonical, model::Timestamp, signature::ContentSignature, testing::
 
 use crate::harness::{Harness, SOURCE, ids, user_id};
 
-const MAIN: &str = "/buckets/main/collections/c";
-const PREVIEW: &str = "/buckets/preview/collections/c";
+pub(crate) const MAIN: &str = "/buckets/main/collections/c";
+pub(crate) const PREVIEW: &str = "/buckets/preview/collections/c";
 
 /// Checks the stored signature over what is stored, as a client does.
-async fn assert_signed(harness: &Harness, collection: &str) {
+pub(crate) async fn assert_signed(harness: &Harness, collection: &str) {
     let metadata = harness.anonymous.get(collection).await.expect(200).json;
     let list: TestReply = harness.anonymous.get(&format!("{collection}/records")).await.expect(200);
     let timestamp = Timestamp::parse(list.header("etag")).unwrap();
@@ -21,7 +21,7 @@ async fn assert_signed(harness: &Harness, collection: &str) {
     assert_eq!(signatures[0].verify(&harness.key, &document), Ok(()));
 }
 
-async fn published(harness: &Harness, collection: &str) -> Vec<Value> {
+pub(crate) async fn published(harness: &Harness, collection: &str) -> Vec<Value> {
     let list = harness.anonymous.get(&format!("{collection}/records")).await.expect(200);
     list.json["data"].as_array().unwrap().clone()
 }
@@ -140,7 +140,7 @@ async fn nothing_changed_means_nothing_to_fetch() {
 }
 
 #[tokio::test]
-async fn d6_a_rollback_restores_what_clients_have_with_new_timestamps() {
+async fn d06_a_rollback_restores_what_clients_have_with_new_timestamps() {
     let harness = Harness::with_source().await;
     let record = format!("{SOURCE}/records/r");
     harness.alice.put(&record, json!({"n": 1})).await.expect(201);
@@ -163,7 +163,7 @@ async fn d6_a_rollback_restores_what_clients_have_with_new_timestamps() {
 }
 
 #[tokio::test]
-async fn d2_nobody_writes_what_is_signed() {
+async fn d02_nobody_writes_what_is_signed() {
     let harness = Harness::with_source().await;
 
     for client in [&harness.alice, &harness.bob] {
@@ -180,7 +180,7 @@ async fn d2_nobody_writes_what_is_signed() {
 }
 
 #[tokio::test]
-async fn d7_deleting_a_source_empties_its_targets_for_clients() {
+async fn d07_deleting_a_source_empties_its_targets_for_clients() {
     for path in [SOURCE, "/buckets/work"] {
         let harness = Harness::with_source().await;
         harness.alice.put(&format!("{SOURCE}/records/r"), json!({})).await.expect(201);
@@ -198,7 +198,7 @@ async fn d7_deleting_a_source_empties_its_targets_for_clients() {
 }
 
 #[tokio::test]
-async fn d9_published_attributes_are_mirrored_removed_ones_too() {
+async fn d09_published_attributes_are_mirrored_removed_ones_too() {
     let harness = Harness::with_source().await;
     harness.alice.patch(SOURCE, json!({"flags": ["startup"], "private": 1})).await.expect(200);
     harness.publish().await;
