@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod create_user;
+mod job_commands;
 
 use std::{
     net::SocketAddr,
@@ -30,6 +31,8 @@ use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
+    failpoint,
+    jobs::scheduler,
     pki::{self, publication},
     plugins::rebuild::rebuild,
     signer,
@@ -53,7 +56,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 PostgreSQL or the \
     address is not available, or the schema is not the one expected; 78 the configuration is wrong.
-    Of create-user: 51 the service is read-only; 52 accounts are not switched on; 53 nothing typed.
+    Of create-user and jobs: 51 the service is read-only. Of create-user: 52 accounts are not
+    switched on; 53 nothing typed. A job that another process runs is left to it: 0.
 
 Every setting has a default (`config check` shows all), and can come from a file, or from the
 environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
@@ -109,6 +113,8 @@ enum Command {
         #[arg(long, short)]
         password: Option<String>,
     },
+    #[command(flatten)]
+    Job(job_commands::JobCommand),
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -129,6 +135,9 @@ enum ConfigCommand {
         file: PathBuf,
     },
 }
+
+/// Kinto's exit code for what cannot be written.
+const READ_ONLY: u8 = 51;
 
 /// What ends a command, with its exit code.
 struct Failure(u8, String);
@@ -176,6 +185,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::CreateUser { config, username, password } => {
             create_user::run(config.as_deref(), username, password).await
         }
+        Command::Job(command) => Box::pin(job_commands::run(command)).await,
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;
@@ -220,6 +230,7 @@ async fn serve_until_stopped(
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
     tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
+    failpoint::arm(std::env::vars_os());
     publication::publish(&app, Timestamp::now())
         .await
         .map_err(|error| Failure::unavailable(with_causes(&error)))?;
@@ -235,6 +246,7 @@ async fn serve_until_stopped(
     let address = listener.local_addr().map_err(Failure::unavailable)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "writer listens");
     let metrics = app.metrics.http.clone();
+    let _by_itself = scheduler::start(&app);
     serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal())
         .await
         .map_err(Failure::other)

@@ -8,6 +8,7 @@ use shared::error::ApiError;
 
 use crate::{
     context::Ctx,
+    failpoint,
     operations::Outcome,
     plugins::{history, quotas},
     signoff::{
@@ -35,6 +36,7 @@ pub async fn after_operation(
     for change in &changes {
         moved |= effects::after_change(ctx, change).await?;
     }
+    failpoint::at("judged").await;
     // The client sees the final state, and its `ETag`, not the command that it sent (D12).
     if moved && let Outcome::Written { path, object, acl, .. } = outcome {
         if let Some(now) = ctx.object(path).await? {
@@ -52,8 +54,10 @@ pub async fn after_operation(
 /// [`ApiError::Backend`] when signing fails; 507 when a quota is exceeded.
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     publish::sign_all(ctx).await?;
+    failpoint::at("signed").await;
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
+    failpoint::at("before commit").await;
     ctx.finish().await?;
     ctx.actions.iter().for_each(Action::log);
     for event in ctx.review_events.iter().filter(|event| event.kind == ReviewKind::Approved) {

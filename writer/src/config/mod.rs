@@ -3,6 +3,7 @@
 mod extras;
 mod history;
 mod identity;
+mod jobs;
 mod listing;
 mod openid;
 mod outgoing;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
 pub use identity::{AccountSettings, Identity, Method, Policy};
+pub use jobs::{Jobs, words};
 pub use openid::OpenIdSettings;
 pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
@@ -78,6 +80,8 @@ pub struct Config {
     pub signer: SignerSettings,
     /// When certificates are warned of.
     pub certificates: CertificateWarnings,
+    /// What is done on a schedule.
+    pub jobs: Jobs,
     /// Settings that were given and mean nothing here.
     pub warnings: Vec<String>,
 }
@@ -158,6 +162,7 @@ impl Config {
             listing: Listing::read(layers),
             principals,
             changes: Changes::read(layers),
+            jobs: Jobs::read(layers),
             signer: signer(layers),
             certificates: CertificateWarnings::read(layers),
             warnings: Vec::new(),
@@ -196,7 +201,7 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
     const PREFIXES: [&str; 5] = ["pyramid.", "newrelic_", "sentry_", "profiler_", "tm."];
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 9] = [
         "cache_prefix",
         "cache_max_size_bytes",
         "initialization_sequence",
@@ -205,6 +210,7 @@ fn means_nothing_here(key: &str) -> bool {
         "multiauth.authorization_policy",
         "multiauth.groupfinder",
         "settings_prefix",
+        "signer.certs_chains_base_url",
     ];
     // One database serves them all, by `storage_url`.
     const BACKENDS: [&str; 3] = ["storage_", "permission_", "cache_"];

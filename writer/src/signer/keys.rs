@@ -7,6 +7,7 @@ use shared::{
     chain::Chain,
     model::Timestamp,
     signature::{ContentSignature, PublicKey, SignatureError},
+    wire::chain_url,
 };
 
 use super::LocalSigner;
@@ -110,11 +111,12 @@ impl Key {
             }
             Ok(chain)
         })?;
-        let mut x5u = settings.x5u.clone();
-        if x5u.ends_with('/') {
-            let name = chain.file_name();
-            x5u += &name.ok_or_else(|| format!("{}: its name cannot be in a URL", pem.name()))?;
-        }
+        let file = chain.file_name();
+        let file = file.ok_or_else(|| format!("{}: its name cannot be in a URL", pem.name()))?;
+        let x5u = match settings.x5u.as_str() {
+            "" => String::new(),
+            setting => chain_url(setting, &file).map_err(|problem| format!("x5u {problem}"))?,
+        };
         Ok(Self { signer, x5u, chain: Some(Arc::new(chain)) })
     }
 

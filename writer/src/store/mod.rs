@@ -2,12 +2,14 @@
 
 pub mod accounts;
 pub mod aces;
+pub mod advisory;
 pub mod broadcasts;
 pub mod cache;
 pub mod chains;
 pub mod changes;
 pub mod clocks;
 pub mod history;
+pub mod job_runs;
 pub mod list_sql;
 pub mod logins;
 pub mod lookup;
@@ -17,3 +19,4 @@ pub mod memberships;
 pub mod objects;
 pub mod permissions;
 pub mod quotas;
+pub mod tombstones;
