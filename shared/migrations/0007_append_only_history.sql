@@ -1,5 +1,5 @@
 -- What happened cannot be rewritten: the writer adds entries to the history, and has no right to
--- change or to delete them. Three functions, which act as the owner, do what the service offers.
+-- change or to delete them. Four functions, which act as the owner, do what the service offers.
 
 revoke update, delete on history from countersign_writer;
 
@@ -36,11 +36,30 @@ language sql security definer set search_path from current as $$
     select count(*) from trimmed
 $$;
 
+-- Deletes at most `most` entries about what a user did before a time: a job for entries that are
+-- years old, after which nobody asks.
+create function purge_history(bucket text, by_user text, before bigint, most bigint)
+returns bigint
+language sql security definer set search_path from current as $$
+    with purged as (
+        delete from history where (bucket_id, collection_id, id) in (
+            select bucket_id, collection_id, id from history
+            where bucket_id = bucket and collection_id = '' and data ->> 'user_id' = by_user
+              and last_modified < before
+            limit most)
+        returning not deleted as is_live),
+    counted as (
+        update resource_timestamp
+           set live = live - (select count(*) from purged where is_live)
+        where bucket_id = bucket and collection_id = '' and resource_name = 'history')
+    select count(*) from purged
+$$;
+
 -- A bucket takes its history with it; all of them, where it is null.
 create function erase_history(bucket text) returns void
 language sql security definer set search_path from current as $$
     delete from history where bucket is null or bucket_id = bucket
 $$;
 
-revoke execute on function bury_history, trim_history, erase_history from public;
-grant execute on function bury_history, trim_history, erase_history to countersign_writer;
+revoke execute on function bury_history, trim_history, purge_history, erase_history from public;
+grant execute on function bury_history, trim_history, purge_history, erase_history to countersign_writer;

@@ -128,16 +128,12 @@ pub async fn purge(
     before: Timestamp,
     limit: i64,
 ) -> Result<u64, ApiError> {
-    const SQL: &str = "
-        delete from history where (bucket_id, collection_id, id) in (
-            select bucket_id, collection_id, id from history
-            where bucket_id = $1 and collection_id = '' and data ->> 'user_id' = $2
-              and last_modified < $3
-            limit $4)";
+    const SQL: &str = "select purge_history($1, $2, $3, $4)";
 
     let statement = tx.prepare_cached(SQL).await?;
     let parameters: [&(dyn ToSql + Sync); 4] = [&bucket, &user_id, &before.as_millis(), &limit];
-    Ok(tx.execute(&statement, &parameters).await?)
+    let gone: i64 = tx.query_one(&statement, &parameters).await?.try_get(0)?;
+    Ok(u64::try_from(gone).unwrap_or(0))
 }
 
 /// How many entries [`purge`] would delete.
