@@ -69,6 +69,7 @@ bench-api: ## Of `make bench`, only the writer beside Kinto
 drill: ## Break things on purpose: kill servers and the database, and check what clients see
 	@deploy/dev/install.sh
 	$(RELEASE)
+	cargo build --locked -p countersign-writer
 	@exec deploy/dev/drill.sh
 
 fmt: ## Format the code

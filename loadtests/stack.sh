@@ -16,6 +16,8 @@ STACK_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 readonly STACK_ROOT
 BIN=${BIN:-${CARGO_TARGET_DIR:-$STACK_ROOT/target}/release}
 [[ $BIN == /* ]] || BIN=$STACK_ROOT/$BIN
+# A drill may run another writer than the others.
+WRITER_BIN=$BIN
 ME=$(id -un)
 STACK='' DATABASE=countersign WRITER_PID='' READER_PID=''
 # Other children, by PID; they are ended with the script.
@@ -107,10 +109,10 @@ free_port() {
 
 # stack_start writer|reader [COMMAND…]: COMMAND runs it, as `taskset -c 0`.
 stack_start() {
-  local name=$1 pid port=$W
+  local name=$1 pid port=$W bin=$WRITER_BIN
   shift
-  [[ $name == writer ]] || port=$R
-  become "$ME" TERM "$@" "$BIN/countersign-$name" serve --config "$STACK/$name.toml" \
+  [[ $name == writer ]] || port=$R bin=$BIN
+  become "$ME" TERM "$@" "$bin/countersign-$name" serve --config "$STACK/$name.toml" \
     </dev/null >>"$STACK/logs/$name.log" 2>&1 &
   pid=$!
   if [[ $name == writer ]]; then WRITER_PID=$pid; else READER_PID=$pid; fi

@@ -2,23 +2,34 @@
 # `make drill`: breaks things on purpose, and checks what clients see.
 #
 # Everything is private to the run: PostgreSQL, writer, reader, keys, ports. Nothing is kept, unless
-# a drill fails: then the logs are. From the environment: ROUNDS (20) of each crash, SECONDS_EACH (20)
-# of each race, BIN (target/release), PG_BINDIR.
+# a drill fails: then the logs are. From the environment: ROUNDS (20) of each crash at random,
+# STEP_ROUNDS (5) of each crash at a step, SECONDS_EACH (20) of each race, BIN (target/release),
+# DEBUG_BIN (target/debug), whose writer can be held at a step, PG_BINDIR.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
 
 ROUNDS=${ROUNDS:-20}
 SECONDS_EACH=${SECONDS_EACH:-20}
+STEP_ROUNDS=${STEP_ROUNDS:-5}
+DEBUG_BIN=${DEBUG_BIN:-${CARGO_TARGET_DIR:-$STACK_ROOT/target}/debug}
+[[ $DEBUG_BIN == /* ]] || DEBUG_BIN=$STACK_ROOT/$DEBUG_BIN
 readonly CLIENTS=32 BATCH=500 RECORDS=200
-FAILURES=0 WATCH_PID='' RESULTS=()
+FAILURES=0 WATCH_PID='' RESULTS=() ROUND=0
+# Where a publication can be held: writer/src/failpoint.rs.
+readonly STEPS=(locked judged 'copied /buckets/main-preview/collections/steps'
+  'copied /buckets/main/collections/steps' signed 'before commit' committed)
 
 main() {
-  [[ $ROUNDS =~ ^[1-9][0-9]{0,2}$ && $SECONDS_EACH =~ ^[1-9][0-9]{0,2}$ ]] ||
-    give_up "$EX_CONFIG" 'ROUNDS and SECONDS_EACH are numbers from 1 to 999.'
+  [[ $ROUNDS =~ ^[1-9][0-9]{0,2}$ && $SECONDS_EACH =~ ^[1-9][0-9]{0,2}$ &&
+    $STEP_ROUNDS =~ ^[1-9][0-9]{0,2}$ ]] ||
+    give_up "$EX_CONFIG" 'ROUNDS, STEP_ROUNDS and SECONDS_EACH are numbers from 1 to 999.'
+  [[ -x $DEBUG_BIN/countersign-writer ]] || give_up "$EX_UNAVAILABLE" \
+    "$DEBUG_BIN/countersign-writer is missing: run \`make drill\`."
   stack_open drill
   LOAD=$BIN/countersign-load
-  say "Three crash drills of $ROUNDS rounds, then two races of $SECONDS_EACH s …"
+  say "Crash drills of $ROUNDS rounds, and of $STEP_ROUNDS at each of ${#STEPS[@]} steps;" \
+    "then two races of $SECONDS_EACH s …"
   stack_database
   stack_configure 1000
   stack_start writer
@@ -27,9 +38,13 @@ main() {
     >"$STACK/logs/seed.log" 2>&1 || failed 'Importing data/main failed' seed
   "$LOAD" drill propose --writer "$WRITER" --collection drill --round 0 --records "$RECORDS" \
     >"$STACK/logs/propose.log" 2>&1 || failed 'The first proposal failed' propose
+  "$LOAD" drill propose --writer "$WRITER" --collection steps --round 0 --records "$RECORDS" \
+    >>"$STACK/logs/propose.log" 2>&1 || failed 'The first proposal failed' propose
   watch_reader
   drill 'kill -9 of the writer in a batch' writer_crashes
   drill 'kill -9 of PostgreSQL in an approval' postgres_crashes
+  drill 'kill -9 of the writer at each step of an approval' writer_steps
+  drill 'kill -9 of PostgreSQL at each step of an approval' postgres_steps
   drill 'one byte of a record flipped in the database' a_byte_flips
   drill 'what a client saw meanwhile' watch_ends
   drill 'many writers, one collection' race
@@ -69,6 +84,7 @@ watch_reader() {
   sleep 1
   become "$ME" TERM "$LOAD" watch --reader "$READER" --public-key "$KEY" --every-ms 20 \
     --collection main/drill --collection main/search-config-v2 \
+    --collection main/steps --collection main-preview/steps \
     --collection main-preview/drill </dev/null >"$STACK/watch" 2>"$STACK/logs/watch.log" &
   WATCH_PID=$!
   CHILDREN[$WATCH_PID]=1
@@ -166,6 +182,90 @@ postgres_crashes() {
   done >&2
   say "$ROUNDS crashes at random in an approval of $RECORDS records that takes $took ms:" \
     "$missed times nothing was published, $happened times all ($acknowledged of them acknowledged)."
+}
+
+# An approval that is held at a step when its writer is killed.
+writer_steps() { at_each_step writer_dies; }
+
+# An approval that is held at a step when its database is killed; it goes on when that is back.
+postgres_steps() { at_each_step postgres_dies; }
+
+# at_each_step FUNCTION: it happened if it had been committed, and only then.
+at_each_step() {
+  local step times slowest=0 count=0
+  held_writer || return
+  if ((ROUND == 0)); then
+    "$LOAD" drill approve --writer "$WRITER" --collection steps --round 0 || return
+  fi
+  for step in "${STEPS[@]}"; do
+    for ((times = 0; times < STEP_ROUNDS; times++)); do
+      ROUND=$((ROUND + 1))
+      held_round "$1" "$step" || wrong "round $ROUND, at '$step': not all or nothing" || return
+      count=$((count + 1))
+      local took
+      took=$(sed -n 's/.*reader after \([0-9]*\) ms.*/\1/p' "$STACK/approval")
+      ((took <= slowest)) || slowest=$took
+    done
+  done >&2
+  unheld_writer
+  say "$count crashes at ${#STEPS[@]} steps of an approval of $RECORDS records: all of it was published" \
+    "when it had been committed, and else nothing. Back on writer and reader after $slowest ms at most."
+}
+
+held_round() {
+  local code=0 expected='did not happen' outcome
+  local -a told=()
+  local -a about=(--writer "$WRITER" --collection steps --round "$ROUND" --records "$RECORDS")
+  "$LOAD" drill propose "${about[@]}" || return
+  rm -f "$FAILPOINT_FILE.reached"
+  printf '%s\n' "$2" >"$FAILPOINT_FILE"
+  "$LOAD" drill approve "${about[@]}" &
+  local approval=$!
+  eventually test -f "$FAILPOINT_FILE.reached" || wrong 'the step was not reached' || return
+  "$1"
+  wait "$approval" || code=$?
+  [[ $2 != committed ]] || expected=happened
+  if ((code == 0)); then
+    [[ $2 == committed ]] || wrong 'acknowledged before it was committed' || return
+    told=(--acknowledged)
+  fi
+  "$LOAD" drill check-approval "${about[@]}" --reader "$READER" "${told[@]}" >"$STACK/approval" ||
+    return
+  outcome=$(sed -n 's/^the approval \(.*\); writer.*/\1/p' "$STACK/approval")
+  say "round $ROUND, $1 at '$2': $(<"$STACK/approval")"
+  [[ $outcome == "$expected" ]] || wrong "it $outcome" || return
+  verify
+}
+
+writer_dies() {
+  kill -KILL "$WRITER_PID"
+  wait "$WRITER_PID" 2>/dev/null || true
+  rm "$FAILPOINT_FILE"
+  stack_start writer
+}
+
+postgres_dies() {
+  local pids
+  mapfile -t pids < <(postgres_processes)
+  kill -KILL "${pids[@]}" 2>/dev/null || true
+  postgres_died
+  postgres_start durable "$STACK/logs/postgres.log"
+  rm "$FAILPOINT_FILE"
+}
+
+# A debug build instead of the writer: release builds cannot be held.
+held_writer() {
+  stack_end writer
+  export FAILPOINT_FILE=$STACK/failpoint
+  WRITER_BIN=$DEBUG_BIN
+  stack_start writer
+}
+
+unheld_writer() {
+  stack_end writer
+  unset FAILPOINT_FILE
+  WRITER_BIN=$BIN
+  stack_start writer
 }
 
 # Those that were started after the list was made end with it, or are ended.

@@ -36,12 +36,15 @@ use crate::{
 };
 
 /// Who asks.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The prefixed id, `basicauth:…`; `None` for anonymous requests.
     pub id: Option<String>,
     /// Everything that access control entries may call this user.
     pub principals: Vec<String>,
+    /// Whether this is a job of the service's own: it needs no rights, and the workflow's rules are
+    /// the same for it as for everybody.
+    pub is_job: bool,
 }
 
 impl User {
@@ -52,7 +55,7 @@ impl User {
             principals.extend([id.clone(), AUTHENTICATED.to_owned()]);
             principals.extend(groups);
         }
-        Self { id, principals }
+        Self { id, principals, is_job: false }
     }
 
     /// What workflow attributes store: the id, or everybody.
@@ -121,7 +124,7 @@ pub struct Ctx<'a> {
 impl<'a> Ctx<'a> {
     /// A context that knows nothing yet.
     pub fn new(app: &'a App, tx: &'a Tx<'a>, now: Timestamp) -> Self {
-        let user = Arc::new(User { id: None, principals: vec![EVERYONE.to_owned()] });
+        let user = Arc::new(User::new(None, Vec::new()));
         Self {
             app,
             now,
@@ -243,9 +246,14 @@ impl<'a> Ctx<'a> {
 
     /// Gives the user of the next operation the rights of `principal`, too.
     pub fn act_for(&mut self, principal: &str) {
-        let (id, mut principals) = (self.user.id.clone(), self.user.principals.clone());
-        principals.push(principal.to_owned());
-        self.user = Arc::new(User { id, principals });
+        let mut user = User::clone(&self.user);
+        user.principals.push(principal.to_owned());
+        self.user = Arc::new(user);
+    }
+
+    /// Makes the next operation one of a job.
+    pub fn act_as_job(&mut self) {
+        self.user = Arc::new(User { is_job: true, ..User::clone(&self.user) });
     }
 
     /// Forgets who is in which group: it may have changed.

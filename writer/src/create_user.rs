@@ -12,10 +12,9 @@ use writer::{
     operations,
 };
 
-use crate::{Failure, check_schema, layers};
+use crate::{Failure, READ_ONLY, check_schema, layers};
 
 /// Kinto's exit codes.
-const READ_ONLY: u8 = 51;
 const NOT_SWITCHED_ON: u8 = 52;
 const ABORTED: u8 = 53;
 

@@ -25,7 +25,7 @@ use crate::{
     authz, batch,
     config::Grant,
     context::{Ctx, User},
-    cors,
+    cors, failpoint,
     locks::{Outdated, Plan},
     metrics, notifications, openapi,
     operations::{self, Operation, openid, user_data},
@@ -156,6 +156,15 @@ async fn erase_user_data(
 
 type Replies = Vec<Result<Reply, ApiError>>;
 
+/// Runs what a job asks for as requests are run, in one transaction: all of it, or nothing.
+///
+/// # Errors
+///
+/// The first refusal or failure.
+pub async fn perform(app: &App, steps: &[Step]) -> Result<(), ApiError> {
+    run_together(app, steps).await.map(drop)
+}
+
 /// One run of a transaction.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
@@ -224,12 +233,14 @@ async fn run_once(
     ctx.presigned = Some(attempt.presigned);
     let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
     prepare(&mut ctx, &tx, steps, missing, plan).await?;
+    failpoint::at("locked").await;
     // The locks may have been waited for: what is written now is stamped now. What was signed
     // before was stamped then.
     ctx.now = attempt.presigned.now().unwrap_or_else(Timestamp::now);
     let replies = run_steps(&mut ctx, steps).await?;
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
+        failpoint::at("committed").await;
         let publications = ctx.publications;
         app.metrics.publications.inc_by(publications);
     }
@@ -298,6 +309,9 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
         if let Some(principal) = &step.acts_for {
             ctx.act_for(principal);
         }
+        if step.by_job {
+            ctx.act_as_job();
+        }
         default_bucket::make_missing(ctx, &step.implied).await?;
         let first = ctx.changes.len();
         let result = operation.run(ctx).await;
@@ -309,7 +323,9 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
                 replies.push(Ok(outcome.into_reply(ctx)));
             }
             // Only a refusal that has written nothing is one failed reply (ADR 4).
-            Err(refusal) if refusal.is_clients_fault() && ctx.changes.len() == first => {
+            Err(refusal)
+                if refusal.is_clients_fault() && ctx.changes.len() == first && !step.by_job =>
+            {
                 replies.push(Err(refusal));
             }
             Err(failure) => return Err(failure),

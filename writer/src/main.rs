@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod create_user;
+mod job_commands;
 mod outbox_command;
 
 use std::{
@@ -31,6 +32,8 @@ use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
+    failpoint,
+    jobs::scheduler,
     outbox, pki,
     plugins::rebuild::rebuild,
     signer,
@@ -56,7 +59,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 PostgreSQL or the \
     address is not available, or the schema is not the one expected; 78 the configuration is wrong.
-    Of create-user: 51 the service is read-only; 52 accounts are not switched on; 53 nothing typed.
+    Of create-user and jobs: 51 the service is read-only. Of create-user: 52 accounts are not
+    switched on; 53 nothing typed. A job that another process runs is left to it: 0.
 
 Every setting has a default (`config check` shows all), and can come from a file, or from the
 environment as COUNTERSIGN_<NAME>; Kinto's names also as KINTO_<NAME>.";
@@ -112,6 +116,8 @@ enum Command {
         #[arg(long, short)]
         password: Option<String>,
     },
+    #[command(flatten)]
+    Job(job_commands::JobCommand),
     /// Look at what waits to be delivered (mail, messages, webhooks), and at what was given up.
     Outbox {
         /// TOML, or a Kinto INI by its extension.
@@ -140,6 +146,9 @@ enum ConfigCommand {
         file: PathBuf,
     },
 }
+
+/// Kinto's exit code for what cannot be written.
+const READ_ONLY: u8 = 51;
 
 /// What ends a command, with its exit code.
 struct Failure(u8, String);
@@ -187,6 +196,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::CreateUser { config, username, password } => {
             create_user::run(config.as_deref(), username, password).await
         }
+        Command::Job(command) => Box::pin(job_commands::run(command)).await,
         Command::Outbox { config, command } => Box::pin(outbox_command::run(config, command)).await,
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
@@ -232,6 +242,7 @@ async fn serve_until_stopped(
     let app = Arc::new(App::new(config).map_err(Failure::configuration)?);
     tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
+    failpoint::arm(std::env::vars_os());
     if !app.config.service.readonly {
         auto_create(&app).await.map_err(Failure::unavailable)?;
     }
@@ -243,6 +254,7 @@ async fn serve_until_stopped(
     let address = listener.local_addr().map_err(Failure::unavailable)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "writer listens");
     let metrics = app.metrics.http.clone();
+    let _by_itself = scheduler::start(&app);
     let (served, is_served) = oneshot::channel::<()>();
     let deliveries = tokio::spawn(outbox::run(app.clone(), async { drop(is_served.await) }));
     let result = serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal()).await;

@@ -8,7 +8,7 @@ use shared::error::ApiError;
 
 use crate::{
     context::Ctx,
-    notifications,
+    failpoint, notifications,
     operations::Outcome,
     plugins::{history, quotas},
     signoff::{
@@ -36,6 +36,7 @@ pub async fn after_operation(
     for change in &changes {
         moved |= effects::after_change(ctx, change).await?;
     }
+    failpoint::at("judged").await;
     // The client sees the final state, and its `ETag`, not the command that it sent (D12).
     if moved && let Outcome::Written { path, object, acl, .. } = outcome {
         if let Some(now) = ctx.object(path).await? {
@@ -53,10 +54,12 @@ pub async fn after_operation(
 /// [`ApiError::Backend`] when signing fails; 507 when a quota is exceeded.
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     publish::sign_all(ctx).await?;
+    failpoint::at("signed").await;
     // Before the locks of the next two: it may have to read groups.
     let told = notifications::append(ctx).await?;
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
+    failpoint::at("before commit").await;
     ctx.finish().await?;
     if told {
         ctx.app.outbox.wake();

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::{Value, json};
 use shared::{
     error::{ApiError, Detail},
     model::{ObjectPath, Permission},
@@ -19,6 +20,8 @@ use crate::{
     plugins::default_bucket::{self, Resolved},
     routes::{Parent, Route},
     service::ApiRequest,
+    signoff::effects::PLUGIN_USER,
+    store::objects::Object,
 };
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
@@ -34,6 +37,8 @@ pub struct Step {
     pub implied: Vec<ObjectPath>,
     /// Whose rights the user has, too.
     pub acts_for: Option<String>,
+    /// Whether a job asks for it: then it fails together with all others of its transaction.
+    pub by_job: bool,
     /// How long it took, in milliseconds.
     pub elapsed: AtomicU64,
 }
@@ -104,8 +109,44 @@ impl Step {
 
     /// A step without anything special.
     pub fn with(user_id: Option<String>, operation: Result<Operation, Refusal>) -> Self {
-        let (implied, acts_for, elapsed) = (Vec::new(), None, AtomicU64::new(0));
-        Self { user_id, refused_origin: None, operation, implied, acts_for, elapsed }
+        let (implied, elapsed) = (Vec::new(), AtomicU64::new(0));
+        let (refused_origin, acts_for, by_job) = (None, None, false);
+        Self { user_id, refused_origin, operation, implied, acts_for, by_job, elapsed }
+    }
+
+    /// What a job asks for, as a request would: it needs no rights, and the rules of the workflow
+    /// are the same for it. All steps of its transaction succeed together.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Internal`] for what is no method.
+    pub fn of_job(method: &str, path: &ObjectPath, data: Option<&Value>) -> Result<Self, ApiError> {
+        let method: Method = method.parse().map_err(|_| ApiError::internal("not a method"))?;
+        let json = HeaderValue::from_static("application/json");
+        let body = data.map(|data| json!({"data": data}).to_string());
+        let request = ApiRequest {
+            method: method.clone(),
+            path: format!("/v1{path}"),
+            query_text: String::new(),
+            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, json)]),
+            body: body.unwrap_or_default().into(),
+            client: None,
+        };
+        let (list, id) = (path.list.clone(), Some(path.id.to_string()));
+        let operation = Operation { method, list, id, view: View::Itself, request };
+        Ok(Self { by_job: true, ..Self::with(Some(PLUGIN_USER.to_owned()), Ok(operation)) })
+    }
+
+    /// The same on the condition that the object is still as it was, or still does not exist.
+    pub fn unless_changed(mut self, old: Option<&Object>) -> Self {
+        let (name, value) = match old {
+            Some(old) => (header::IF_MATCH, old.last_modified.etag()),
+            None => (header::IF_NONE_MATCH, "*".to_owned()),
+        };
+        if let (Ok(operation), Ok(value)) = (&mut self.operation, HeaderValue::from_str(&value)) {
+            operation.request.headers.insert(name, value);
+        }
+        self
     }
 
     /// Whether it looks at nothing but an object that exists already, or does not.

@@ -6,7 +6,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{
+    OffsetDateTime,
+    format_description::{BorrowedFormatItem, well_known::Rfc3339},
+    macros::format_description,
+};
 
 /// An instant in whole milliseconds since the Unix epoch; never negative.
 #[derive(
@@ -94,6 +98,13 @@ impl Timestamp {
         httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
+    /// From ISO 8601 with an offset, as [`Self::iso8601`] or the reference writes it.
+    pub fn from_iso8601(text: &str) -> Option<Self> {
+        let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = i64::try_from(instant.unix_timestamp_nanos() / 1_000_000).ok()?;
+        (millis >= 0).then_some(Self(millis))
+    }
+
     /// ISO 8601 in UTC with microseconds: `2026-11-23T15:49:01.123000+00:00`.
     pub fn iso8601(self) -> String {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
@@ -131,6 +142,10 @@ mod tests {
         assert_eq!(instant.etag(), "\"1700000000001\"");
         assert_eq!(instant.http_date(), "Tue, 14 Nov 2023 22:13:20 GMT");
         assert_eq!(instant.iso8601(), "2023-11-14T22:13:20.001000+00:00");
+        assert_eq!(Timestamp::from_iso8601(&instant.iso8601()), Some(instant));
+        let whole = Timestamp::from_millis(1_700_000_000_000);
+        assert_eq!(Timestamp::from_iso8601("2023-11-14T23:13:20+01:00"), Some(whole));
+        assert_eq!(Timestamp::from_iso8601("2023-11-14"), None);
     }
 
     proptest! {

@@ -77,15 +77,24 @@ impl TestClient {
         self.finish(request, body.into()).await
     }
 
-    async fn finish(&self, mut request: http::request::Builder, body: Bytes) -> TestReply {
+    async fn finish(&self, request: http::request::Builder, body: Bytes) -> TestReply {
+        self.try_finish(request, body).await.unwrap()
+    }
+
+    /// `None` when the server hangs up.
+    async fn try_finish(
+        &self,
+        mut request: http::request::Builder,
+        body: Bytes,
+    ) -> Option<TestReply> {
         if let Some(user) = &self.user {
             request = request.header(header::AUTHORIZATION, user);
         }
         let request = request.body(Full::new(body)).unwrap();
-        let (head, body) = self.client.request(request).await.unwrap().into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
+        let (head, body) = self.client.request(request).await.ok()?.into_parts();
+        let bytes = body.collect().await.ok()?.to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
-        TestReply { status: head.status.as_u16(), headers: head.headers, json, bytes }
+        Some(TestReply { status: head.status.as_u16(), headers: head.headers, json, bytes })
     }
 
     /// Sends a request without body to a path of the server, `/v1` or not.
@@ -97,6 +106,16 @@ impl TestClient {
     /// Sends JSON.
     pub async fn send(&self, method: &str, path: &str, body: Value) -> TestReply {
         self.raw(method, path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    /// Sends JSON to a server that may die; then `None` is its status.
+    pub async fn try_send(&self, method: &str, path: &str, body: Value) -> Option<u16> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/v1{path}", self.root))
+            .header(header::CONTENT_TYPE, "application/json");
+        let reply = self.try_finish(request, body.to_string().into()).await?;
+        Some(reply.status)
     }
 
     /// `GET`.

@@ -3,6 +3,7 @@
 mod extras;
 mod history;
 mod identity;
+mod jobs;
 mod listing;
 mod notifications;
 mod openid;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
 pub use identity::{AccountSettings, Identity, Method, Policy};
+pub use jobs::{Jobs, words};
 pub use notifications::{Directory, Mail, Notifications, Security, Slack, Webhook};
 pub use openid::OpenIdSettings;
 pub use outbox::OutboxSettings;
@@ -84,6 +86,8 @@ pub struct Config {
     pub changes: Changes,
     /// What is signed, and how.
     pub signer: SignerSettings,
+    /// What is done on a schedule.
+    pub jobs: Jobs,
     /// Settings that were given and mean nothing here.
     pub warnings: Vec<String>,
 }
@@ -167,6 +171,7 @@ impl Config {
             listing: Listing::read(layers),
             principals,
             changes: Changes::read(layers),
+            jobs: Jobs::read(layers),
             signer: signer(layers),
             warnings: Vec::new(),
         };
@@ -204,7 +209,7 @@ fn signer(layers: &mut Layers) -> SignerSettings {
 /// and the reader's.
 fn means_nothing_here(key: &str) -> bool {
     const PREFIXES: [&str; 5] = ["pyramid.", "newrelic_", "sentry_", "profiler_", "tm."];
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 9] = [
         "cache_prefix",
         "cache_max_size_bytes",
         "initialization_sequence",
@@ -213,6 +218,7 @@ fn means_nothing_here(key: &str) -> bool {
         "multiauth.authorization_policy",
         "multiauth.groupfinder",
         "settings_prefix",
+        "signer.certs_chains_base_url",
     ];
     // One database serves them all, by `storage_url`.
     const BACKENDS: [&str; 3] = ["storage_", "permission_", "cache_"];

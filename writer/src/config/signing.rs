@@ -8,8 +8,7 @@ use std::{
 };
 
 use http::Uri;
-use shared::{config::Layers, model::ObjectPath};
-use url::Url;
+use shared::{config::Layers, model::ObjectPath, wire::chain_url};
 
 use super::Secret;
 
@@ -294,8 +293,8 @@ impl Scope {
             }
         }
         for url in &x5u {
-            if Url::parse(url).is_err() {
-                layers.problem(format!("{x5u_key} is `{url}`: expected an absolute URL"));
+            if let Err(expected) = chain_url(url, "name.chain") {
+                layers.problem(format!("{x5u_key} is `{url}`: {expected}"));
             }
             if url.ends_with('/') && chains.is_empty() {
                 layers.problem(format!(

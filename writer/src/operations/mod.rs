@@ -27,7 +27,7 @@ pub use flush::flush;
 pub use heartbeat::heartbeat;
 pub use hello::{API_VERSION, contribute, hello, version};
 use http::{Method, StatusCode};
-pub use monitor::{broadcasts, monitor, monitor_records};
+pub use monitor::{broadcasts, monitor, monitor_records, published_entries};
 pub use permissions::permissions;
 use serde_json::{Map, Value, json};
 use shared::{

@@ -4,6 +4,7 @@
 use futures_util::FutureExt as _;
 use http::{StatusCode, header};
 use shared::{
+    config::Changes,
     error::ApiError,
     http::Reply,
     model::Timestamp,
@@ -76,12 +77,11 @@ async fn entries(app: &App) -> Result<Entries, ApiError> {
     let versions = transaction::snapshot(app, &buckets, |tx, buckets| {
         published::versions(tx, buckets).boxed()
     });
-    Ok(published_entries(app, &versions.await?))
+    Ok(published_entries(&app.config.changes, &versions.await?))
 }
 
 /// The entries of what is published among some collections.
-pub(super) fn published_entries(app: &App, versions: &[Version]) -> Entries {
-    let settings = &app.config.changes;
+pub fn published_entries(settings: &Changes, versions: &[Version]) -> Entries {
     let published =
         versions.iter().filter(|v| settings.monitored.contains(&v.bucket, &v.collection));
     let entry =

@@ -7,6 +7,7 @@ use shared::{
     chain::{Chain, Role},
     model::Timestamp,
     signature::{ContentSignature, PublicKey, SignatureError},
+    wire::chain_url,
 };
 
 use super::LocalSigner;
@@ -76,9 +77,10 @@ impl Keys {
         keys.iter().map(|key| key.sign(document, now)).collect()
     }
 
-    /// The chains that clients find with the signatures of now.
-    pub fn chains(&self) -> Vec<Arc<Chain>> {
-        self.current.load().iter().filter_map(|key| key.chain.clone()).collect()
+    /// The chains that clients find with the signatures of now, by their URLs.
+    pub fn chains(&self) -> Vec<(String, Arc<Chain>)> {
+        let keys = self.current.load();
+        keys.iter().filter_map(|key| Some((key.x5u.clone(), key.chain.clone()?))).collect()
     }
 }
 
@@ -96,11 +98,12 @@ impl Key {
             }
             Ok(chain)
         })?;
-        let mut x5u = settings.x5u.clone();
-        if x5u.ends_with('/') {
-            let name = chain.file_name();
-            x5u += &name.ok_or_else(|| format!("{}: its name cannot be in a URL", pem.name()))?;
-        }
+        let file = chain.file_name();
+        let file = file.ok_or_else(|| format!("{}: its name cannot be in a URL", pem.name()))?;
+        let x5u = match settings.x5u.as_str() {
+            "" => String::new(),
+            setting => chain_url(setting, &file).map_err(|problem| format!("x5u {problem}"))?,
+        };
         Ok(Self { signer, x5u, chain: Some(Arc::new(chain)) })
     }
 

@@ -100,8 +100,8 @@ impl Signer {
         }
     }
 
-    /// The chains of our own keys.
-    fn chains(&self) -> Vec<Arc<Chain>> {
+    /// The chains of our own keys, by their URLs.
+    fn chains(&self) -> Vec<(String, Arc<Chain>)> {
         match self {
             Self::Local(keys) => keys.chains(),
             Self::Autograph(_) => Vec::new(),
@@ -182,8 +182,8 @@ impl Signers {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    /// The chains that clients find with the signatures of our own keys.
-    pub fn chains(&self) -> Vec<Arc<Chain>> {
+    /// The chains that clients find with the signatures of our own keys, by their URLs.
+    pub fn chains(&self) -> Vec<(String, Arc<Chain>)> {
         self.all.iter().flat_map(Signer::chains).collect()
     }
 }

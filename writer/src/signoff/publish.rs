@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     context::Ctx,
+    failpoint,
     store::{
         aces, clocks, measure,
         objects::{self, Difference},
@@ -47,6 +48,7 @@ pub(super) async fn push(
         changes.size_bytes = measure::size_bytes(ctx.settled().await?, &to, &copied).await?;
     }
     copy(ctx, &from, &to, &difference).await?;
+    failpoint::at_target("copied", target).await;
     sign_later(ctx, source, target, Some(attributes));
     Ok(changes)
 }

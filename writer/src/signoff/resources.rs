@@ -150,6 +150,17 @@ impl Resources {
         self.lines.iter().chain(&self.implicit).map(|line| (&line.source.0, line.source.1.as_ref()))
     }
 
+    /// The buckets that hold previews or destinations.
+    pub fn signed_buckets(&self) -> Vec<String> {
+        let targets =
+            self.lines.iter().flat_map(|line| [line.preview.as_ref(), Some(&line.destination)]);
+        let mut buckets: Vec<String> =
+            targets.flatten().map(|(bucket, _)| bucket.to_string()).collect();
+        buckets.sort();
+        buckets.dedup();
+        buckets
+    }
+
     /// Whether approving needs a second person, for this source.
     pub fn review_enabled(&self, bucket: &str, collection: &str) -> bool {
         let names = |(b, c): (&Id, Option<&Id>)| {

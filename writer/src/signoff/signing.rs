@@ -6,7 +6,7 @@
 //! again, judging everything anew, by the clock of the first run. It comes to the same documents,
 //! unless somebody has published meanwhile. After [`ROUNDS`] of that, the service is asked under
 //! the locks, so that a busy service goes on; they are held for two tries at most
-//! (`remote-settings.md` §1.16).
+//! (`remote-settings.md` §1.16, `docs/adr/0008-services-sign-while-nothing-is-locked.md`).
 
 use std::time::Instant;
 

@@ -7,7 +7,7 @@ use shared::{
     parameters,
     store::{Tx, Write},
 };
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::objects::Object;
@@ -105,6 +105,51 @@ pub async fn trim(
         .execute(&statement, &[&bucket, &resource_name, &user_id, &trim.keep, &trim.slack])
         .await?;
     Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+}
+
+/// Deletes at most `limit` entries of a bucket about what a user did before `before`. No tombstones:
+/// nobody follows entries that are years old. How many went.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn purge(
+    tx: &Tx<'_>,
+    bucket: &str,
+    user_id: &str,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64, ApiError> {
+    const SQL: &str = "
+        delete from history where (bucket_id, collection_id, id) in (
+            select bucket_id, collection_id, id from history
+            where bucket_id = $1 and collection_id = '' and data ->> 'user_id' = $2
+              and last_modified < $3
+            limit $4)";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let parameters: [&(dyn ToSql + Sync); 4] = [&bucket, &user_id, &before.as_millis(), &limit];
+    Ok(tx.execute(&statement, &parameters).await?)
+}
+
+/// How many entries [`purge`] would delete.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn count_before(
+    tx: &Tx<'_>,
+    bucket: &str,
+    user_id: &str,
+    before: Timestamp,
+) -> Result<i64, ApiError> {
+    const SQL: &str = "
+        select count(*) from history
+        where bucket_id = $1 and collection_id = '' and data ->> 'user_id' = $2
+          and last_modified < $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    Ok(tx.query_one(&statement, &[&bucket, &user_id, &before.as_millis()]).await?.try_get(0)?)
 }
 
 /// Whether any entry of the bucket may be read by one of the principals.

@@ -2,11 +2,13 @@
 
 pub mod accounts;
 pub mod aces;
+pub mod advisory;
 pub mod broadcasts;
 pub mod cache;
 pub mod changes;
 pub mod clocks;
 pub mod history;
+pub mod job_runs;
 pub mod list_sql;
 pub mod logins;
 pub mod lookup;
@@ -17,3 +19,4 @@ pub mod objects;
 pub mod outbox;
 pub mod permissions;
 pub mod quotas;
+pub mod tombstones;

@@ -32,7 +32,7 @@ pub(crate) struct Harness {
     pub(crate) bob: TestClient,
     /// The key that verifies.
     pub(crate) key: PublicKey,
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl Drop for Harness {
@@ -68,6 +68,11 @@ impl Harness {
     /// An anonymous client of another writer of the same database, with these settings.
     pub(crate) async fn again(&self, settings: &[(&str, &str)]) -> TestClient {
         serve_with(&self.database, &self.directory, settings).await
+    }
+
+    /// What another process of the same database shares, with these settings.
+    pub(crate) fn app(&self, settings: &[(&str, &str)]) -> Arc<App> {
+        app(&self.database, &self.directory, settings)
     }
 
     /// A writer with `/buckets/b/collections/c` of alice's.
@@ -137,6 +142,17 @@ async fn serve_with(
     directory: &Path,
     settings: &[(&str, &str)],
 ) -> TestClient {
+    let app = app(database, directory, settings);
+    auto_create(&app).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
+    tokio::spawn(outbox::run(app.clone(), std::future::pending()));
+    tokio::spawn(serve(listener, Writer::new(app), limits, metrics, std::future::pending()));
+    TestClient::new(address)
+}
+
+fn app(database: &TestDatabase, directory: &Path, settings: &[(&str, &str)]) -> Arc<App> {
     let private = directory.join("private-key.pem");
     let resources = "/buckets/work -> /buckets/preview -> /buckets/main";
     let mut layers = Layers::new(DEFAULTS);
@@ -158,14 +174,7 @@ async fn serve_with(
         layers.set(key, value);
     }
     let config = Config::read(&mut layers).unwrap();
-    let app = Arc::new(App::new(config).unwrap());
-    auto_create(&app).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
-    tokio::spawn(outbox::run(app.clone(), std::future::pending()));
-    tokio::spawn(serve(listener, Writer::new(app), limits, metrics, std::future::pending()));
-    TestClient::new(address)
+    Arc::new(App::new(config).unwrap())
 }
 
 /// The source collection of [`Harness::with_source`].

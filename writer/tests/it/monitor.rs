@@ -55,7 +55,7 @@ async fn d14_a_collection_matches_by_its_whole_name() {
 #[tokio::test]
 async fn the_monitor_is_a_bucket_like_any_other_where_nothing_is_published() {
     let harness = Harness::start().await;
-    let plain = harness.again(&[("changes.resources", ""), ("signer.resources", "")]).await;
+    let plain = harness.again(&[("changes.resources", "")]).await;
     let alice = plain.as_user("alice");
 
     alice.put("/buckets/monitor", json!({})).await.expect(201);

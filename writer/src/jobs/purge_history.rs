@@ -1,0 +1,55 @@
+//! `purge-history` (`remote-settings.md` §7.8): old entries of users who make very many.
+
+use futures_util::FutureExt as _;
+use shared::{error::ApiError, model::Timestamp};
+
+use super::{Report, days_ago};
+use crate::{app::App, store::history, transaction};
+
+/// So many entries go in one transaction.
+const BATCH: i64 = 5_000;
+
+struct About<'a> {
+    bucket: &'a str,
+    user_id: &'a str,
+    before: Timestamp,
+}
+
+pub(super) async fn run(
+    app: &App,
+    (buckets, user_ids): (&[String], &[String]),
+    max_age_days: u32,
+    dry_run: bool,
+) -> Report {
+    let before = days_ago(Timestamp::now(), max_age_days);
+    let mut report = Report::default();
+    for bucket in buckets {
+        for user_id in user_ids {
+            let about = About { bucket, user_id, before };
+            let result = if dry_run { count(app, &about).await } else { purge(app, &about).await };
+            report.note(&format!("history of {bucket} by {user_id}"), result);
+        }
+    }
+    report
+}
+
+async fn count(app: &App, about: &About<'_>) -> Result<String, ApiError> {
+    let count = transaction::snapshot(app, about, |tx, about| {
+        history::count_before(tx, about.bucket, about.user_id, about.before).boxed()
+    });
+    Ok(format!("{} entries would go", count.await?))
+}
+
+async fn purge(app: &App, about: &About<'_>) -> Result<String, ApiError> {
+    let mut gone = 0;
+    loop {
+        let some = transaction::commit(app, about, |tx, about| {
+            history::purge(tx, about.bucket, about.user_id, about.before, BATCH).boxed()
+        })
+        .await?;
+        gone += some;
+        if some < BATCH.unsigned_abs() {
+            return Ok(format!("{gone} entries deleted"));
+        }
+    }
+}
