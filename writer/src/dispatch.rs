@@ -243,8 +243,7 @@ async fn run_once(
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
         failpoint::at("committed").await;
-        let publications = ctx.publications;
-        app.metrics.publications.inc_by(publications);
+        app.metrics.publications.inc_by(ctx.publications);
     }
     Ok(replies)
 }
