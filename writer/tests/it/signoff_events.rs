@@ -118,6 +118,15 @@ async fn d06_history_tells_of_the_source_what_people_and_sign_off_did() {
         ]
     );
 
+    // A decline is written once, by who declines.
+    command(&harness.alice, "to-review").await;
+    let start = now().await;
+    command(&harness.bob, "work-in-progress").await;
+    assert_eq!(
+        history(&harness, &start).await,
+        [entry(&bob, SOURCE, "update collection work-in-progress")]
+    );
+
     // What a rollback restores is in the history of the source.
     harness.alice.put(RECORD, json!({"n": 2})).await.expect(200);
     harness.alice.put(&format!("{SOURCE}/records/new"), json!({})).await.expect(201);
