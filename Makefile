@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz lint check bench bench-api drill fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-api drill fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -40,6 +40,12 @@ fuzz: ## Send arbitrary input to the writer, SECONDS=600 for each kind of input,
 	@deploy/dev/install.sh
 	@COUNTERSIGN_FUZZ_SECONDS=$(or $(SECONDS),600) exec deploy/dev/with-postgres.sh cargo test --locked \
 		-p countersign-writer --test it -- fuzz:: --nocapture --test-threads=2
+
+races: ## Let reviewers, editors and rollbacks meet, ROUNDS=200 of each, and try HISTORIES=200 at random
+	@deploy/dev/install.sh
+	@COUNTERSIGN_RACE_ROUNDS=$(or $(ROUNDS),200) COUNTERSIGN_HISTORIES=$(or $(HISTORIES),200) \
+		exec deploy/dev/with-postgres.sh cargo test --locked -p countersign-writer --test it -- \
+		signoff_races:: signoff_histories:: --nocapture --test-threads=1
 
 lint: ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check

@@ -241,8 +241,7 @@ async fn run_once(
     if !ctx.changes.is_empty() {
         pipeline::commit(&mut ctx).await?;
         failpoint::at("committed").await;
-        let publications = ctx.publications;
-        app.metrics.publications.inc_by(publications);
+        app.metrics.publications.inc_by(ctx.publications);
     }
     Ok(replies)
 }
@@ -321,9 +320,7 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
                 replies.push(Ok(outcome.into_reply(ctx)));
             }
             // Only a refusal that has written nothing is one failed reply (ADR 4).
-            Err(refusal)
-                if refusal.is_clients_fault() && ctx.changes.len() == first && !step.by_job =>
-            {
+            Err(refusal) if ctx.changes.len() == first && step.goes_on_after(&refusal) => {
                 replies.push(Err(refusal));
             }
             Err(failure) => return Err(failure),

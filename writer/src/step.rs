@@ -156,6 +156,14 @@ impl Step {
         self.implied.is_empty() && self.operation.as_ref().is_ok_and(reads)
     }
 
+    /// Whether the other steps are done although this one is refused: in a batch unless sign-off
+    /// refuses, never in a job, and always where a user's data is erased, since what is published
+    /// stays.
+    pub fn goes_on_after(&self, refusal: &ApiError) -> bool {
+        let by_sign_off = matches!(refusal, ApiError::Refused { .. });
+        !self.by_job && (refusal.is_clients_fault() || (self.acts_for.is_some() && by_sign_off))
+    }
+
     /// How long it took.
     pub fn elapsed(&self) -> Duration {
         Duration::from_millis(self.elapsed.load(Ordering::Relaxed))

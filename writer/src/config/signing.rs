@@ -1,11 +1,7 @@
 //! Who signs: `signer.signer_backend`, `signer.ecdsa.*`, `signer.local.*` and `signer.autograph.*`,
 //! for all sources, those of a bucket, or one (`remote-settings.md` §1.1, §1.3).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use http::Uri;
 use shared::{config::Layers, model::ObjectPath, wire::chain_url};
@@ -148,34 +144,23 @@ impl TlsWarning {
 }
 
 impl Signing {
-    /// Reads what the sources need, each a bucket or a collection.
+    /// Reads what the sources need, each a bucket or a collection; one with settings of its own is
+    /// among them.
     pub fn read<'a>(
         layers: &mut Layers,
         sources: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Self {
         let mut signing = Self { tls_warning: TlsWarning::read(layers), ..Self::default() };
-        // Known, whoever uses them.
-        for name in OVERRIDABLE {
-            Scope::default().text(layers, name);
-        }
         let mut known = BTreeMap::new();
-        let (mut buckets, mut collections) = (BTreeSet::new(), BTreeSet::new());
         for (bucket, collection) in sources {
-            match collection {
-                None => drop(buckets.insert(bucket.to_owned())),
-                Some(id) => drop(collections.insert((bucket.to_owned(), id.to_owned()))),
+            let bucket = bucket.to_owned();
+            if let Some(id) = collection {
+                let place = signing.place(layers, &mut known, &Scope::collection(&bucket, id));
+                signing.by_collection.insert((bucket, id.to_owned()), place);
+            } else {
+                let place = signing.place(layers, &mut known, &Scope::bucket(&bucket));
+                signing.by_bucket.insert(bucket, place);
             }
-        }
-        // A collection of such a bucket may have settings, and no line of its own.
-        collections
-            .extend(named(layers).into_iter().filter(|(bucket, _)| buckets.contains(bucket)));
-        for bucket in buckets {
-            let place = signing.place(layers, &mut known, &Scope::bucket(&bucket));
-            signing.by_bucket.insert(bucket, place);
-        }
-        for (bucket, id) in collections {
-            let place = signing.place(layers, &mut known, &Scope::collection(&bucket, &id));
-            signing.by_collection.insert((bucket, id), place);
         }
         signing
     }
@@ -202,29 +187,12 @@ impl Signing {
     }
 }
 
-/// The collections that keys of files name: `signer.{bucket}.{collection}.{setting}`.
-fn named(layers: &Layers) -> Vec<(String, String)> {
-    let scopes = layers.keys(|key| key.starts_with("signer.")).into_iter().filter_map(|key| {
-        let rest = key.strip_prefix("signer.")?;
-        let scope = OVERRIDABLE.iter().find_map(|name| rest.strip_suffix(name))?;
-        let (bucket, id) = scope.strip_suffix('.')?.split_once('.')?;
-        Some((bucket.to_owned(), id.to_owned()))
-    });
-    scopes.collect()
-}
-
 /// Where a setting is looked for, the most specific first.
 struct Scope(Vec<String>);
 
-impl Default for Scope {
-    fn default() -> Self {
-        Self(vec!["signer.".to_owned()])
-    }
-}
-
 impl Scope {
     fn bucket(bucket: &str) -> Self {
-        Self([vec![format!("signer.{bucket}.")], Self::default().0].concat())
+        Self(vec![format!("signer.{bucket}."), "signer.".to_owned()])
     }
 
     fn collection(bucket: &str, id: &str) -> Self {

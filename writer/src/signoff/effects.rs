@@ -98,8 +98,14 @@ async fn written(
     let nothing = Map::new();
     let old = change.old.as_ref().map_or(&nothing, |old| &old.data);
     let (posted, shown) = posted(old.get("status"), new.data.get("status"));
-    let now = situation(ctx, triple, old, &new.data, posted).await?;
-    let event = if change.old.is_some() { Event::Update(posted) } else { Event::Create(posted) };
+    let mut now = situation(ctx, triple, old, &new.data, posted).await?;
+    let event = if change.old.is_some() {
+        Event::Update(posted)
+    } else {
+        let groups = ListPath::Groups(bucket_of(&triple.source)?);
+        now.actor.makes_groups = authz::may_create(ctx, &groups).await?;
+        Event::Create(posted)
+    };
     let (status, effect) = transition(event, &now)
         .map_err(|refusal| refusal.error(&triple.source, &shown, change.old.as_ref()))?;
     if posted == Posted::Same && effect == Effect::Nothing {
@@ -111,10 +117,14 @@ async fn written(
     data.remove(REVIEWED_DIGEST);
     let changes = carry_out(ctx, triple, effect, &mut data, &change.posted).await?;
     set_status(&mut data, status);
-    noted::put(ctx, &triple.source, data).await?;
+    // A decline is stored as the user wrote it.
+    let is_other = data != new.data;
+    if is_other {
+        noted::put(ctx, &triple.source, data).await?;
+    }
     tell(ctx, triple, change, told(now.from, effect, status, has_changed(changes)), changes);
     log(ctx, triple, effect, (now.from, status), changes);
-    Ok(true)
+    Ok(is_other)
 }
 
 /// What the status that was posted asks for, and how it reads. `null` is as good as absent.
@@ -153,7 +163,6 @@ async fn situation(
         attributes_changed: tracking::attributes_differ(old, new),
         ..Situation::new(Status::parse(old.get("status").and_then(Value::as_str)))
     };
-    now.actor.makes_groups = authz::may_create(ctx, &ListPath::Groups(bucket)).await?;
     if let Some(given) = new.get(REVIEWED_DIGEST) {
         let matches = given.as_str() == Some(&*digest_of(ctx, triple, new).await?);
         now.digest = if matches { Digest::Matches } else { Digest::Differs };

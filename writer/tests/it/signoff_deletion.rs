@@ -203,3 +203,27 @@ async fn a_list_of_sources_may_be_deleted() {
     }
     assert_eq!(harness.alice.get("/buckets/work/groups").await.json["data"], Value::Array(vec![]));
 }
+
+/// Data of somebody who had rights on what is published: that stays, without the name.
+#[tokio::test]
+async fn erasing_a_user_s_data_leaves_what_is_published() {
+    let harness = with_rights().await;
+    let (alice, bob) = (user_id(&harness.alice).await, user_id(&harness.bob).await);
+    let admin = harness.again(&[("user-data_delete_principals", &bob)]).await.as_user("bob");
+    harness.alice.put("/buckets/own", json!({})).await.expect(201);
+    // In the order of their names, the source goes last.
+    harness.alice.put("/buckets/a", json!({})).await.expect(201);
+
+    admin.delete(&format!("/__user_data__/{alice}")).await.expect(200);
+
+    for bucket in ["a", "own", "work"] {
+        harness.alice.get(&format!("/buckets/{bucket}")).await.expect(403);
+    }
+    for target in [MAIN, PREVIEW] {
+        assert_signed(&harness, target).await;
+        assert!(published(&harness, target).await.is_empty(), "with its source");
+    }
+    let names = "select object_uri from ace where principal = $1";
+    let left = harness.database.owner().await.query(names, &[&alice]).await.unwrap();
+    assert!(left.is_empty());
+}

@@ -1,36 +1,11 @@
 //! Attacks that belong to no one feature (`design/reliability.md` §6).
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::harness::{Harness, user_id};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
+use crate::{
+    harness::{Harness, user_id},
+    log::Log,
+};
 
 #[tokio::test]
 async fn no_secret_is_in_a_log() {
@@ -58,7 +33,7 @@ async fn no_secret_is_in_a_log() {
     harness.anonymous.raw("GET", "/buckets", &headers, "").await.expect(500);
     drop(guard);
 
-    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let text = log.text();
     assert!(text.contains("/buckets"), "the requests were logged: {text}");
     for secret in [canary, &token, "some-secret"] {
         assert!(!text.contains(secret), "{secret} is in the log");
