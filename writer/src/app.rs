@@ -10,7 +10,8 @@ use shared::{
 
 use crate::{
     authn::Authenticator, config::Config, group_commit::GroupCommit, metrics::Metrics,
-    pages::Pages, pki::publication::Known, schema::Validators, signer::Signers, store::clocks,
+    outbox::Outbox, pages::Pages, pki::publication::Known, schema::Validators, signer::Signers,
+    store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -32,6 +33,8 @@ pub struct App {
     pub group_commit: GroupCommit,
     /// Pages of lists.
     pub pages: Pages,
+    /// What leaves the service after a commit.
+    pub outbox: Outbox,
     /// Compiled JSON schemas.
     pub schemas: Validators,
 }
@@ -46,9 +49,11 @@ impl App {
         let signers = Signers::new(&config.signer.signing);
         let pool = store::pool(&config.database, "countersign-writer");
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
-        match (signers, pool, metrics) {
-            (Ok(signers), Ok(pool), Ok(metrics)) => Ok(Self {
+        let outbox = Outbox::new(&config);
+        match (signers, pool, metrics, outbox) {
+            (Ok(signers), Ok(pool), Ok(metrics), Ok(outbox)) => Ok(Self {
                 authn: Authenticator::new(&config),
+                outbox,
                 config,
                 pool,
                 signers,
@@ -58,9 +63,10 @@ impl App {
                 pages: Pages::default(),
                 schemas: Validators::default(),
             }),
-            (signers, pool, metrics) => {
+            (signers, pool, metrics, outbox) => {
                 let mut problems = Problems::default();
                 signers.err().into_iter().flatten().for_each(|problem| problems.add(problem));
+                outbox.err().into_iter().for_each(|problem| problems.add(problem));
                 if let Err(error) = pool {
                     problems.add(format!("storage_url: {error}"));
                 }

@@ -293,7 +293,7 @@ fn into_request(parent: &ApiRequest, entry: Entry) -> Result<ApiRequest, String>
     let url = if url.starts_with("/v1") { url } else { format!("/v1{url}") };
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
     let (path, query_text) = (path.to_owned(), query.to_owned());
-    Ok(ApiRequest { method, path, query_text, headers, body })
+    Ok(ApiRequest { method, path, query_text, headers, body, client: parent.client })
 }
 
 /// The text anywhere in a URL counts (§6.1.4); so does the endpoint, however it is written.

@@ -16,6 +16,7 @@ use tokio::try_join;
 use crate::{
     app::App,
     locks::{Outdated, Plan},
+    service::ApiRequest,
     signoff::{
         Role,
         events::{Action, ReviewEvent},
@@ -29,6 +30,7 @@ use crate::{
         lookup::{self, ListState, Wanted},
         memberships,
         objects::Object,
+        outbox,
     },
     work::Work,
 };
@@ -115,6 +117,8 @@ pub struct Ctx<'a> {
     /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
     states: HashMap<ListPath, Option<ListState>>,
     users: HashMap<Option<String>, Arc<User>>,
+    /// The requests that were begun, each with the number of changes before it.
+    requests: Vec<(usize, &'a ApiRequest)>,
 }
 
 impl<'a> Ctx<'a> {
@@ -133,6 +137,7 @@ impl<'a> Ctx<'a> {
             review_events: Vec::new(),
             actions: Vec::new(),
             edited: HashSet::new(),
+            requests: Vec::new(),
             tx,
             work: Work::default(),
             states: HashMap::new(),
@@ -226,6 +231,17 @@ impl<'a> Ctx<'a> {
         self.user = Arc::new(User::new(id.clone(), groups));
         self.users.insert(id, self.user.clone());
         Ok(())
+    }
+
+    /// Notes that what is changed from now on is what `request` asks for.
+    pub fn begin_request(&mut self, request: &'a ApiRequest) {
+        self.requests.push((self.changes.len(), request));
+    }
+
+    /// The request that a change comes from, by the change's place.
+    pub fn request_of(&self, change: usize) -> Option<&'a ApiRequest> {
+        let begun = self.requests.iter().rev().find(|(first, _)| *first <= change);
+        begun.map(|(_, request)| *request)
     }
 
     /// Gives the user of the next operation the rights of `principal`, too.
@@ -367,6 +383,11 @@ impl<'a> Ctx<'a> {
         let known = self.clocks.known(&ListPath::History(bucket.clone()));
         let until = self.now.plus_millis(1).max(known.unwrap_or_default().plus_millis(count));
         self.work.record(bucket, until, entries);
+    }
+
+    /// Adds entries to the outbox.
+    pub fn post(&mut self, entries: Vec<outbox::Entry>) {
+        self.work.post(entries);
     }
 
     /// The timestamp of a list that is read; now, if the list never had one.

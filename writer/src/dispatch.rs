@@ -27,7 +27,7 @@ use crate::{
     context::{Ctx, User},
     cors, failpoint,
     locks::{Outdated, Plan},
-    metrics, openapi,
+    metrics, notifications, openapi,
     operations::{self, Operation, openid, user_data},
     pipeline,
     pki::publication,
@@ -283,6 +283,7 @@ async fn prepare(
         objects.extend(operation.objects());
         objects.extend(step.implied.iter().cloned());
         if operation.is_write() {
+            objects.extend(notifications::looks_at(ctx.app, operation));
             plan.add(ctx.app, tx, operation).await?;
         } else if only_reads && operation.id.is_none() {
             plan.read.push(operation.list.clone());
@@ -293,7 +294,7 @@ async fn prepare(
     ctx.check_locked(&emptied).await
 }
 
-async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiError> {
+async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, ApiError> {
     let mut replies = Vec::with_capacity(steps.len());
     for step in steps {
         let operation = match &step.operation {
@@ -304,6 +305,7 @@ async fn run_steps(ctx: &mut Ctx<'_>, steps: &[Step]) -> Result<Replies, ApiErro
             }
         };
         let started = Instant::now();
+        ctx.begin_request(&operation.request);
         ctx.become_user(step.user_id.clone()).await?;
         if let Some(principal) = &step.acts_for {
             ctx.act_for(principal);

@@ -4,6 +4,7 @@
 
 mod create_user;
 mod job_commands;
+mod outbox_command;
 
 use std::{
     net::SocketAddr,
@@ -26,6 +27,7 @@ use shared::{
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 use writer::{
     Writer,
@@ -33,11 +35,14 @@ use writer::{
     config::{Config, DEFAULTS},
     failpoint,
     jobs::scheduler,
+    outbox,
     pki::{self, publication},
     plugins::rebuild::rebuild,
     signer,
     signoff::auto_create,
 };
+
+use self::outbox_command::OutboxCommand;
 
 // A batch makes and drops many small values: half of an import's time with the system's allocator.
 #[global_allocator]
@@ -115,6 +120,14 @@ enum Command {
     },
     #[command(flatten)]
     Job(job_commands::JobCommand),
+    /// Look at what waits to be delivered (mail, messages, webhooks), and at what was given up.
+    Outbox {
+        /// TOML, or a Kinto INI by its extension.
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -186,6 +199,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             create_user::run(config.as_deref(), username, password).await
         }
         Command::Job(command) => Box::pin(job_commands::run(command)).await,
+        Command::Outbox { config, command } => Box::pin(outbox_command::run(config, command)).await,
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;
@@ -247,9 +261,13 @@ async fn serve_until_stopped(
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "writer listens");
     let metrics = app.metrics.http.clone();
     let _by_itself = scheduler::start(&app);
-    serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal())
-        .await
-        .map_err(Failure::other)
+    let (served, is_served) = oneshot::channel::<()>();
+    let deliveries = tokio::spawn(outbox::run(app.clone(), async { drop(is_served.await) }));
+    let result = serve(listener, Writer::new(app), listen.limits, metrics, shutdown_signal()).await;
+    // What the last requests have left is delivered by others, or after the next start.
+    drop(served);
+    let _ = deliveries.await;
+    result.map_err(Failure::other)
 }
 
 /// On each SIGHUP.

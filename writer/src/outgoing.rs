@@ -6,6 +6,7 @@ use std::{
     future::{Future, poll_fn},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -64,7 +65,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// Trusts the system's certificates.
     pub fn new(settings: &OutgoingSettings) -> Self {
-        let resolver = Resolver { allow_private: settings.allow_private };
+        let resolver = Resolver { settings: Arc::new(settings.clone()) };
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
@@ -135,8 +136,9 @@ impl Outgoing {
     /// the resolver.
     fn check(&self, uri: &Uri) -> Result<(), OutgoingError> {
         let host = uri.host().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let allowed = self.settings.allow_private
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let literal = bare.parse::<IpAddr>();
+        let allowed = self.settings.trusts(bare)
             || (uri.scheme() == Some(&Scheme::HTTPS) && literal.map_or(true, is_public));
         if allowed { Ok(()) } else { Err(OutgoingError::Forbidden(host.to_owned())) }
     }
@@ -150,7 +152,7 @@ fn transport(error: &dyn StdError) -> OutgoingError {
 /// dialled, whatever the name resolves to a moment later.
 #[derive(Debug, Clone)]
 struct Resolver {
-    allow_private: bool,
+    settings: Arc<OutgoingSettings>,
 }
 
 impl tower_service::Service<Name> for Resolver {
@@ -163,11 +165,11 @@ impl tower_service::Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let allow_private = self.allow_private;
+        let is_trusted = self.settings.trusts(name.as_str());
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<SocketAddr> =
-                found.filter(|address| allow_private || is_public(address.ip())).collect();
+                found.filter(|address| is_trusted || is_public(address.ip())).collect();
             if allowed.is_empty() {
                 let text = format!("{} has no public address", name.as_str());
                 return Err(std::io::Error::other(text));
@@ -215,6 +217,8 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -252,7 +256,11 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_sent_into_the_own_network() {
-        let settings = OutgoingSettings { allow_private: false, timeout: Duration::from_secs(5) };
+        let settings = OutgoingSettings {
+            allow_private: false,
+            allowed_hosts: BTreeSet::from(["hooks.internal".to_owned()]),
+            timeout: Duration::from_secs(5),
+        };
         let outgoing = Outgoing::new(&settings);
 
         for url in [

@@ -1,14 +1,14 @@
 //! What a change entails: the order of this file is the order of things.
 //!
 //! After each operation, sign-off: a batch is judged in sequence, each request on the state that
-//! the former ones left (D1). Once before the commit, signatures, quotas, history and the clocks. The
-//! outbox will be a line here.
+//! the former ones left (D1). Once before the commit, signatures, the outbox, quotas, history and the
+//! clocks.
 
 use shared::error::ApiError;
 
 use crate::{
     context::Ctx,
-    failpoint,
+    failpoint, notifications,
     operations::Outcome,
     plugins::{history, quotas},
     signoff::{
@@ -55,10 +55,15 @@ pub async fn after_operation(
 pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     publish::sign_all(ctx).await?;
     failpoint::at("signed").await;
+    // Before the locks of the next two: it may have to read groups.
+    let told = notifications::append(ctx).await?;
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
     failpoint::at("before commit").await;
     ctx.finish().await?;
+    if told {
+        ctx.app.outbox.wake();
+    }
     ctx.actions.iter().for_each(Action::log);
     for event in ctx.review_events.iter().filter(|event| event.kind == ReviewKind::Approved) {
         let changes = event.changes.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! From the socket's request to an answer, whatever happens in between.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use shared::{
     error::ApiError,
-    http::{Answer, Query, Reply, Service},
+    http::{Answer, Peer, Query, Reply, Service},
     model::Timestamp,
 };
 use tracing::Instrument as _;
@@ -35,6 +36,8 @@ pub struct ApiRequest {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Who is connected: the client, or a proxy.
+    pub client: Option<IpAddr>,
 }
 
 impl ApiRequest {
@@ -62,6 +65,8 @@ impl Writer {
 }
 
 impl Service for Writer {
+    const ASKS_WHO: bool = true;
+
     /// Each request runs in a task of its own: a client that hangs up does not interrupt it
     /// half-way, and a panic is a 500 of one request.
     async fn call(&self, head: Parts, body: Bytes) -> Answer {
@@ -78,6 +83,7 @@ impl Service for Writer {
 async fn answer(app: &App, head: Parts, body: Bytes) -> Answer {
     let started = Instant::now();
     let request = ApiRequest {
+        client: head.extensions.get::<Peer>().map(|peer| peer.0),
         method: head.method,
         path: head.uri.path().to_owned(),
         query_text: head.uri.query().unwrap_or_default().to_owned(),

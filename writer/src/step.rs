@@ -130,6 +130,7 @@ impl Step {
             query_text: String::new(),
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, json)]),
             body: body.unwrap_or_default().into(),
+            client: None,
         };
         let (list, id) = (path.list.clone(), Some(path.id.to_string()));
         let operation = Operation { method, list, id, view: View::Itself, request };

@@ -18,6 +18,7 @@ use crate::store::{
     history,
     lookup::Wanted,
     objects::{self, Object},
+    outbox,
 };
 
 /// What one transaction has read and will write.
@@ -32,6 +33,8 @@ pub struct Work {
     stored_acls: HashMap<ObjectPath, Acl>,
     /// Entries to add to the history of buckets, and the timestamp that the last is to have.
     history: BTreeMap<Id, (Timestamp, Vec<history::Entry>)>,
+    /// Entries to add to the outbox.
+    outbox: Vec<outbox::Entry>,
 }
 
 impl Work {
@@ -129,6 +132,11 @@ impl Work {
         recorded.extend(entries);
     }
 
+    /// Adds entries to the outbox.
+    pub fn post(&mut self, entries: Vec<outbox::Entry>) {
+        self.outbox.extend(entries);
+    }
+
     /// The statements that write what was written so far, but history.
     ///
     /// # Errors
@@ -155,6 +163,7 @@ impl Work {
         if !added.is_empty() {
             writes.push(aces::add(tx, added).await?);
         }
+        writes.extend(outbox::append(tx, std::mem::take(&mut self.outbox)).await?);
         Ok(writes)
     }
 

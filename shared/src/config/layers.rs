@@ -60,6 +60,9 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// What the names of our environment variables begin with; the first goes before the second.
+const PREFIXES: [&str; 2] = ["COUNTERSIGN_", "KINTO_"];
+
 /// The layers, and what reading them found.
 #[derive(Debug, Default)]
 pub struct Layers {
@@ -108,7 +111,7 @@ impl Layers {
     /// Adds environment variables; only those named `KINTO_…` and `COUNTERSIGN_…` count.
     pub fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         self.environment = variables
-            .filter(|(name, _)| name.starts_with("KINTO_") || name.starts_with("COUNTERSIGN_"))
+            .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
             .collect();
     }
 
@@ -155,20 +158,38 @@ impl Layers {
 
     fn take_from_environment(&mut self, key: &str) -> Option<(String, Origin)> {
         let upper = key.to_uppercase().replace(['.', '-'], "_");
-        for prefix in ["COUNTERSIGN_", "KINTO_"] {
-            let name = format!("{prefix}{upper}");
-            if let Some(text) = self.environment.remove(&name) {
-                return Some((text, Origin::Environment(name)));
-            }
-            let name = format!("{name}_FILE");
-            if let Some(path) = self.environment.remove(&name) {
-                match std::fs::read_to_string(&path) {
-                    Ok(text) => return Some((text, Origin::Environment(name))),
-                    Err(error) => self.problems.add(format!("{name}: {path}: {error}")),
-                }
+        PREFIXES.iter().find_map(|prefix| self.take_variable(&format!("{prefix}{upper}")))
+    }
+
+    fn take_variable(&mut self, name: &str) -> Option<(String, Origin)> {
+        if let Some(text) = self.environment.remove(name) {
+            return Some((text, Origin::Environment(name.to_owned())));
+        }
+        let name = format!("{name}_FILE");
+        let path = self.environment.remove(&name)?;
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some((text, Origin::Environment(name))),
+            Err(error) => {
+                self.problems.add(format!("{name}: {path}: {error}"));
+                None
             }
         }
-        None
+    }
+
+    /// What is left in the environment under names with this beginning and end, by what is between
+    /// them: names that no file spells cannot be asked for by [`Self::text`].
+    pub fn from_environment(&mut self, start: &str, end: &str) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let names: Vec<String> = self.environment.keys().cloned().collect();
+        for (prefix, name) in PREFIXES.iter().flat_map(|p| names.iter().map(move |n| (p, n))) {
+            let name = name.strip_suffix("_FILE").unwrap_or(name);
+            let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix(start));
+            let Some(between) = rest.and_then(|rest| rest.strip_suffix(end)) else { continue };
+            if let Some((text, _)) = self.take_variable(name) {
+                found.entry(between.to_owned()).or_insert_with(|| text.trim().to_owned());
+            }
+        }
+        found
     }
 
     /// The text of `key`, or `None` when it is empty.
@@ -329,7 +350,11 @@ fn masked(key: &str, text: &str) -> String {
     if text.is_empty() {
         return "unset".to_owned();
     }
-    let is_secret = ["secret", "password"].iter().any(|word| key.contains(word));
+    // The URL of a webhook is what allows to call it.
+    let rest = key.strip_prefix("webhook.").and_then(|rest| rest.rsplit_once('.'));
+    let is_webhook = rest.is_some_and(|(_, member)| member == "url");
+    let words = ["secret", "password", "webhook_url"];
+    let is_secret = is_webhook || words.iter().any(|word| key.contains(word));
     if is_secret || text.contains("PRIVATE KEY-----") {
         return "***".to_owned();
     }
@@ -416,6 +441,9 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         assert_eq!(masked("userid_hmac_secret", "x"), "***");
+        assert_eq!(masked("slack.x.webhook_url", "https://h/"), "***");
+        assert_eq!(masked("webhook.ci.url", "https://h/"), "***");
+        assert_eq!(masked("webhook.ci.action", "create"), "create");
         assert_eq!(masked("signer.ecdsa.private_key", "-----BEGIN PRIVATE KEY-----\nx"), "***");
         assert_eq!(masked("signer.ecdsa.private_key", "/etc/key.pem"), "/etc/key.pem");
         assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");

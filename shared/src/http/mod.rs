@@ -9,4 +9,4 @@ pub mod tls;
 pub use observe::RequestLog;
 pub use reply::{Reply, security_headers};
 pub use request::{Query, segments};
-pub use serve::{Answer, Limits, Service, serve, shutdown_signal};
+pub use serve::{Answer, Limits, Peer, Service, serve, shutdown_signal};

@@ -3,7 +3,7 @@
 //! hyper's own defaults let a silent connection live for ever and accept messages that two
 //! servers may read differently; what is needed instead is set here, once for both binaries.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -70,9 +70,16 @@ impl Answer {
 
 /// What a service does with a request whose body has arrived.
 pub trait Service: Send + Sync + 'static {
+    /// Whether requests carry their [`Peer`]: it costs an allocation each.
+    const ASKS_WHO: bool = false;
+
     /// Answers. Must not panic; a writer runs its work in a task of its own.
     fn call(&self, head: Parts, body: Bytes) -> impl Future<Output = Answer> + Send;
 }
+
+/// Who is connected, among a request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 struct Shared<S> {
     service: S,
@@ -139,9 +146,13 @@ async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watch
     let Ok(Some(version)) = timeout(head_timeout, sniff(&stream)).await else { return };
     // Answers are written whole: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok().filter(|_| S::ASKS_WHO).map(|address| Peer(address.ip()));
     let io = TokioIo::new(stream);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let shared = shared.clone();
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await) }
     });
     // The error of a connection is the client's; it has nobody left to tell.

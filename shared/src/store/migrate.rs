@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("platform", include_str!("../../migrations/0002_platform.sql")),
     ("certificate_chains", include_str!("../../migrations/0004_certificate_chains.sql")),
     ("jobs", include_str!("../../migrations/0005_jobs.sql")),
+    ("outbox", include_str!("../../migrations/0006_outbox.sql")),
 ];
 
 /// The schema version that this binary knows.

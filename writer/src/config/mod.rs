@@ -5,7 +5,9 @@ mod history;
 mod identity;
 mod jobs;
 mod listing;
+mod notifications;
 mod openid;
+mod outbox;
 mod outgoing;
 mod plugins;
 mod quotas;
@@ -20,7 +22,9 @@ pub use extras::{Extras, Prometheus};
 pub use history::{History, Trim};
 pub use identity::{AccountSettings, Identity, Method, Policy};
 pub use jobs::{Jobs, words};
+pub use notifications::{Directory, Mail, Notifications, Security, Slack, Webhook};
 pub use openid::OpenIdSettings;
+pub use outbox::OutboxSettings;
 pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
@@ -66,6 +70,10 @@ pub struct Config {
     pub identity: Identity,
     /// Requests that the service itself makes.
     pub outgoing: OutgoingSettings,
+    /// Who is told of changes.
+    pub notifications: Notifications,
+    /// How what waits for after the commit is delivered.
+    pub outbox: OutboxSettings,
     /// Key of basicauth's user ids.
     pub userid_hmac_secret: Secret,
     /// Lists and their pages.
@@ -88,9 +96,9 @@ pub struct Config {
 
 /// A text that no log or debug output shows.
 #[derive(Clone, Default)]
-pub struct Secret(pub String);
+pub struct Secret<T = String>(pub T);
 
-impl std::fmt::Debug for Secret {
+impl<T> std::fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
     }
@@ -143,6 +151,7 @@ impl Config {
         let migrate_url = layers.optional("migrate_url").unwrap_or_else(|| database.url.clone());
         let plugins = Plugins::read(layers);
         let principals = principals(layers);
+        let outgoing = OutgoingSettings::read(layers);
         let identity = Identity::read(layers, &plugins, &principals);
         let config = Self {
             listen: Listen::read(layers),
@@ -152,12 +161,14 @@ impl Config {
             extras: Extras::read(layers, &plugins),
             history: History::read(layers, &plugins),
             quotas: Quotas::read(layers, &plugins),
+            notifications: Notifications::read(layers, &plugins, &outgoing),
+            outbox: OutboxSettings::read(layers),
             plugins,
             service: Service::read(layers),
             explicit_permissions: layers.flag("explicit_permissions"),
             schema_validation: layers.flag("experimental_collection_schema_validation"),
             identity,
-            outgoing: OutgoingSettings::read(layers),
+            outgoing,
             userid_hmac_secret: Secret(layers.text("userid_hmac_secret")),
             listing: Listing::read(layers),
             principals,

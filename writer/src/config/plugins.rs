@@ -19,6 +19,8 @@ pub enum Plugin {
     Counters,
     /// A bucket of each user's own (§7.1).
     DefaultBucket,
+    /// Mail about changes (`remote-settings.md` §8.2).
+    Emailer,
     /// `/__flush__` (§7.3), for tests.
     Flush,
     /// What was changed by whom (§7.2).
@@ -31,6 +33,8 @@ pub enum Plugin {
     Quotas,
     /// Review and signatures.
     Signer,
+    /// Messages in channels about changes (`remote-settings.md` §8.1).
+    Slack,
     /// Metrics for StatsD (§7.6).
     Statsd,
 }
@@ -40,7 +44,7 @@ pub enum Plugin {
 pub struct Plugins(BTreeSet<Plugin>);
 
 /// The names that Kinto knows, Remote Settings' former ones among them.
-const NAMES: [(&str, &[Plugin]); 18] = [
+const NAMES: [(&str, &[Plugin]); 20] = [
     ("kinto.plugins.accounts", &[Plugin::Accounts]),
     ("kinto.plugins.admin", &[Plugin::Admin]),
     ("kinto.plugins.counters", &[Plugin::Counters]),
@@ -55,10 +59,12 @@ const NAMES: [(&str, &[Plugin]); 18] = [
     ("kinto_admin", &[Plugin::Admin]),
     ("kinto_attachment", &[Plugin::Attachments]),
     ("kinto_changes", &[Plugin::Changes]),
+    ("kinto_emailer", &[Plugin::Emailer]),
     ("kinto_remote_settings", &[Plugin::Changes, Plugin::Signer]),
     ("kinto_remote_settings.changes", &[Plugin::Changes]),
     ("kinto_remote_settings.signer", &[Plugin::Signer]),
     ("kinto_signer", &[Plugin::Signer]),
+    ("kinto_slack", &[Plugin::Slack]),
 ];
 
 /// Plug-ins that are known, and do nothing or not all yet.

@@ -27,6 +27,11 @@ impl Subtrees {
             && (self.0.contains(path) || path.ancestors().any(|above| self.0.contains(&above)))
     }
 
+    /// Whether they contain the object, or something in it.
+    pub fn touch(&self, path: &ObjectPath) -> bool {
+        self.contain(path) || self.0.iter().any(|one| one.ancestors().any(|above| above == *path))
+    }
+
     /// The objects.
     pub fn iter(&self) -> impl Iterator<Item = &ObjectPath> {
         self.0.iter()
@@ -61,6 +66,8 @@ mod tests {
         ] {
             assert_eq!(subtrees.contain(&path(uri)), contained, "{uri}");
         }
+        assert!(subtrees.touch(&path("/buckets/b/collections/d")));
+        assert!(!subtrees.touch(&path("/buckets/b/collections/e")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod family;
 mod kinto;
+mod outbox;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +14,10 @@ use shared::{
     telemetry::{self, HttpMetrics},
 };
 
-pub use self::kinto::{Answered, KintoMetrics};
+pub use self::{
+    kinto::{Answered, KintoMetrics},
+    outbox::OutboxMetrics,
+};
 use crate::config::Prometheus;
 
 /// The format of the metrics, as Kinto names it; what is written is valid in the older one, too.
@@ -29,6 +33,8 @@ pub struct Metrics {
     pub publications: IntCounter,
     /// Transactions run again after a deadlock.
     pub retries: IntCounter,
+    /// Mail, messages and webhooks.
+    pub outbox: OutboxMetrics,
     /// Documents that were to be signed and were not.
     pub signing_failures: IntCounter,
     /// 1 while keys are in use that could not be read again.
@@ -68,6 +74,7 @@ impl Metrics {
                 "transaction_retries_total",
                 "Transactions run again after a deadlock.",
             )?,
+            outbox: OutboxMetrics::new(&registry)?,
             signing_failures: telemetry::counter(
                 &registry,
                 "signing_failures_total",

@@ -11,6 +11,7 @@ use shared::{
 use super::{Outcome, accounts};
 use crate::{
     context::{Change, Ctx},
+    notifications,
     patches::Shown,
     schema,
     store::{
@@ -46,7 +47,8 @@ impl Write {
     ) -> Result<(), ApiError> {
         let old = self.old.as_ref().map(|old| &old.data);
         let data = self.data.get_or_insert_with(|| old.cloned().unwrap_or_default());
-        schema::enforce(ctx, &self.path, has_own_id, data).await
+        schema::enforce(ctx, &self.path, has_own_id, data).await?;
+        notifications::check(ctx.app, &self.path, data)
     }
 }
 

@@ -40,6 +40,20 @@ pub fn capabilities(config: &Config) -> Vec<(&'static str, Value)> {
         });
         known.push(("prometheus", value));
     }
+    if config.notifications.slack.is_some() {
+        let value = json!({
+            "description": "Slack notifications plugin for Kinto",
+            "url": "https://github.com/mozilla/remote-settings/blob/main/kinto-slack/",
+        });
+        known.push(("slack", value));
+    }
+    if config.notifications.mail.is_some() {
+        let value = json!({
+            "description": "Provide emailing capabilities to the server.",
+            "url": "https://github.com/Kinto/kinto-emailer/",
+        });
+        known.push(("emailer", value));
+    }
     if config.history.enabled {
         known.push(("history", config.history.capability()));
     }

@@ -1,6 +1,6 @@
 //! Signing with a service that speaks Autograph's protocol (`remote-settings.md` §2.7).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -84,7 +84,11 @@ impl Autograph {
     ///
     /// When the URL has no host.
     pub fn new(settings: &AutographSettings) -> Result<Self, http::Error> {
-        let reach = OutgoingSettings { allow_private: true, timeout: settings.timeout };
+        let reach = OutgoingSettings {
+            allow_private: true,
+            allowed_hosts: BTreeSet::new(),
+            timeout: settings.timeout,
+        };
         let mut parts = Parts::default();
         parts.scheme = settings.server_url.scheme().cloned();
         parts.authority = settings.server_url.authority().cloned();

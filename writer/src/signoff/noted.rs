@@ -12,7 +12,7 @@ use shared::{
 use super::effects::PLUGIN_USER;
 use crate::{
     context::{Change, Ctx},
-    plugins,
+    notifications, plugins,
     store::{
         aces::{self, Acl},
         objects::{self, Difference, Object},
@@ -49,7 +49,7 @@ async fn note(
     new: Option<Object>,
     timestamp: Timestamp,
 ) -> Result<(), ApiError> {
-    if plugins::watch(&ctx.app.config, path) {
+    if plugins::watch(&ctx.app.config, path) || notifications::watch(ctx, path).await? {
         let acl = ctx.acl(path).await?.clone();
         ctx.changed(change(path.clone(), old, new, timestamp, acl));
     }
@@ -74,7 +74,9 @@ pub(super) async fn before(
     list: &ListPath,
     difference: &Difference,
 ) -> Result<Option<HashMap<String, Object>>, ApiError> {
-    let watched = list.parent().is_some_and(|path| plugins::watch(&ctx.app.config, &path));
+    let Some(collection) = list.parent() else { return Ok(None) };
+    let watched = plugins::watch(&ctx.app.config, &collection)
+        || notifications::watch(ctx, &collection).await?;
     if !watched {
         return Ok(None);
     }

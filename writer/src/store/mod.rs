@@ -17,6 +17,7 @@ pub mod maintenance;
 pub mod measure;
 pub mod memberships;
 pub mod objects;
+pub mod outbox;
 pub mod permissions;
 pub mod quotas;
 pub mod tombstones;

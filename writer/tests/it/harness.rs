@@ -17,7 +17,7 @@ use writer::{
     Writer,
     app::App,
     config::{Config, DEFAULTS},
-    signer,
+    outbox, signer,
     signoff::auto_create,
 };
 
@@ -147,6 +147,7 @@ async fn serve_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
+    tokio::spawn(outbox::run(app.clone(), std::future::pending()));
     tokio::spawn(serve(listener, Writer::new(app), limits, metrics, std::future::pending()));
     TestClient::new(address)
 }
