@@ -149,13 +149,18 @@ toml_string() {
 # years, so that a state that lay about for months works still.
 make_certificates() {
   ! has_bare_key || return 0
-  if [[ ! -e $SIGNER/chain.pem ]]; then
+  if ! pki_dev; then
     # What a run that was interrupted left.
     rm -rf "$RUN/pki"
-    interruptible "$BIN/countersign-writer" pki dev --dir "$RUN/pki" --days 3600 \
-      >"$RUN/logs/pki.log" 2>&1 || failed 'Could not make certificates' pki
+    pki_dev || failed 'Could not make certificates' pki
   fi
   PIN=$("$BIN/countersign-writer" pki pin "$RUN/pki/root.pem")
+}
+
+# Makes what is missing.
+pki_dev() {
+  interruptible "$BIN/countersign-writer" pki dev --dir "$RUN/pki" --days 3600 \
+    >"$RUN/logs/pki.log" 2>&1
 }
 
 prepare() {

@@ -5,11 +5,12 @@ use bytes::Bytes;
 use http::{Method, StatusCode, request::Parts};
 use prometheus::Registry;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P384_SHA384,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P384_SHA384, SanType,
 };
 use serde_json::json;
 use shared::{
+    chain::DOMAIN,
     config::{Layers, Listen},
     http::{Answer, Reply, Service, serve},
     telemetry::HttpMetrics,
@@ -63,7 +64,7 @@ impl Made {
         let params = |name: &str, names: &[&str], is_authority: bool| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             let mut params = CertificateParams::new(names).unwrap();
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params.distinguished_name.push(DnType::CommonName, name);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
             if is_authority {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -74,7 +75,11 @@ impl Made {
         let root_params = params("root", &[], true);
         let root = root_params.self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(root_params, root_key);
-        let middle_params = params("intermediate", &[], true);
+        let mut middle_params = params("intermediate", &[], true);
+        middle_params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName(format!(".{DOMAIN}"))],
+            excluded_subtrees: Vec::new(),
+        });
         let middle = middle_params.signed_by(&middle_key, &root_issuer).unwrap();
         let middle_issuer = Issuer::new(middle_params, middle_key);
         let mut leaf_params = params(HOST, &[HOST], false);
@@ -145,6 +150,40 @@ async fn what_some_client_could_not_verify_is_a_failure() {
         assert_eq!(got.status, StatusCode::OK, "its signature is good");
         let code = verify(&[&url, "--allow-http", "--root-hash", &made.pin]).await;
         assert_eq!(code, 1, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_leaf_that_clients_would_refuse_is_a_failure() {
+    let outside = "remote-settings.example.org";
+    let named = |name: &'static str, common: &'static str| {
+        Made::with(|leaf| {
+            leaf.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
+            leaf.distinguished_name.push(DnType::CommonName, common);
+        })
+    };
+    let days = |days| OffsetDateTime::now_utc() + Duration::days(days);
+    for (made, host, code) in [
+        (Made::new(), HOST, 0),
+        (named(outside, outside), outside, 1),
+        (named(HOST, "another"), HOST, 1),
+        (named("another.content-signature.mozilla.org", HOST), HOST, 1),
+        (Made::with(|leaf| leaf.not_after = days(-1)), HOST, 1),
+        (Made::with(|leaf| leaf.not_before = days(1)), HOST, 1),
+        (Made::with(|leaf| leaf.extended_key_usages.clear()), HOST, 1),
+        (Made::with(|leaf| leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), HOST, 1),
+        (Made::with(|leaf| leaf.key_usages = vec![KeyUsagePurpose::KeyAgreement]), HOST, 1),
+        (Made::with(|leaf| leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature]), HOST, 0),
+    ] {
+        let signer = made.signer(&publish(made.pem.clone()).await);
+        let database = Database::create().await;
+        database.signed("cfr", &signer, "ours", T).await;
+        database.publish(T).await;
+        let reader = Reader::of(&database, &[]).await;
+        let url = format!("http://{}/v1", reader.address);
+
+        let options = [&url, "--allow-http", "--root-hash", &made.pin, "--host", host];
+        assert_eq!(verify(&options).await, code, "{host}");
     }
 }
 

@@ -263,6 +263,8 @@ impl Scope {
         for url in &x5u {
             if let Err(expected) = chain_url(url, "name.chain") {
                 layers.problem(format!("{x5u_key} is `{url}`: {expected}"));
+            } else if url.starts_with("http:") {
+                layers.warning(format!("{x5u_key} is `{url}`: http is for development"));
             }
             if url.ends_with('/') && chains.is_empty() {
                 layers.problem(format!(
