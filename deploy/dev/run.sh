@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/postgres.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/private-run.sh"
 
 ME=$(id -un)
-WRITER_PID='' READER_PID='' FINISHED=''
+WRITER_PID='' READER_PID='' FINISHED='' PIN='' SIGNER=$RUN/pki/remote-settings/current
 
 main() {
   cd "$ROOT"
@@ -23,6 +23,7 @@ main() {
   mkdir -p "$RUN/logs"
   start_database
   choose_ports
+  make_certificates
   write_configs
   prepare
   start_servers
@@ -93,7 +94,7 @@ log.format = "json"
 multiauth.policies = "basicauth"
 signer.resources = ["/buckets/main-workspace -> /buckets/main-preview -> /buckets/main"]
 signer.to_review_enabled = true
-signer.ecdsa.private_key = $(toml_string "$RUN/keys/private-key.pem")
+$(signing_settings)
 changes.resources = ["/buckets/main", "/buckets/main-preview"]
 TOML
 }
@@ -106,7 +107,9 @@ storage_url = "$(postgres_url countersign_reader countersign)"
 log.format = "json"
 changes.resources = ["/buckets/main", "/buckets/main-preview"]
 signature.verify = "enforce"
-signature.public_keys = [$(toml_string "$RUN/keys/public-key.pem")]
+$(trust_settings)
+# The port in the URLs of certificate chains may be that of an earlier run.
+signer.certs_chains_base_url = "http://127.0.0.1:$R"
 
 [watermark]
 # A change behind the publication's back shows within seconds.
@@ -114,19 +117,48 @@ recheck_interval_seconds = 2
 TOML
 }
 
+# A state that is older than certificates has a bare key, and goes on with it.
+has_bare_key() { [[ -f $RUN/keys/private-key.pem && -f $RUN/keys/public-key.pem ]]; }
+
+signing_settings() {
+  if has_bare_key; then
+    printf 'signer.ecdsa.private_key = %s\n' "$(toml_string "$RUN/keys/private-key.pem")"
+    return
+  fi
+  cat <<TOML
+signer.ecdsa.private_key = $(toml_string "$SIGNER/private-key.pem")
+signer.local.chain_path = $(toml_string "$SIGNER/chain.pem")
+signer.local.x5u = "http://127.0.0.1:$R/v1/cert-chains/"
+TOML
+}
+
+trust_settings() {
+  if has_bare_key; then
+    printf 'signature.public_keys = [%s]\n' "$(toml_string "$RUN/keys/public-key.pem")"
+  else
+    printf 'signature.root_hashes = "%s"\n' "$PIN"
+  fi
+}
+
 toml_string() {
   local text=${1//\\/\\\\}
   printf '"%s"' "${text//\"/\\\"}"
 }
 
-# A key for this checkout only, and the tables.
-prepare() {
-  if [[ ! -f $RUN/keys/private-key.pem || ! -f $RUN/keys/public-key.pem ]]; then
-    # What a keygen that was interrupted left.
-    rm -rf "$RUN/keys"
-    interruptible "$BIN/countersign-writer" keygen --out "$RUN/keys" >"$RUN/logs/keygen.log" 2>&1 ||
-      failed 'Could not make a signing key' keygen
+# A root, an intermediate and a key with its certificate, for this checkout only. They last for ten
+# years, so that a state that lay about for months works still.
+make_certificates() {
+  ! has_bare_key || return 0
+  if [[ ! -e $SIGNER/chain.pem ]]; then
+    # What a run that was interrupted left.
+    rm -rf "$RUN/pki"
+    interruptible "$BIN/countersign-writer" pki dev --dir "$RUN/pki" --days 3600 \
+      >"$RUN/logs/pki.log" 2>&1 || failed 'Could not make certificates' pki
   fi
+  PIN=$("$BIN/countersign-writer" pki pin "$RUN/pki/root.pem")
+}
+
+prepare() {
   interruptible "$BIN/countersign-writer" migrate --config "$RUN/writer.toml" \
     >"$RUN/logs/migrate.log" 2>&1 || failed 'The migration failed' migrate
 }
@@ -172,10 +204,18 @@ wait_for_publication() {
   done
 }
 
+# What clients know beforehand: sets `trust`.
+client_trust() {
+  trust=(--root-hash "$PIN" --allow-http)
+  ! has_bare_key || trust=(--public-key "$RUN/keys/public-key.pem")
+}
+
 verify() {
+  local -a trust
+  client_trust
   local deadline=$((SECONDS + 6))
   until interruptible "$BIN/countersign-reader" verify "http://127.0.0.1:$R/v1" \
-    --public-key "$RUN/keys/public-key.pem" >"$RUN/logs/verify.log" 2>&1; do
+    "${trust[@]}" >"$RUN/logs/verify.log" 2>&1; do
     ((SECONDS < deadline)) || failed 'What the reader serves could not be verified' verify
     sleep 0.1
   done
@@ -183,6 +223,8 @@ verify() {
 }
 
 print_hints() {
+  local -a trust
+  client_trust
   local w=http://127.0.0.1:$W/v1 r=http://127.0.0.1:$R/v1
   local json="-H 'Content-Type: application/json'"
   local collection=$w/buckets/main-workspace/collections/regions
@@ -213,7 +255,7 @@ Edit a record, ask for review, approve as somebody else, and see it published an
 Check every signature, as a client would:
 
   $(shell_words "$BIN/countersign-reader") verify $r \\
-    --public-key $(shell_words "$RUN/keys/public-key.pem")
+    $(shell_words "${trust[@]}")
 
 Tamper with a published record, behind the writer's back: within seconds the reader refuses the
 collection, names it, and serves its last good state still:
@@ -231,7 +273,11 @@ Undo it (a reader that starts meanwhile has no good state to serve):
 HINTS
 }
 
-shell_words() { printf '%q' "$1"; }
+shell_words() {
+  local words
+  printf -v words '%q ' "$@"
+  printf '%s' "${words% }"
+}
 
 # Returns only when a child ended by itself, which is a failure.
 watch_children() {

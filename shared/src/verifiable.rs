@@ -22,6 +22,15 @@ pub const LATEST: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 /// What of an attachment every client needs.
 const ATTACHMENT_TEXTS: [&str; 4] = ["filename", "hash", "location", "mimetype"];
 
+/// Whether records may hold floats: the setting `signer.allow_floats`, for clients of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floats {
+    /// As Firefox needs it.
+    Refused,
+    /// Whoever allows them knows the clients.
+    Allowed,
+}
+
 /// Why some client would refuse a collection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
@@ -72,19 +81,20 @@ pub struct Unverifiable {
 pub fn check<'a>(
     changes: impl IntoIterator<Item = &'a Value>,
     timestamp: Timestamp,
+    floats: Floats,
 ) -> Result<(), Unverifiable> {
     let mut ids = HashSet::new();
     for change in changes {
         let id = change.get("id").and_then(Value::as_str).unwrap_or_default();
         let is_first = ids.insert(id);
-        check_change(change, timestamp)
+        check_change(change, timestamp, floats)
             .and(if is_first { Ok(()) } else { Err(Flaw::Twice) })
             .map_err(|flaw| Unverifiable { id: id.to_owned(), flaw })?;
     }
     Ok(())
 }
 
-fn check_change(change: &Value, timestamp: Timestamp) -> Result<(), Flaw> {
+fn check_change(change: &Value, timestamp: Timestamp, floats: Floats) -> Result<(), Flaw> {
     let change = change.as_object().ok_or(Flaw::Id)?;
     let id = change.get("id").and_then(Value::as_str).unwrap_or_default();
     Id::new(id).map_err(|_| Flaw::Id)?;
@@ -97,22 +107,24 @@ fn check_change(change: &Value, timestamp: Timestamp) -> Result<(), Flaw> {
         return Err(Flaw::Late);
     }
     let is_tombstone = change.get("deleted") == Some(&Value::Bool(true)) && change.len() == 3;
-    if is_tombstone { Ok(()) } else { check_record(change) }
+    if is_tombstone {
+        return Ok(());
+    }
+    change.get("attachment").map_or(Ok(()), check_attachment)?;
+    check_record(change, floats)
 }
 
-/// Checks the members of a record, whether or not it has `id` and `last_modified` already.
+/// Checks the members of a record, whether or not it has `id` and `last_modified` already; not its
+/// attachment, which is more than a member.
 ///
 /// # Errors
 ///
 /// The first flaw.
-pub fn check_record(record: &Map<String, Value>) -> Result<(), Flaw> {
+pub fn check_record(record: &Map<String, Value>, floats: Floats) -> Result<(), Flaw> {
     if record.contains_key("deleted") {
         return Err(Flaw::Deleted);
     }
-    if let Some(attachment) = record.get("attachment") {
-        check_attachment(attachment)?;
-    }
-    check_members(record).map_err(Fault::into_flaw)
+    check_members(record, floats).map_err(Fault::into_flaw)
 }
 
 fn check_attachment(attachment: &Value) -> Result<(), Flaw> {
@@ -151,30 +163,32 @@ impl Fault {
     }
 }
 
-fn check_members(object: &Map<String, Value>) -> Result<(), Fault> {
+fn check_members(object: &Map<String, Value>, floats: Floats) -> Result<(), Fault> {
     object.iter().try_for_each(|(name, value)| {
         let checked = if name.chars().any(|character| character > '\u{ffff}') {
             Err(Fault::new(Flaw::Name))
         } else {
-            check_value(value)
+            check_value(value, floats)
         };
         checked.map_err(|fault| fault.within(name))
     })
 }
 
-fn check_value(value: &Value) -> Result<(), Fault> {
+fn check_value(value: &Value, floats: Floats) -> Result<(), Fault> {
     match value {
-        Value::Number(number) if number.is_f64() => Err(Fault::new(Flaw::Float)),
+        Value::Number(number) if number.is_f64() => match floats {
+            Floats::Refused => Err(Fault::new(Flaw::Float)),
+            Floats::Allowed => Ok(()),
+        },
         Value::Number(number)
             if number.as_i64().is_none_or(|n| !(-MAX_SAFE..=MAX_SAFE).contains(&n)) =>
         {
             Err(Fault::new(Flaw::Integer))
         }
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, item)| check_value(item).map_err(|fault| fault.within(&index))),
-        Value::Object(members) => check_members(members),
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
+            check_value(item, floats).map_err(|fault| fault.within(&index))
+        }),
+        Value::Object(members) => check_members(members, floats),
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Number(_) => Ok(()),
     }
 }
@@ -190,14 +204,15 @@ mod tests {
     fn check_one(mut record: Value) -> Result<(), Flaw> {
         record["id"] = "r".into();
         record["last_modified"] = T.as_millis().into();
-        check([&record], T).map_err(|unverifiable| unverifiable.flaw)
+        check([&record], T, Floats::Refused).map_err(|unverifiable| unverifiable.flaw)
     }
 
     #[test]
-    fn what_clients_read_differently_is_found_with_its_true_path() {
+    fn d10_what_clients_read_differently_is_found_with_its_true_path() {
         for (record, flaw) in [
             (json!({"a": [{"a": 1, "b": 1.5}]}), Flaw::Float("a.0.b".to_owned())),
-            (json!({"a": 1.0}), Flaw::Float("a".to_owned())),
+            (json!({"a": 1.0, "b": 1}), Flaw::Float("a".to_owned())),
+            (json!({"a": {"x": [0, [1]], "y": [[2, 1.5]]}}), Flaw::Float("a.y.0.1".to_owned())),
             (json!({"b": [9_007_199_254_740_992_i64]}), Flaw::Integer("b.0".to_owned())),
             (json!({"a": {"b": u64::MAX}}), Flaw::Integer("a.b".to_owned())),
             (json!({"a": {"\u{1f600}": 1}}), Flaw::Name("a.\u{1f600}".to_owned())),
@@ -209,6 +224,8 @@ mod tests {
         }
         let good = json!({"a": [-9_007_199_254_740_991_i64, {"é": "\u{1f600}", "deleted": 1}]});
         assert_eq!(check_one(good), Ok(()));
+        let floats = json!({"a": [1.5], "id": "r", "last_modified": 1});
+        assert_eq!(check([&floats], T, Floats::Allowed), Ok(()));
         assert_eq!(check_one(json!({"deleted": true})), Ok(()), "a tombstone");
     }
 
@@ -228,11 +245,15 @@ mod tests {
     fn ids_are_unique_and_times_are_times() {
         let record =
             |id: Value, last_modified: Value| json!({"id": id, "last_modified": last_modified});
-        let flaw = |changes: &[Value]| check(changes, T).unwrap_err().flaw;
+        let flaw = |changes: &[Value]| check(changes, T, Floats::Refused).unwrap_err().flaw;
         let now = T.as_millis();
 
         assert_eq!(
-            check(&[record("a".into(), now.into()), record("b".into(), 1.into())], T),
+            check(
+                &[record("a".into(), now.into()), record("b".into(), 1.into())],
+                T,
+                Floats::Refused
+            ),
             Ok(())
         );
         assert_eq!(
@@ -247,7 +268,8 @@ mod tests {
             assert_eq!(flaw(&[record("a".into(), time)]), Flaw::Timestamp);
         }
         let later = Timestamp::LATEST;
-        let error = check(&[record("a".into(), later.as_millis().into())], later).unwrap_err();
+        let error = check(&[record("a".into(), later.as_millis().into())], later, Floats::Refused)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "record 'a': 'last_modified' is not a timestamp in milliseconds"

@@ -10,7 +10,7 @@ use shared::{
 
 use crate::{
     authn::Authenticator, config::Config, group_commit::GroupCommit, metrics::Metrics,
-    pages::Pages, schema::Validators, signer::Signers, store::clocks,
+    pages::Pages, pki::publication::Known, schema::Validators, signer::Signers, store::clocks,
 };
 
 /// Settings, connections, the signer and the metrics of one process.
@@ -26,6 +26,8 @@ pub struct App {
     pub authn: Authenticator,
     /// What is counted.
     pub metrics: Metrics,
+    /// Which certificate chains are known to be published.
+    pub chains: Known,
     /// Writes that wait for each other.
     pub group_commit: GroupCommit,
     /// Pages of lists.
@@ -51,6 +53,7 @@ impl App {
                 pool,
                 signers,
                 metrics,
+                chains: Known::default(),
                 group_commit: GroupCommit::default(),
                 pages: Pages::default(),
                 schemas: Validators::default(),

@@ -30,6 +30,7 @@ use crate::{
     metrics, openapi,
     operations::{self, Operation, openid, user_data},
     pipeline,
+    pki::publication,
     plugins::default_bucket,
     routes::{Parent, Route},
     service::{self, ApiRequest},
@@ -61,7 +62,8 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::OpenApi => Ok(openapi::document(app, &request.headers)),
         Route::Metrics => {
             let format = HeaderValue::from_static(metrics::FORMAT);
-            let reply = Reply::text(StatusCode::OK, app.metrics.render(&app.pool));
+            let text = app.metrics.render(&app.pool, &publication::ends(app));
+            let reply = Reply::text(StatusCode::OK, text);
             Ok(reply.header(header::CONTENT_TYPE, format))
         }
         Route::Batch => run_batch(app, request).await,

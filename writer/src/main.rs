@@ -17,6 +17,7 @@ use clap_complete::Shell;
 use mimalloc::MiMalloc;
 use shared::{
     config::Layers,
+    error::with_causes,
     http::{serve, shutdown_signal},
     model::Timestamp,
     store::migrate::{self, SchemaError},
@@ -32,7 +33,7 @@ use writer::{
     config::{Config, DEFAULTS},
     failpoint,
     jobs::scheduler,
-    pki,
+    pki::{self, publication},
     plugins::rebuild::rebuild,
     signer,
     signoff::auto_create,
@@ -230,9 +231,13 @@ async fn serve_until_stopped(
     tokio::spawn(reload_keys(app.clone(), hangups));
     check_schema(&app).await?;
     failpoint::arm(std::env::vars_os());
+    publication::publish(&app, Timestamp::now())
+        .await
+        .map_err(|error| Failure::unavailable(with_causes(&error)))?;
     if !app.config.service.readonly {
         auto_create(&app).await.map_err(Failure::unavailable)?;
     }
+    tokio::spawn(publication::keep(app.clone()));
 
     let listen = app.config.listen.clone();
     let listener = TcpListener::bind(listen.address)
@@ -251,6 +256,7 @@ async fn serve_until_stopped(
 async fn reload_keys(app: Arc<App>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         app.reload_keys();
+        publication::publish_or_tell(&app).await;
     }
 }
 

@@ -1,6 +1,8 @@
-//! Writer and reader on one database: what they answer alike.
+//! Writer and reader on one database: what they answer alike, and what clients verify.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod agreement;
+mod certificates;
+mod certified;
 mod pair;

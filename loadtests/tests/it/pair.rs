@@ -9,6 +9,7 @@ use shared::{
     testing::{TestClient, TestDatabase, TestReply},
 };
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use writer::app::App;
 
 /// Both, until the end of the test.
 pub(crate) struct Pair {
@@ -35,7 +36,7 @@ impl Pair {
         let mut tasks = JoinSet::new();
         let common = [("changes.resources", "/buckets/main /buckets/main-preview")];
         let settings: Vec<_> = common.iter().chain(settings).copied().collect();
-        let writer = start_writer(&database, &directory, &settings, &mut tasks).await;
+        let (writer, _) = start_writer(&database, &directory, &settings, &mut tasks).await;
         let reader = start_reader(&database, &settings, &mut tasks).await;
         let writer = writer.as_user("editor");
         Self { database, writer, reader, _tasks: tasks, directory }
@@ -81,12 +82,13 @@ impl Pair {
     }
 }
 
-async fn start_writer(
+/// A writer that signs with the key in `directory`, unless settings name another.
+pub(crate) async fn start_writer(
     database: &TestDatabase,
     directory: &std::path::Path,
     settings: &[(&str, &str)],
     tasks: &mut JoinSet<()>,
-) -> TestClient {
+) -> (TestClient, Arc<App>) {
     let mut layers = Layers::new(writer::config::DEFAULTS);
     let key = directory.join("private-key.pem");
     for (name, value) in [
@@ -103,17 +105,18 @@ async fn start_writer(
         layers.set(name, value);
     }
     let config = writer::config::Config::read(&mut layers).unwrap();
-    let app = Arc::new(writer::app::App::new(config).unwrap());
+    let app = Arc::new(App::new(config).unwrap());
     let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving =
-        serve(listener, writer::Writer::new(app), limits, metrics, std::future::pending());
+    let service = writer::Writer::new(app.clone());
+    let serving = serve(listener, service, limits, metrics, std::future::pending());
     tasks.spawn(async move { serving.await.unwrap() });
-    TestClient::new(address)
+    (TestClient::new(address), app)
 }
 
-async fn start_reader(
+/// A reader.
+pub(crate) async fn start_reader(
     database: &TestDatabase,
     settings: &[(&str, &str)],
     tasks: &mut JoinSet<()>,

@@ -32,11 +32,13 @@ pub(super) async fn get(app: &App, head: &Parts, now: Timestamp) -> Result<Reply
 /// The same as an ordinary list, for Firefox before 88.
 pub(super) fn records(app: &App, head: &Parts, now: Timestamp) -> Result<Reply, ApiError> {
     let (asked, settings) = (asked(head), &app.config.changes);
-    let max_age = settings.redirects.since_max_age_days;
-    if let Some(detour) = records_detour(&Query::parse(asked.query)?, now, max_age) {
+    let (sent, max_age) = (Query::parse(asked.query)?, settings.redirects.since_max_age_days);
+    if let Some(detour) = records_detour(&sent, now, max_age) {
         return Ok(detour.reply(&settings.redirects, asked, now));
     }
     let published = app.board.published().ok_or_else(not_ready)?;
+    let timestamp = published.monitor.timestamp.unwrap_or(now);
+    count_stale(app, sent.get("_expected").unwrap_or_default(), timestamp);
     let entries = &published.monitor.entries;
     wire::records(entries, settings, asked, (&head.method, &head.headers), now)
 }

@@ -7,7 +7,7 @@ use shared::{
     chain::{self, RootHash, expected_host},
     model::Timestamp,
     signature::{ContentSignature, PublicKey, SignatureError},
-    verifiable,
+    verifiable::{self, Floats},
 };
 
 use super::{Client, Entry, report::Verdict};
@@ -83,7 +83,7 @@ async fn signed(
     trust: &Trust,
 ) -> Result<Verdict, String> {
     let metadata = &changeset.metadata;
-    verifiable::check(&changeset.changes, changeset.timestamp).map_err(told)?;
+    verifiable::check(&changeset.changes, changeset.timestamp, Floats::Refused).map_err(told)?;
     let signatures = signatures(metadata)?;
     let document = canonical::document(&changeset.changes, changeset.timestamp);
     if !trust.keys.is_empty() {

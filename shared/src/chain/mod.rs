@@ -11,7 +11,10 @@ use std::fmt;
 
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
-use x509_cert::{Certificate, der::Decode as _};
+use x509_cert::{
+    Certificate,
+    der::{Decode as _, EncodePem as _, pem::LineEnding},
+};
 
 pub use self::pin::RootHash;
 use crate::{
@@ -136,6 +139,38 @@ impl Chain {
         rules::check_path(&self.der, now)?;
         rules::check_name(&self.parsed[0], host)?;
         self.public_key().map_err(|error| ChainError::Path(error.to_string()))
+    }
+
+    /// Checks what does not depend on the time, nor on whom clients trust.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`], the first rule that does not hold.
+    pub fn check(&self) -> Result<(), ChainError> {
+        let ends = Role::ALL.map(|role| self.validity(role).1);
+        let all_valid = ends.into_iter().min().unwrap_or_default();
+        rules::check_purposes(&self.parsed)?;
+        rules::check_path(&self.der, all_valid)?;
+        rules::check_name(&self.parsed[0], &self.host().unwrap_or_default())
+    }
+
+    /// Checks that all three certificates are valid.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Early`] and [`ChainError::Expired`].
+    pub fn check_validity(&self, now: Timestamp) -> Result<(), ChainError> {
+        rules::check_validity(&self.parsed, now)
+    }
+
+    /// The certificates in PEM, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Form`] when a certificate cannot be written, although it was read.
+    pub fn to_pem(&self) -> Result<String, ChainError> {
+        let certificates = self.parsed.iter().map(|certificate| certificate.to_pem(LineEnding::LF));
+        certificates.collect::<Result<_, _>>().map_err(|_| ChainError::Form("not DER"))
     }
 
     /// The end entity's key, whoever vouches for it.

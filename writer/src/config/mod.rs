@@ -26,7 +26,7 @@ pub use plugins::{Plugin, Plugins};
 pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
-    config::{Changes, Database, Layers, Listen, Problems, Telemetry},
+    config::{CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry},
     model::{Id, Resource},
 };
 pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing, TlsWarning};
@@ -78,6 +78,8 @@ pub struct Config {
     pub changes: Changes,
     /// What is signed, and how.
     pub signer: SignerSettings,
+    /// When certificates are warned of.
+    pub certificates: CertificateWarnings,
     /// What is done on a schedule.
     pub jobs: Jobs,
     /// Settings that were given and mean nothing here.
@@ -162,6 +164,7 @@ impl Config {
             changes: Changes::read(layers),
             jobs: Jobs::read(layers),
             signer: signer(layers),
+            certificates: CertificateWarnings::read(layers),
             warnings: Vec::new(),
         };
         warn_of_what_is_missing(layers);

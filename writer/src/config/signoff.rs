@@ -1,7 +1,7 @@
 //! Review and publication: which collections, who decides, and what may be published
 //! (`remote-settings.md` §1.1-1.3).
 
-use shared::config::Layers;
+use shared::{config::Layers, verifiable::Floats};
 
 use crate::signoff::{Resources, Review};
 
@@ -11,7 +11,7 @@ pub struct SignOff {
     /// Who may write previews and destinations directly (D2).
     pub destination_writers: Vec<String>,
     /// Whether records may hold floats, which clients read differently.
-    pub allow_floats: bool,
+    pub floats: Floats,
     /// Who may write the sources that are made at the start; `None` makes none (§1.5).
     pub auto_create_for: Option<Vec<String>>,
     /// Whether a deleted source takes its preview and destination with it, without tombstones.
@@ -26,7 +26,11 @@ impl SignOff {
         let principals = layers.words("signer.auto_create_resources_principals");
         Self {
             destination_writers: layers.words("signer.destination_write_principals"),
-            allow_floats: layers.flag("signer.allow_floats"),
+            floats: if layers.flag("signer.allow_floats") {
+                Floats::Allowed
+            } else {
+                Floats::Refused
+            },
             auto_create_for: layers.flag("signer.auto_create_resources").then_some(principals),
             hard_delete: layers.flag("signer.hard_delete_destination_on_source_deletion"),
             refresh_publishes_attributes: layers.flag("signer.refresh_publishes_attributes"),

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use deadpool_postgres::Pool;
 use prometheus::{Gauge, IntCounter, Registry};
 use shared::{
-    model::ObjectPath,
+    certificates::{Ends, Watch},
+    model::{ObjectPath, Timestamp},
     telemetry::{self, HttpMetrics},
 };
 
@@ -32,6 +33,8 @@ pub struct Metrics {
     pub signing_failures: IntCounter,
     /// 1 while keys are in use that could not be read again.
     pub old_keys: Gauge,
+    /// When the certificates of our keys end.
+    pub certificates: Watch,
     /// Kinto's own, where they are switched on.
     pub kinto: Option<KintoMetrics>,
     pool: BTreeMap<&'static str, Gauge>,
@@ -75,6 +78,7 @@ impl Metrics {
                 "signer_keys_old",
                 "1 while keys or chains are in use that could not be read again on SIGHUP.",
             )?,
+            certificates: Watch::new(&registry)?,
             kinto: prometheus.map(KintoMetrics::new),
             registry,
             pool,
@@ -114,7 +118,8 @@ impl Metrics {
 
     /// The metrics as Prometheus reads them.
     #[expect(clippy::cast_precision_loss, reason = "a pool has far fewer than 2^52 connections")]
-    pub fn render(&self, pool: &Pool) -> Vec<u8> {
+    pub fn render(&self, pool: &Pool, certificates: &Ends) -> Vec<u8> {
+        self.certificates.measure(certificates, Timestamp::now());
         let status = pool.status();
         for (name, value) in
             [("size", status.size), ("available", status.available), ("waiting", status.waiting)]

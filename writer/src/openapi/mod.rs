@@ -1,5 +1,5 @@
 //! `GET /v1/__api__`: this service as Swagger 2.0 describes it (`kinto-http-api.md` §1.3), made
-//! from the table that it is routed by (`endpoints.rs`).
+//! from the table that it is routed by (`endpoints/`).
 
 mod parameters;
 mod responses;

@@ -2,10 +2,10 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value};
-use shared::{error::ApiError, http::Reply};
+use shared::{error::ApiError, http::Reply, model::Timestamp};
 use tokio::time::timeout;
 
-use crate::app::App;
+use crate::{app::App, pki::publication};
 
 /// Asks all that this service needs, each within its time: a key each, and 503 when one is false.
 pub async fn heartbeat(app: &App) -> Reply {
@@ -16,8 +16,14 @@ pub async fn heartbeat(app: &App) -> Reply {
         [("storage", storage), ("permission", storage), ("cache", storage), ("signer", signer)];
     let healthy = probes.iter().all(|(_, good)| *good);
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body: Map<String, Value> =
+    let mut body: Map<String, Value> =
         probes.into_iter().map(|(name, good)| (name.to_owned(), good.into())).collect();
+    // No part of health: somebody must act, and there is time.
+    let certificates = publication::ends(app);
+    if !certificates.is_empty() {
+        let told = certificates.to_json(app.config.certificates, Timestamp::now());
+        body.insert("certificates".to_owned(), told);
+    }
     Reply::json(status, &body)
 }
 

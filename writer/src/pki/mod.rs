@@ -6,11 +6,13 @@
 //! | [`certificate`] | what the three kinds of certificate say |
 //! | [`directory`] | where they and their keys are |
 //! | [`options`], [`command`] | `countersign-writer pki …` |
+//! | [`publication`] | the chains of our keys on their way to readers |
 
 mod certificate;
 mod command;
 mod directory;
 mod options;
+pub mod publication;
 
 pub use self::{
     command::run,
@@ -18,4 +20,5 @@ pub use self::{
         Command, DevOptions, IntermediateOptions, LeafOptions, Lifetime, Place, RenewOptions,
         RootOptions,
     },
+    publication::Certified,
 };

@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use shared::{
-    chain::{Chain, Role},
+    chain::Chain,
     model::Timestamp,
     signature::{ContentSignature, PublicKey, SignatureError},
     wire::chain_url,
 };
 
 use super::LocalSigner;
-use crate::config::{LocalKey, LocalKeys, Pem};
+use crate::{
+    config::{LocalKey, LocalKeys, Pem},
+    pki::Certified,
+};
+
+/// A signature that a certificate vouches for (`remote-settings.md` §2.6).
+const KIND: &str = "contentsignaturepki";
 
 /// Keys that are replaced as one.
 #[derive(Debug)]
@@ -77,10 +83,12 @@ impl Keys {
         keys.iter().map(|key| key.sign(document, now)).collect()
     }
 
-    /// The chains that clients find with the signatures of now, by their URLs.
-    pub fn chains(&self) -> Vec<(String, Arc<Chain>)> {
+    /// The chains that clients find with the signatures of now.
+    pub fn chains(&self) -> Vec<Certified> {
         let keys = self.current.load();
-        keys.iter().filter_map(|key| Some((key.x5u.clone(), key.chain.clone()?))).collect()
+        let certified =
+            |key: &Key| Some(Certified { x5u: key.x5u.clone(), chain: key.chain.clone()? });
+        keys.iter().filter_map(certified).collect()
     }
 }
 
@@ -96,6 +104,11 @@ impl Key {
                 let key = settings.private_key.name();
                 return Err(format!("its first certificate is not for the key of {key}"));
             }
+            // Whether it is valid now is asked for each signature: edits need no valid one.
+            chain.check().map_err(|error| error.to_string())?;
+            if settings.x5u.is_empty() {
+                return Err("signer.local.x5u is not set: clients could not find it".to_owned());
+            }
             Ok(chain)
         })?;
         let file = chain.file_name();
@@ -108,16 +121,12 @@ impl Key {
     }
 
     fn sign(&self, document: &[u8], now: Timestamp) -> Result<ContentSignature, KeyError> {
-        let is_valid = self.chain.as_ref().is_none_or(|chain| {
-            Role::ALL.into_iter().all(|role| {
-                let (from, until) = chain.validity(role);
-                from <= now && now <= until
-            })
-        });
-        if !is_valid {
+        if self.chain.as_ref().is_some_and(|chain| chain.check_validity(now).is_err()) {
             return Err(KeyError::Expired(self.x5u.clone()));
         }
-        let signature = ContentSignature { x5u: self.x5u.clone(), ..self.signer.sign(document) };
+        let kind = self.chain.is_some().then(|| KIND.to_owned());
+        let x5u = self.x5u.clone();
+        let signature = ContentSignature { x5u, kind, ..self.signer.sign(document) };
         signature.verify(self.signer.public_key(), document)?;
         Ok(signature)
     }

@@ -6,10 +6,10 @@ mod hawk;
 mod keys;
 mod local;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use shared::{chain::Chain, error::ApiError, model::ObjectPath, signature::ContentSignature};
+use shared::{error::ApiError, model::ObjectPath, signature::ContentSignature};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -21,7 +21,10 @@ use self::{
     autograph::{Autograph, AutographError},
     keys::{KeyError, Keys},
 };
-use crate::config::{Backend, Signing};
+use crate::{
+    config::{Backend, Signing},
+    pki::Certified,
+};
 
 /// What is signed to see whether signing works (`remote-settings.md` §1.20).
 const PROBE: &[u8] = b"This is a heartbeat test.";
@@ -100,8 +103,8 @@ impl Signer {
         }
     }
 
-    /// The chains of our own keys, by their URLs.
-    fn chains(&self) -> Vec<(String, Arc<Chain>)> {
+    /// The chains of our own keys.
+    fn chains(&self) -> Vec<Certified> {
         match self {
             Self::Local(keys) => keys.chains(),
             Self::Autograph(_) => Vec::new(),
@@ -182,8 +185,8 @@ impl Signers {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    /// The chains that clients find with the signatures of our own keys, by their URLs.
-    pub fn chains(&self) -> Vec<(String, Arc<Chain>)> {
+    /// The chains that clients find with the signatures of our own keys.
+    pub fn chains(&self) -> Vec<Certified> {
         self.all.iter().flat_map(Signer::chains).collect()
     }
 }

@@ -42,7 +42,7 @@ pub async fn after_change(ctx: &mut Ctx<'_>, change: &Change) -> Result<bool, Ap
             if role == Some(Role::Source) {
                 edited(ctx, ObjectPath::collection(bucket.clone(), collection.clone())).await?;
                 if let Some(record) = &change.new {
-                    guards::check(record, ctx.app.config.signer.sign_off.allow_floats)?;
+                    guards::check(record, ctx.app.config.signer.sign_off.floats)?;
                 }
             }
             Ok(false)

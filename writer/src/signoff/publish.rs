@@ -16,6 +16,7 @@ use super::{
 use crate::{
     context::Ctx,
     failpoint,
+    pki::publication::publish_with,
     store::{
         aces, clocks, measure,
         objects::{self, Difference},
@@ -43,8 +44,8 @@ pub(super) async fn push(
     if changes.count > 0 {
         let copied = measure::changed(ctx.settled().await?, &from, &difference).await?;
         // Also records that were there before the guards: a restored backup, a new resource.
-        let allow_floats = ctx.app.config.signer.sign_off.allow_floats;
-        copied.iter().try_for_each(|record| guards::check(record, allow_floats))?;
+        let floats = ctx.app.config.signer.sign_off.floats;
+        copied.iter().try_for_each(|record| guards::check(record, floats))?;
         changes.size_bytes = measure::size_bytes(ctx.settled().await?, &to, &copied).await?;
     }
     copy(ctx, &from, &to, &difference).await?;
@@ -198,6 +199,7 @@ pub async fn sign_all(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
         }
         data.insert("signature".to_owned(), json!(signatures.first()));
         data.insert("signatures".to_owned(), json!(signatures));
+        publish_with(ctx, &signatures).await?;
         noted::put(ctx, &publication.target, data).await?;
         ctx.publications += 1;
     }

@@ -16,6 +16,7 @@ use shared::{
     error::ApiError,
     model::{ObjectPath, Timestamp},
     signature::ContentSignature,
+    verifiable,
 };
 
 use super::Triple;
@@ -59,7 +60,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
+    /// 400 when some client could not verify it; [`ApiError::Backend`] when PostgreSQL is away.
     pub(super) async fn read(
         ctx: &mut Ctx<'_>,
         source: ObjectPath,
@@ -69,6 +70,11 @@ impl Document {
         let live = objects::records(ctx.settled().await?, &list).await?;
         let timestamp = ctx.hold(&list).await?;
         let records: Vec<_> = live.iter().map(Object::to_value).collect();
+        let floats = ctx.app.config.signer.sign_off.floats;
+        verifiable::check(&records, timestamp, floats).map_err(|problem| {
+            let message = format!("{target} cannot be published: {problem}");
+            ApiError::Refused { forbidden: false, message }
+        })?;
         Ok(Self { source, bytes: canonical::document(&records, timestamp) })
     }
 }

@@ -5,6 +5,7 @@ pub mod aces;
 pub mod advisory;
 pub mod broadcasts;
 pub mod cache;
+pub mod chains;
 pub mod changes;
 pub mod clocks;
 pub mod history;

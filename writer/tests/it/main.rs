@@ -54,3 +54,4 @@ mod signoff_settings;
 mod signoff_traps;
 mod start;
 mod threats;
+mod verifiable;
