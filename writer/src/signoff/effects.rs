@@ -77,6 +77,8 @@ async fn edited(ctx: &mut Ctx<'_>, source: ObjectPath) -> Result<(), ApiError> {
     set_status(&mut data, status);
     stamp(ctx, &mut data, "last_edit");
     noted::put(ctx, &source, data).await?;
+    // The last editor counts: whoever edits again after another is noted again.
+    ctx.edited.retain(|(known, _)| *known != source);
     ctx.edited.insert(once);
     Ok(())
 }

@@ -50,6 +50,7 @@ mod signing;
 mod signing_races;
 mod signoff;
 mod signoff_deletion;
+mod signoff_deviations;
 mod signoff_digest;
 mod signoff_events;
 mod signoff_histories;
