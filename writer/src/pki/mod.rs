@@ -3,10 +3,10 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`certificate`] | what the three kinds of certificate say |
-//! | [`directory`] | where they and their keys are |
-//! | [`options`], [`command`] | `countersign-writer pki …` |
-//! | [`publication`] | the chains of our keys on their way to readers |
+//! | `certificate` | what the three kinds of certificate say |
+//! | `directory` | where they and their keys are |
+//! | `options`, `command` | `countersign-writer pki …` |
+//! | `publication` | the chains of our keys on their way to readers |
 
 mod certificate;
 mod command;

@@ -4,7 +4,7 @@
 //! editors wait for. So a transaction that needs a service runs once to learn what is to be signed,
 //! and is rolled back; the service is asked while nothing is locked; then the transaction runs
 //! again, judging everything anew, by the clock of the first run. It comes to the same documents,
-//! unless somebody has published meanwhile. After [`ROUNDS`] of that, the service is asked under
+//! unless somebody has published meanwhile. After `ROUNDS` of that, the service is asked under
 //! the locks, so that a busy service goes on; they are held for two tries at most
 //! (`remote-settings.md` §1.16, `docs/adr/0008-services-sign-while-nothing-is-locked.md`).
 
