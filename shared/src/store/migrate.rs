@@ -8,10 +8,10 @@ use crate::error::with_causes;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("../../migrations/0001_initial.sql")),
     ("platform", include_str!("../../migrations/0002_platform.sql")),
-    ("certificate_chains", include_str!("../../migrations/0004_certificate_chains.sql")),
-    ("jobs", include_str!("../../migrations/0005_jobs.sql")),
-    ("outbox", include_str!("../../migrations/0006_outbox.sql")),
-    ("append_only_history", include_str!("../../migrations/0007_append_only_history.sql")),
+    ("certificate_chains", include_str!("../../migrations/0003_certificate_chains.sql")),
+    ("jobs", include_str!("../../migrations/0004_jobs.sql")),
+    ("outbox", include_str!("../../migrations/0005_outbox.sql")),
+    ("append_only_history", include_str!("../../migrations/0006_append_only_history.sql")),
 ];
 
 /// The schema version that this binary knows.
