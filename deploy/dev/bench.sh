@@ -13,7 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/figures.sh"
 
 ROUNDS=${ROUNDS:-3}
 DURATION=${DURATION:-5}
-readonly CONNECTIONS=64 COLLECTION=translations-models
+readonly CONNECTIONS=64 COLLECTION=translations-models LARGE=10000
 readonly MONITOR=/buckets/monitor/collections/changes/changeset?_expected=0
 readonly CHANGESET=/buckets/main/collections/search-config-v2/changeset?_expected=0
 
@@ -48,9 +48,43 @@ measure_publication() {
         [[ $line =~ \"$step\":([0-9]+) ]] || failed "No $step in $line"
         note "$size.$step" "${BASH_REMATCH[1]}"
       done
+      [[ $size == 25 ]] || measure_large_publication
       stack_end writer
     done
   done
+}
+
+# A collection of LARGE records, all new; then one of them is changed, and published.
+measure_large_publication() {
+  local line step source=/buckets/main-workspace/collections/large
+  mkdir -p "$STACK/large"
+  large_records >"$STACK/large/large.json"
+  line=$("$BIN/countersign-load" seed --writer "$WRITER" --data "$STACK/large" --json \
+    2>"$STACK/logs/seed.log") || failed 'Importing 10,000 records failed' seed
+  for step in import_ms review_ms approve_ms; do
+    [[ $line =~ \"$step\":([0-9]+) ]] || failed "No $step in $line"
+    note "large.$step" "${BASH_REMATCH[1]}"
+  done
+  note one.import_ms "$(patch editor:editor "$source/records/r7" '{"data": {"title": "changed"}}')"
+  note one.review_ms "$(patch editor:editor "$source" '{"data": {"status": "to-review"}}')"
+  note one.approve_ms "$(patch reviewer:reviewer "$source" '{"data": {"status": "to-sign"}}')"
+}
+
+# patch USER:PASSWORD PATH BODY: prints how long it took, in milliseconds.
+patch() {
+  local seconds
+  seconds=$(curl -sS --fail --noproxy '*' -o /dev/null -w '%{time_total}' -u "$1" -X PATCH \
+    -H 'Content-Type: application/json' -d "$3" "$WRITER$2") || failed "PATCH $2 failed" writer
+  awk -v s="$seconds" 'BEGIN { printf "%.0f\n", s * 1000 }'
+}
+
+large_records() {
+  awk -v count="$LARGE" 'BEGIN {
+    text = sprintf("%200s", ""); gsub(/ /, "x", text)
+    printf "{\"data\": ["
+    for (n = 0; n < count; n++)
+      printf "%s{\"id\": \"r%d\", \"rank\": %d, \"title\": \"%s\"}", n ? "," : "", n, n * 7, text
+    print "]}" }'
 }
 
 # All collections are published; files with the reader's own bytes lie in nginx's directory.
@@ -172,6 +206,12 @@ print_report() {
     say "| $size | $(median $size.import_ms) | $(median $size.review_ms) |\
  $(median $size.approve_ms) | $(($(median $size.import_ms) + $(median $size.review_ms) +
       $(median $size.approve_ms))) |"
+  done
+  say '' "With $LARGE records of 250 bytes, and after a change of one of them, ms:" '' \
+    '| what | write | review | approval |' '|---|---|---|---|'
+  for what in large one; do
+    say "| $what | $(median $what.import_ms) | $(median $what.review_ms) |\
+ $(median $what.approve_ms) |"
   done
   say '' "Serving on one CPU, $CONNECTIONS connections kept open, requests/s:" '' \
     '| what | encoding | bytes | reader | nginx | reader/nginx |' '|---|---|---|---|---|---|'
