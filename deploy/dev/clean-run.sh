@@ -20,5 +20,7 @@ case $home in
   "$RUN"/*) ;;
   /var/tmp/countersign-*) [[ $home == */../* ]] || rm -rf "$home" ;;
 esac
-rm -rf "$RUN"
+# Kinto, installed for `make compat` and `make bench-api`, is no state of `make run`.
+find "$RUN" -mindepth 1 -maxdepth 1 ! -name kinto -exec rm -rf {} +
+rmdir --ignore-fail-on-non-empty "$RUN"
 say 'Forgotten: .run/'

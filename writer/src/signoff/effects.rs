@@ -234,9 +234,10 @@ async fn carry_out(
                 }
             }
             stamp(ctx, data, "last_review_request");
-            renew_digest(ctx, triple, data).await?;
+            let digest = digest_of(ctx, triple, data).await?;
+            data.insert(REQUESTED_DIGEST.to_owned(), digest.into());
         }
-        Effect::RenewDigest => renew_digest(ctx, triple, data).await?,
+        Effect::NoteEdit => stamp(ctx, data, "last_edit"),
         Effect::Publish => {
             for target in triple.targets() {
                 changes = Some(push(ctx, &triple.source, target, data).await?);
@@ -249,21 +250,11 @@ async fn carry_out(
             let (count, size_bytes) = (restore(ctx, triple, data).await?, 0);
             changes = Some(Changes { count, size_bytes });
         }
-        Effect::NoteEdit | Effect::Retract => {
+        Effect::Retract => {
             return Err(ApiError::internal("metadata that was written has no such effect"));
         }
     }
     Ok(changes)
-}
-
-async fn renew_digest(
-    ctx: &mut Ctx<'_>,
-    triple: &Triple,
-    data: &mut Map<String, Value>,
-) -> Result<(), ApiError> {
-    let digest = digest_of(ctx, triple, data).await?;
-    data.insert(REQUESTED_DIGEST.to_owned(), digest.into());
-    Ok(())
 }
 
 /// Signs destination, then preview, as they are (§1.12).
@@ -339,11 +330,7 @@ fn log(
         Effect::Publish => "approve",
         Effect::Resign { .. } => "refresh",
         Effect::RestoreSource => "rollback",
-        Effect::Nothing
-        | Effect::SetUp
-        | Effect::NoteEdit
-        | Effect::RenewDigest
-        | Effect::Retract => return,
+        Effect::Nothing | Effect::SetUp | Effect::NoteEdit | Effect::Retract => return,
     };
     let (user_id, triple) = (ctx.user.name().to_owned(), triple.clone());
     ctx.actions.push(Action { name, user_id, triple, changes });

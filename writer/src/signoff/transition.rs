@@ -127,8 +127,6 @@ pub enum Effect {
     NoteEdit,
     /// Preview becomes the source, and its digest is kept.
     PublishPreview,
-    /// The digest of a request follows the attributes.
-    RenewDigest,
     /// Preview and destination become the source.
     Publish,
     /// Preview and destination are signed again as they are.
@@ -278,8 +276,9 @@ fn command(posted: Posted, now: &Situation) -> Result<(Status, Effect), Refusal>
         Posted::Removed => return Err(Refusal::StatusRemoved),
         Posted::Signed => return Err(Refusal::StatusSetToSigned),
         Posted::Unknown => return Err(Refusal::StatusUnknown),
+        // What an approval publishes is edited: that voids the request, as an edit of records does.
         Posted::Same if now.from == ToReview && now.attributes_changed => {
-            return Ok((ToReview, Effect::RenewDigest));
+            return Ok((WorkInProgress, Effect::NoteEdit));
         }
         Posted::Same => return Ok((now.from, Effect::Nothing)),
         Posted::Command(command) => command,
@@ -313,9 +312,13 @@ fn common(approves: bool, now: &Situation) -> Result<(), Refusal> {
         return Err(Refusal::Tampered(name));
     }
     match (now.digest, approves) {
-        (Digest::NotGiven, _) | (Digest::Matches, true) => Ok(()),
         (Digest::Matches | Digest::Differs, false) => Err(Refusal::DigestOfNothing),
         (Digest::Differs, true) => Err(Refusal::ChangedSinceReview),
+        // An approval publishes what was asked for, and nothing that comes with it.
+        (Digest::NotGiven | Digest::Matches, true) if now.review && now.attributes_changed => {
+            Err(Refusal::ChangedSinceReview)
+        }
+        (Digest::NotGiven, _) | (Digest::Matches, true) => Ok(()),
     }
 }
 
@@ -336,7 +339,6 @@ pub(super) const fn told(
             Effect::Nothing
             | Effect::SetUp
             | Effect::NoteEdit
-            | Effect::RenewDigest
             | Effect::Resign { .. }
             | Effect::RestoreSource
             | Effect::Retract,

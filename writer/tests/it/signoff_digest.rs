@@ -79,21 +79,41 @@ async fn an_approval_of_what_has_changed_since_is_refused() {
     approve(&harness, &digest).await.expect(200);
 }
 
-/// Attributes are published by an approval, too. To change them does not void the request, as in
-/// the reference, but a reviewer who has not seen it is told.
+/// Attributes are published by an approval, too: to change them voids a request, and the digest covers
+/// them.
 #[tokio::test]
 async fn the_digest_covers_published_attributes() {
     let (harness, digest) = under_review().await;
 
     let changed = harness.alice.patch(SOURCE, json!({"flags": []})).await.expect(200);
 
-    let renewed = changed.json["data"]["last_review_request_digest"].as_str().unwrap();
-    assert_eq!(changed.json["data"]["status"], "to-review");
+    assert_eq!(changed.json["data"]["status"], "work-in-progress");
+    let refused = approve(&harness, &digest).await.expect(400);
+    assert_eq!(refused.json["message"], "Collection not under review");
+    let requested = harness.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
+    let renewed = requested.json["data"]["last_review_request_digest"].as_str().unwrap();
     assert_ne!(renewed, digest);
     approve(&harness, &digest).await.expect(412);
-    let unpublished = harness.alice.patch(SOURCE, json!({"private": 1})).await.expect(200);
-    assert_eq!(unpublished.json["data"]["last_review_request_digest"], renewed);
+    // What is not published may change.
+    let private = harness.alice.patch(SOURCE, json!({"private": 1})).await.expect(200);
+    assert_eq!(private.json["data"]["status"], "to-review");
     approve(&harness, renewed).await.expect(200);
+}
+
+/// A reviewer publishes what somebody else has asked for, and adds nothing.
+#[tokio::test]
+async fn an_approval_brings_no_attributes_of_its_own() {
+    let (harness, _) = under_review().await;
+
+    let smuggled = json!({"status": "to-sign", "flags": ["startup", "unreviewed"]});
+    harness.bob.patch(SOURCE, smuggled).await.expect(412);
+    assert_eq!(harness.status().await, "to-review");
+    let edited = harness.bob.patch(SOURCE, json!({"flags": ["unreviewed"]})).await.expect(200);
+    assert_eq!(edited.json["data"]["status"], "work-in-progress");
+    harness.bob.patch(SOURCE, json!({"status": "to-sign"})).await.expect(400);
+
+    let main = harness.anonymous.get(MAIN).await.expect(200).json;
+    assert_eq!(main["data"].get("flags"), None);
 }
 
 #[tokio::test]
@@ -176,6 +196,7 @@ async fn approve_as_alice(harness: &Harness, digest: &str) -> TestReply {
 async fn a_stale_approval_ends_its_batch() {
     let (harness, digest) = under_review().await;
     harness.alice.patch(SOURCE, json!({"flags": []})).await.expect(200);
+    harness.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
     let batch = json!({"defaults": {"method": "PATCH", "path": SOURCE}, "requests": [
         {"body": {"data": {"last_reviewer_comment": "good"}}},
         {"body": {"data": {"status": "to-sign", "last_reviewed_digest": digest}}},

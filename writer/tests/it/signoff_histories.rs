@@ -130,6 +130,9 @@ impl Model {
                 Ok(200)
             }
             Act::Flag(flag) => {
+                if self.status == "to-review" && source.flag != Some(*flag) {
+                    self.status = "work-in-progress";
+                }
                 source.flag = Some(*flag);
                 Ok(200)
             }

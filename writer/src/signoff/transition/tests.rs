@@ -3,10 +3,7 @@
 
 use super::{
     Digest::{Differs, Matches, NotGiven},
-    Effect::{
-        NoteEdit, Nothing, Publish, PublishPreview, RenewDigest, Resign, RestoreSource, Retract,
-        SetUp,
-    },
+    Effect::{NoteEdit, Nothing, Publish, PublishPreview, Resign, RestoreSource, Retract, SetUp},
     Status::{None as NoStatus, Signed, ToReview, WorkInProgress},
     *,
 };
@@ -31,6 +28,7 @@ const RULES: &str = "
     write  *          *                 tampered               -> 400 Cannot change <TRACKING_FIELDS.LAST_EDIT_BY: 'last_edit_by'>
     create *          *                 digest                 -> 400 last_reviewed_digest is sent with an approval: status 'to-sign'
     update to-sign    *                 wrong-digest           -> 412 Resource was modified meanwhile
+    update to-sign    *                 review,attributes      -> 412 Resource was modified meanwhile
     update !to-sign   *                 digest                 -> 400 last_reviewed_digest is sent with an approval: status 'to-sign'
 
     # Creation (§1.6): whatever was posted, the source is signed.
@@ -43,7 +41,7 @@ const RULES: &str = "
     update to-rollback *                !published             -> 400 Collection has no work-in-progress
 
     # Effects (§1.10).
-    update same       to-review         attributes             -> to-review renew-digest
+    update same       to-review         attributes             -> work-in-progress edit
     update same       *                 *                      -> unchanged nothing
     update work-in-progress to-review   *                      -> work-in-progress nothing Rejected
     update work-in-progress *           *                      -> work-in-progress nothing
@@ -142,7 +140,6 @@ impl Case {
             SetUp => "set-up",
             NoteEdit => "edit",
             PublishPreview => "preview",
-            RenewDigest => "renew-digest",
             Publish => "publish",
             Resign { with_attributes: false } => "resign",
             Resign { with_attributes: true } => "resign-with-attributes",
