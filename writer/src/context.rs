@@ -186,9 +186,15 @@ impl<'a> Ctx<'a> {
             self.users.insert(id.clone(), Arc::new(user));
         }
         self.work.learn(&wanted, found.objects, found.acls);
-        let mut states = found.clocks;
-        self.states =
-            plan.read.into_iter().map(|list| (list.clone(), states.remove(&list))).collect();
+        // A batch may read one list several times.
+        self.states = plan
+            .read
+            .into_iter()
+            .map(|list| {
+                let state = found.clocks.get(&list).cloned();
+                (list, state)
+            })
+            .collect();
         if !complete {
             return Err(ApiError::Backend(Box::new(Outdated)));
         }

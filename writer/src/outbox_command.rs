@@ -59,8 +59,12 @@ pub(crate) async fn run(file: Option<PathBuf>, command: OutboxCommand) -> Result
     let client = app.pool.get().await.map_err(Failure::unavailable)?;
     match command {
         OutboxCommand::List { dead, json } => {
-            for entry in outbox::list(&client, dead, MOST).await.map_err(told)? {
-                println!("{}", if json { as_json(&entry) } else { as_line(&entry) });
+            let entries = outbox::list(&client, dead, MOST).await.map_err(told)?;
+            if entries.is_empty() {
+                eprintln!("Nothing is there.");
+            }
+            for entry in &entries {
+                println!("{}", if json { as_json(entry) } else { as_line(entry) });
             }
             Ok(())
         }

@@ -29,6 +29,8 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         None => creates,
     };
     if !allowed {
+        // As in the reference, an id that cannot be one is told to everybody.
+        check_sent_id(ctx, operation)?;
         return Err(authz::denied(ctx));
     }
     let (conditions, body) = merge_problems(
@@ -69,6 +71,15 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     let acl = ctx.acl(&path).await?.clone();
     let reply = object_reply(ctx, StatusCode::OK, &path, &old, &acl);
     Ok(Outcome::Ready(reply.version(old.last_modified)))
+}
+
+fn check_sent_id(ctx: &Ctx<'_>, operation: &Operation) -> Result<(), ApiError> {
+    let body: Value = serde_json::from_slice(&operation.request.body).unwrap_or_default();
+    match body.get("data").and_then(|data| data.get("id")) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(id)) => id_for(ctx, &operation.list, id).map(drop),
+        Some(_) => checked_id(&operation.list, "").map(drop),
+    }
 }
 
 /// By the resource's generator (§2.3.2).

@@ -89,3 +89,23 @@ async fn nobody_sees_the_pages_of_others() {
     harness.alice.get(path).await.expect(200);
     harness.bob.get(path).await.expect(400);
 }
+
+/// All reads of a batch see one state of a list.
+#[tokio::test]
+async fn a_batch_that_reads_a_list_twice_tells_one_timestamp() {
+    let harness = Harness::with_collection().await;
+    harness.alice.put(&format!("{RECORDS}/r"), json!({"n": 1})).await.expect(201);
+    let etag = harness.alice.get(RECORDS).await.expect(200).header("etag").to_owned();
+    let batch = json!({"requests": [
+        {"path": RECORDS}, {"path": format!("{RECORDS}?n=1")}, {"path": RECORDS},
+    ]});
+
+    let replies = harness.alice.send("POST", "/batch", batch).await.expect(200).json;
+
+    for response in replies["responses"].as_array().unwrap() {
+        assert_eq!(
+            (&response["status"], &response["headers"]["ETag"]),
+            (&json!(200), &json!(etag))
+        );
+    }
+}

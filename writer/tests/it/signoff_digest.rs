@@ -25,7 +25,7 @@ async fn approve(harness: &Harness, digest: &str) -> TestReply {
     harness.bob.patch(SOURCE, approval).await
 }
 
-/// As `docs/compatibility.md` says that anybody can.
+/// As `docs/sign-off.md` says that anybody can.
 #[tokio::test]
 async fn the_digest_of_a_request_can_be_computed_by_anybody() {
     let (harness, digest) = under_review().await;

@@ -344,10 +344,6 @@ async fn trap_29_a_put_of_an_old_copy_names_what_moved_or_fails_its_precondition
     );
 }
 
-/// §1.16, the table: sequential, and all or nothing.
-/// Several collections are each handled, in one transaction.
-/// The request's text is judged, whatever PostgreSQL would make of it, with the true path.
-/// Records that were there before the collection was a source.
 /// Also within one batch, where each request has its own user.
 #[tokio::test]
 async fn the_last_editor_is_who_edited_last() {
