@@ -24,7 +24,7 @@ use crate::{
     authn::{self, Identities, Profile},
     authz, batch,
     config::Grant,
-    context::{Ctx, User},
+    context::Ctx,
     cors, failpoint,
     locks::{Outdated, Plan},
     metrics, notifications, openapi,
@@ -38,6 +38,7 @@ use crate::{
     step::{Refusal, Step},
     store::{memberships, permissions},
     transaction::{self, give_up, patience},
+    user::User,
 };
 
 /// A transaction is run this often before a deadlock is told.

@@ -43,6 +43,7 @@ pub mod signoff;
 pub mod step;
 pub mod store;
 pub mod transaction;
+pub mod user;
 pub mod work;
 
 pub use service::Writer;

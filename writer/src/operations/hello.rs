@@ -13,12 +13,12 @@ use crate::{
     app::App,
     authn::Profile,
     config::Plugin,
-    context::User,
     endpoints,
     plugins::{self, default_bucket},
     service,
     store::objects,
     transaction,
+    user::User,
 };
 
 /// How long a provider may take to say what it is.

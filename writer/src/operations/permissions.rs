@@ -16,10 +16,11 @@ use crate::{
     app::App,
     authz,
     config::Grant,
-    context::{Ctx, User},
+    context::Ctx,
     listing::Schema,
     service::ApiRequest,
     store::permissions::{self, BySettings},
+    user::User,
 };
 
 static SCHEMA: Schema = Schema::PERMISSIONS;

@@ -16,13 +16,13 @@ use shared::{
 use super::{Operation, View};
 use crate::{
     app::App,
-    context::User,
     routes::{Parent, Route},
     service::ApiRequest,
     store::{
         clocks::Clocks,
         permissions::{self, Owned},
     },
+    user::User,
 };
 
 /// Most objects that are looked at, and deleted, in one transaction.
