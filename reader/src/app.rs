@@ -1,34 +1,36 @@
-//! What all requests share, and the headers of every response.
+//! What all requests share, and what every answer gets.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use deadpool_postgres::Pool;
 use http::{
-    HeaderName, HeaderValue, Method, StatusCode,
-    header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH,
-        RETRY_AFTER,
-    },
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER},
     request::Parts,
 };
 use shared::{
     error::ApiError,
-    http::{Answer, Reply, Service},
+    http::{self as server, Reply, Service},
     model::Timestamp,
     store,
 };
 
 use crate::{
-    cache::Deltas, config::Config, handlers, metrics::Metrics, routes::Route, snapshot::Board,
+    answer::Answer,
+    cache::Deltas,
+    config::Config,
+    handlers,
+    metrics::Metrics,
+    routes::Route,
+    snapshot::{Board, Wardrobe, common_headers},
 };
 
 /// The methods of every URL.
 pub const METHODS: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
-
-/// Headers that scripts in browsers may read.
-pub const EXPOSED: &str = "Backoff, Retry-After, Alert, Content-Length, Content-Type, \
-                           Last-Modified, ETag, Cache-Control, Expires, Pragma";
 
 /// Seconds that a cache may keep a refusal: enough to stop a stampede.
 const REFUSAL_TTL: HeaderValue = HeaderValue::from_static("max-age=5");
@@ -42,10 +44,15 @@ pub struct App {
     pub board: Arc<Board>,
     /// Prepared answers to `_since`.
     pub deltas: Deltas,
+    /// Where lists get their headers.
+    pub wardrobe: Arc<Wardrobe>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
     /// Connections, used by the follower only.
     pub pool: Pool,
+    /// The headers of every answer.
+    common: Arc<HeaderMap>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl App {
@@ -57,51 +64,83 @@ impl App {
     pub fn new(config: Config) -> Result<Self, ApiError> {
         let metrics = Metrics::new().map_err(|error| ApiError::Internal(error.into()))?;
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
+        let common = common_headers(config.site.backoff);
         Ok(Self {
             pool: store::pool(&config.database, "countersign-reader")?,
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),
+            wardrobe: Arc::new(Wardrobe::new(common.clone(), config.changes.clone())),
+            common: Arc::new(common),
             config: Arc::new(config),
+            leaving: Arc::default(),
         })
     }
 
-    async fn reply(
+    /// From now on, load balancers are told to send their requests elsewhere.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Answers a request: the route's name for metrics, and what to send.
+    pub async fn answer(&self, head: &Parts, now: Timestamp) -> (&'static str, Answer) {
+        let route = Route::of(head.uri.path());
+        let name = route.as_ref().map_or("unknown", Route::name);
+        let answer = match self.route(&route, head, now).await {
+            Ok(answer) => answer.unless_known(&head.headers, self.config.grace, now),
+            Err(error) => refusal(&error).into(),
+        };
+        (name, self.finish(answer, &head.method))
+    }
+
+    async fn route(
         &self,
         route: &Result<Route<'_>, ApiError>,
         head: &Parts,
         now: Timestamp,
-    ) -> Reply {
-        let is_known = route.is_ok();
+    ) -> Result<Answer, ApiError> {
         if !METHODS.contains(&head.method) {
-            let allow = if is_known { METHODS.to_vec() } else { Vec::new() };
-            return refusal(&ApiError::MethodNotAllowed { allow });
+            let allow = if route.is_ok() { METHODS.to_vec() } else { Vec::new() };
+            return Err(ApiError::MethodNotAllowed { allow });
         }
-        let answered = match route {
-            Err(error) => return refusal(error),
-            Ok(_) if head.method == Method::OPTIONS => handlers::preflight::answer(head),
+        match route {
+            Err(error) => Ok(refusal(error).into()),
+            Ok(_) if head.method == Method::OPTIONS => {
+                handlers::preflight::answer(head).map(Answer::Made)
+            }
             Ok(route) => handlers::answer(self, route, head, now).await,
-        };
-        answered.unwrap_or_else(|error| refusal(&error))
+        }
     }
 
     /// Adds what every response carries, and takes the body from an answer to HEAD.
-    fn finish(&self, mut reply: Reply, method: &Method) -> Reply {
+    fn finish(&self, answer: Answer, method: &Method) -> Answer {
+        let Answer::Made(mut reply) = answer else { return answer };
         let headers = &mut reply.headers;
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-        if let Some(backoff) = self.config.site.backoff {
-            headers.insert(HeaderName::from_static("backoff"), backoff.into());
+        for (name, value) in self.common.iter() {
+            headers.insert(name, value.clone());
         }
+        server::security_headers(reply.status, headers);
         if reply.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, self.config.site.retry_after.into());
         }
         if *method == Method::HEAD && !reply.body.is_empty() {
-            // hyper would do this for HTTP/1, and not for HTTP/2.
             headers.insert(CONTENT_LENGTH, reply.body.len().into());
             reply.body = Bytes::new();
         }
-        reply
+        Answer::Made(reply)
+    }
+
+    /// The refusal of a request that is not worth an answer's usual way: malformed, or too much.
+    pub fn refuse(&self, error: &ApiError) -> Answer {
+        let reply = Reply::from(error);
+        // A CDN must not keep it: the next client may send a good request to the same URL.
+        let reply = reply.header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.finish(reply.into(), &Method::GET)
     }
 }
 
@@ -113,11 +152,15 @@ fn refusal(error: &ApiError) -> Reply {
     reply.header(CACHE_CONTROL, lifetime)
 }
 
+/// For HTTP/2, which hyper speaks.
 impl Service for App {
-    async fn call(&self, head: Parts, _body: Bytes) -> Answer {
-        let route = Route::of(head.uri.path());
-        let name = route.as_ref().map_or("unknown", Route::name);
-        let reply = self.reply(&route, &head, Timestamp::now()).await;
-        Answer::new(name, self.finish(reply, &head.method))
+    async fn call(&self, head: Parts, _body: Bytes) -> server::Answer {
+        let now = Timestamp::now();
+        let (route, answer) = self.answer(&head, now).await;
+        let mut reply = answer.into_reply(self.config.grace, now);
+        if head.method == Method::HEAD && !reply.body.is_empty() {
+            reply.body = Bytes::new();
+        }
+        server::Answer::new(route, reply)
     }
 }

@@ -3,14 +3,20 @@
 //! A key names the very list it was made of, so that nothing has to expire; one task prepares an
 //! answer however many clients wait for it.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
 use moka::future::Cache;
 use prometheus::IntCounter;
 use tokio::task::spawn_blocking;
 
-use std::sync::Arc;
-
-use crate::snapshot::{Collection, Encoding, List, Part, gzip};
+use crate::{
+    answer::{
+        Accepted, Encoding, Prepared,
+        compress::{Pace, compress},
+    },
+    snapshot::{Collection, List, Part},
+};
 
 /// Bodies smaller than this are compressed where they are asked for.
 const INLINE_BYTES: usize = 16 * 1024;
@@ -26,7 +32,7 @@ struct Key {
 /// Prepared answers, by what they were made of.
 #[derive(Debug, Clone)]
 pub struct Deltas {
-    cache: Cache<Key, (Bytes, Encoding)>,
+    cache: Cache<Key, Arc<Prepared>>,
     hits: IntCounter,
     misses: IntCounter,
 }
@@ -36,37 +42,54 @@ impl Deltas {
     pub fn new(max_bytes: u64, hits: IntCounter, misses: IntCounter) -> Self {
         let cache = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_, (body, _): &(Bytes, Encoding)| {
-                u32::try_from(body.len() + size_of::<Key>() + 128).unwrap_or(u32::MAX)
+            .weigher(|_, form: &Arc<Prepared>| {
+                u32::try_from(form.weight() + size_of::<Key>() + 128).unwrap_or(u32::MAX)
             })
             .build();
         Self { cache, hits, misses }
     }
 
-    /// The body of a part, and how it is encoded.
-    pub async fn body<L: AsList>(
+    /// A part in the form that the client prefers, if it is prepared.
+    pub fn ready(&self, list: &List, part: Part, accepted: Accepted) -> Option<Arc<Prepared>> {
+        if part == Part::Full {
+            return Some(list.full().best(accepted).clone());
+        }
+        let form = self.cache.get(&key(list, part, accepted)).now_or_never().flatten();
+        if form.is_some() {
+            self.hits.inc();
+        }
+        form
+    }
+
+    /// A part in the form that the client prefers.
+    pub async fn form<L: AsList>(
         &self,
         owner: &Arc<L>,
         part: Part,
-        encoding: Encoding,
-    ) -> (Bytes, Encoding) {
+        accepted: Accepted,
+    ) -> Arc<Prepared> {
         let list = owner.list();
         if part == Part::Full {
-            return list.full().get(encoding);
+            return list.full().best(accepted).clone();
         }
-        let key = Key { serial: list.serial(), part, encoding };
-        if let Some(body) = self.cache.get(&key).await {
+        let key = key(list, part, accepted);
+        if let Some(form) = self.cache.get(&key).await {
             self.hits.inc();
-            return body;
+            return form;
         }
         self.misses.inc();
-        self.cache.get_with(key, prepare(owner.clone(), part, encoding)).await
+        self.cache.get_with(key, prepare(owner.clone(), part, key.encoding)).await
     }
 
     /// Memory that the answers take, nearly.
     pub fn bytes(&self) -> u64 {
         self.cache.weighted_size()
     }
+}
+
+fn key(list: &List, part: Part, accepted: Accepted) -> Key {
+    let encoding = accepted.preferred().next().unwrap_or(Encoding::Identity);
+    Key { serial: list.serial(), part, encoding }
 }
 
 /// What owns a list, so that a task of its own can render it.
@@ -87,16 +110,17 @@ impl AsList for crate::snapshot::Published {
     }
 }
 
-async fn prepare<L: AsList>(owner: Arc<L>, part: Part, encoding: Encoding) -> (Bytes, Encoding) {
+async fn prepare<L: AsList>(owner: Arc<L>, part: Part, encoding: Encoding) -> Arc<Prepared> {
     let plain = owner.list().render(part);
-    if encoding == Encoding::Identity {
-        return (plain, Encoding::Identity);
-    }
-    let zipped = if plain.len() < INLINE_BYTES {
-        gzip(&plain)
+    let small = if plain.len() < INLINE_BYTES {
+        compress(&plain, encoding, Pace::Quick)
     } else {
         let input = plain.clone();
-        spawn_blocking(move || gzip(&input)).await.ok().flatten()
+        spawn_blocking(move || compress(&input, encoding, Pace::Quick)).await.ok().flatten()
     };
-    zipped.map_or((plain, Encoding::Identity), |zipped| (zipped, Encoding::Gzip))
+    let dress = owner.list().dress();
+    Arc::new(match small {
+        Some(small) => Prepared::new(small, encoding, dress),
+        None => Prepared::new(plain, Encoding::Identity, dress),
+    })
 }

@@ -4,13 +4,15 @@ use std::{io, path::PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use shared::{http, telemetry};
 use tokio::net::TcpListener;
 
 use crate::{
     app::App,
     config::{Config, Mode},
-    verify, versions,
+    polish::polish,
+    server, verify, versions,
 };
 
 /// All went well.
@@ -126,6 +128,7 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    raise_file_limit();
     warn_about_keys(&config);
     let listen = config.listen.clone();
     let app = match App::new(config) {
@@ -144,14 +147,25 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
     };
     tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
     let follower = tokio::spawn(versions::follow(app.clone()));
-    let metrics = app.metrics.http.clone();
-    let served = http::serve(listener, app, listen.limits, metrics, http::shutdown_signal()).await;
+    let polisher = tokio::spawn(polish(app.clone()));
+    let limits = app.config.limits.clone();
+    let served = server::serve(listener, app, limits, http::shutdown_signal()).await;
     follower.abort();
+    polisher.abort();
     if let Err(error) = served {
         tracing::error!(%error, "stopped");
         return UNAVAILABLE;
     }
     OK
+}
+
+/// Every connection is an open file, and so is every large body: as many as the system grants.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn warn_about_keys(config: &Config) {

@@ -11,6 +11,8 @@ use shared::{
     wire::ChainsBase,
 };
 
+use crate::{answer::Grace, server::Limits};
+
 /// Every setting with its default and a comment.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
 
@@ -97,6 +99,10 @@ pub struct Config {
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
+    /// What caches may do with answers whose life is over.
+    pub grace: Grace,
+    /// Limits of connections.
+    pub limits: Limits,
 }
 
 /// What the service says about itself.
@@ -183,8 +189,14 @@ impl Config {
     ///
     /// All problems at once.
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
+        let listen = Listen::read(layers);
         let config = Self {
-            listen: Listen::read(layers),
+            limits: limits(layers, &listen),
+            listen,
+            grace: Grace {
+                revalidating: seconds(layers, "cache.stale_while_revalidate_seconds"),
+                failing: seconds(layers, "cache.stale_if_error_seconds"),
+            },
             database: Database::read(layers),
             telemetry: Telemetry::read(layers),
             changes: Changes::read(layers),
@@ -214,6 +226,29 @@ impl Config {
         });
         layers.finish()?;
         Ok(config)
+    }
+}
+
+fn seconds(layers: &mut Layers, key: &str) -> u32 {
+    u32::try_from(layers.number(key, 0, u64::from(u32::MAX))).unwrap_or(u32::MAX)
+}
+
+/// `http.*`, as far as writers have no such settings.
+fn limits(layers: &mut Layers, listen: &Listen) -> Limits {
+    let http2 = listen.limits.clone();
+    let time = |layers: &mut Layers, key: &str, least: u64| {
+        Duration::from_secs(layers.number(key, least, 3_600))
+    };
+    Limits {
+        max_connections: http2.max_connections,
+        requests_per_connection: layers.number("http.requests_per_connection", 1, u64::MAX),
+        head_timeout: http2.head_timeout,
+        idle_timeout: time(layers, "http.idle_timeout_seconds", 1),
+        stall_timeout: time(layers, "http.stall_timeout_seconds", 1),
+        drain: time(layers, "http.drain_seconds", 0),
+        grace: http2.grace,
+        log: http2.log,
+        http2,
     }
 }
 

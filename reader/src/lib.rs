@@ -3,23 +3,31 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`routes`] | URL to route: the table of contents |
-//! | [`app`] | what all requests share, and the headers of every response |
+//! | [`server`] | connections: accept, HTTP/1.1 as we speak it, limits, graceful stop |
+//! | [`hot`] | the polls that are answered without leaving the connection's loop |
+//! | [`answer`] | what goes back: bytes prepared before the request |
+//! | [`app`] | what all requests share, and what every answer gets |
 //! | [`handlers`] | one file per endpoint |
 //! | [`versions`] | follows the publication watermark and loads what changed |
 //! | [`snapshot`] | what is served: verified, rendered and compressed before anybody asks |
+//! | [`polish`] | makes the forms of bodies that take long |
 //! | [`cache`] | answers to `_since`, prepared when first asked for |
 //! | [`config`], [`metrics`] | what operators set, and what they watch |
 //! | [`cli`], [`verify`] | the commands |
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod handlers;
+pub mod hot;
 pub mod metrics;
+pub mod polish;
 pub mod routes;
+pub mod server;
 pub mod snapshot;
 pub mod verify;
 pub mod versions;

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub delta_hits: IntCounter,
     /// Answers to `_since` that were not.
     pub delta_misses: IntCounter,
+    /// Connections that were turned away because there were too many.
+    pub shed: IntCounter,
     /// Rounds of the follower that failed.
     pub storage_errors: IntCounter,
     /// When certificates end.
@@ -71,6 +73,7 @@ impl Metrics {
             stale_reads: counter("stale_reads_total", "Answers older than the client expected.")?,
             delta_hits: counter("delta_cache_hits_total", "Deltas that were prepared already.")?,
             delta_misses: counter("delta_cache_misses_total", "Deltas that had to be prepared.")?,
+            shed: counter("connections_shed_total", "Connections turned away: too many.")?,
             storage_errors: counter("storage_errors_total", "Failed rounds of the follower.")?,
             certificates: Watch::new(&registry)?,
             rejected,

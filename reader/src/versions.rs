@@ -236,8 +236,8 @@ impl Follower {
         for pending in pending {
             slots.push(self.finish(pending).await);
         }
-        let host = &self.app.config.changes.http_host;
-        let published = Published::new(watermark, host, slots, public_buckets, chains);
+        let published =
+            Published::new(watermark, &self.app.wardrobe, slots, public_buckets, chains);
         let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
         watch.remind(&published.certificates(), rules, Timestamp::now());
         self.app.board.publish(published);
@@ -291,12 +291,13 @@ impl Follower {
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let source = Source { version: version.clone(), metadata, rows };
-        let config = self.app.config.clone();
+        let (config, wardrobe) = (self.app.config.clone(), self.app.wardrobe.clone());
         Ok(Work::Build(spawn_blocking(move || {
             let context = Context {
                 rules: &config.signature,
                 chains: &chains,
                 chains_base: config.chains_base.as_ref(),
+                wardrobe: &wardrobe,
                 now: Timestamp::now(),
             };
             build(source, &context, old.as_ref())

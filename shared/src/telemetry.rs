@@ -96,6 +96,14 @@ impl HttpMetrics {
         Ok(Self { requests, seconds })
     }
 
+    /// The counters of one method, route and status, for those who count often.
+    pub fn series(&self, method: &str, route: &str, status: StatusCode) -> Series {
+        Series {
+            requests: self.requests.with_label_values(&[method, route, status.as_str()]),
+            seconds: self.seconds.with_label_values(&[method, route]),
+        }
+    }
+
     /// Counts one request. `route` is a name from a fixed list, so that the number of series is
     /// bounded whatever clients send.
     pub fn observe(
@@ -108,6 +116,21 @@ impl HttpMetrics {
         let method = known_method(method);
         self.requests.with_label_values(&[method, route, status.as_str()]).inc();
         self.seconds.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());
+    }
+}
+
+/// Where requests of one kind are counted.
+#[derive(Debug)]
+pub struct Series {
+    requests: IntCounter,
+    seconds: Histogram,
+}
+
+impl Series {
+    /// Counts one request.
+    pub fn observe(&self, elapsed: Duration) {
+        self.requests.inc();
+        self.seconds.observe(elapsed.as_secs_f64());
     }
 }
 

@@ -131,10 +131,10 @@ pub(crate) async fn start_reader(
     }
     let config = reader::config::Config::read(&mut layers).unwrap();
     let app = reader::app::App::new(config).unwrap();
-    let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
+    let limits = app.config.limits.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = serve(listener, app.clone(), limits, metrics, std::future::pending());
+    let serving = reader::server::serve(listener, app.clone(), limits, std::future::pending());
     tasks.spawn(reader::versions::follow(app));
     tasks.spawn(async move { serving.await.unwrap() });
     TestClient::new(address)

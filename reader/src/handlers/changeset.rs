@@ -2,18 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{header::LAST_MODIFIED, request::Parts};
+use http::request::Parts;
 use shared::{
     error::ApiError,
-    http::{Query, Reply},
+    http::Query,
     model::{Resource, Timestamp},
     wire::{ChangesetQuery, Detour, is_stale, lifetime},
 };
 
-use super::{asked, encoded, not_ready};
+use super::{asked, not_ready};
 use crate::{
+    answer::{Accepted, Answer, Dress, Lifetime},
     app::App,
-    snapshot::{Collection, Published, accepted},
+    snapshot::{Collection, Published},
 };
 
 /// How long a client that knows more than we do waits for us to catch up: one poll, and a load.
@@ -28,7 +29,7 @@ pub(super) async fn get(
     id: &str,
     head: &Parts,
     now: Timestamp,
-) -> Result<Reply, ApiError> {
+) -> Result<Answer, ApiError> {
     let mut found = find(app, bucket, id)?;
     let query = ChangesetQuery::parse(&Query::parse(head.uri.query().unwrap_or_default())?)?;
     if is_stale(&query.expected, found.timestamp) {
@@ -40,18 +41,19 @@ pub(super) async fn get(
         found = find(app, bucket, id)?;
     }
     if query.since.is_some_and(|since| since < found.horizon) {
-        return Ok(Detour::DropSince.reply(&app.config.changes.redirects, asked(head), now));
+        let reply = Detour::DropSince.reply(&app.config.changes.redirects, asked(head), now);
+        return Ok(reply.into());
     }
     count_stale(app, &query.expected, found.timestamp);
 
     let part = found.list.part(query.since, query.limit);
-    let body = app.deltas.body(&found, part, accepted(&head.headers)).await;
-    let reply = encoded(body).header_text(LAST_MODIFIED, &found.metadata_timestamp.http_date());
-    let policy = app.config.changes.lifetimes.of(bucket, id);
-    Ok(match lifetime(&query.expected, found.timestamp, policy) {
-        None => reply,
-        Some(ttl) => reply.lifetime(ttl, now),
-    })
+    let form = app.deltas.form(&found, part, Accepted::of(&head.headers)).await;
+    Ok(Answer::Prepared(form, lives(&query.expected, found.timestamp, found.list.dress())))
+}
+
+/// How long caches may keep a changeset that carries the timestamp `served`.
+pub fn lives(expected: &str, served: Timestamp, dress: &Dress) -> Lifetime {
+    Lifetime::of(lifetime(expected, served, dress.policy), is_stale(expected, served))
 }
 
 /// Waits for what the client expects, if that can be something that was just published.

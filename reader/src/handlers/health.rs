@@ -6,9 +6,11 @@ use shared::{http::Reply, model::Timestamp};
 
 use crate::app::App;
 
-/// The process answers.
-pub(super) fn lbheartbeat() -> Reply {
-    fresh(Reply::json(StatusCode::OK, &json!({})))
+/// The process answers. Before it ends it asks to be left alone: what load balancers poll says so
+/// while all else is still answered.
+pub(super) fn lbheartbeat(app: &App) -> Reply {
+    let status = if app.is_leaving() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    fresh(Reply::json(status, &json!({})))
 }
 
 /// 200 as soon as there is something to serve: a lost database is told, and no reason to take the
@@ -29,13 +31,15 @@ pub(super) fn heartbeat(app: &App, now: Timestamp) -> Reply {
     let body = json!({
         "storage": app.board.is_reachable(),
         "snapshots": is_ready,
+        "leaving": app.is_leaving(),
         "rejected": rejected,
         "certificates": certificates,
         "database_is_older": app.board.is_database_older(),
         "snapshot_age_seconds": app.board.age_ms(now).map(|age| age / 1_000),
         "watermark": published.map(|published| published.watermark),
     });
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_fit = is_ready && !app.is_leaving();
+    let status = if is_fit { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     fresh(Reply::json(status, &body))
 }
 

@@ -9,15 +9,11 @@ mod monitor;
 pub mod preflight;
 mod redirect;
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, StatusCode,
-    header::{CONTENT_ENCODING, VARY},
-    request::Parts,
-};
-use shared::{error::ApiError, http::Reply, model::Timestamp, wire::Asked};
+pub use changeset::lives;
+use http::request::Parts;
+use shared::{error::ApiError, model::Timestamp, wire::Asked};
 
-use crate::{app::App, routes::Route, snapshot::Encoding};
+use crate::{answer::Answer, app::App, routes::Route};
 
 /// Answers GET and HEAD.
 ///
@@ -29,41 +25,32 @@ pub async fn answer(
     route: &Route<'_>,
     head: &Parts,
     now: Timestamp,
-) -> Result<Reply, ApiError> {
-    match route {
+) -> Result<Answer, ApiError> {
+    let made = match route {
         Route::Hello => Ok(hello::get(app, head, now)),
-        Route::Monitor => monitor::get(app, head, now).await,
+        Route::Monitor => return monitor::get(app, head, now).await,
         Route::MonitorRecords if !app.config.changes.records_enabled => {
             Err(ApiError::NoSuchEndpoint)
         }
         Route::MonitorRecords => monitor::records(app, head, now),
         Route::Broadcasts => Ok(broadcasts::get(app, now)),
         Route::Changeset { bucket, collection } => {
-            changeset::get(app, bucket, collection, head, now).await
+            return changeset::get(app, bucket, collection, head, now).await;
         }
         Route::Chain { path } => chain::get(app, path, head),
-        Route::LbHeartbeat => Ok(health::lbheartbeat()),
+        Route::LbHeartbeat => Ok(health::lbheartbeat(app)),
         Route::Heartbeat => Ok(health::heartbeat(app, now)),
         Route::Version => Ok(health::version(app)),
         Route::Metrics => Ok(health::metrics(app, now)),
         Route::AddVersion => Ok(redirect::add_version(app, head)),
         Route::DropSlash => Ok(redirect::drop_slash(app, head, now)),
-    }
+    };
+    made.map(Answer::Made)
 }
 
 /// The URL as it was sent.
 fn asked(head: &Parts) -> Asked<'_> {
     Asked { path: head.uri.path(), query: head.uri.query().unwrap_or_default() }
-}
-
-/// A JSON body that is encoded already.
-fn encoded((body, encoding): (Bytes, Encoding)) -> Reply {
-    let reply = Reply::json_bytes(StatusCode::OK, body)
-        .header(VARY, HeaderValue::from_static("Accept-Encoding"));
-    match encoding {
-        Encoding::Identity => reply,
-        Encoding::Gzip => reply.header(CONTENT_ENCODING, HeaderValue::from_static("gzip")),
-    }
 }
 
 /// Nothing was loaded yet.

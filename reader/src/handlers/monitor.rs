@@ -1,30 +1,33 @@
 //! The list of published collections, which clients poll (`remote-settings.md` §3.4 and §3.5).
 
-use http::{header::LAST_MODIFIED, request::Parts};
+use std::sync::Arc;
+
+use http::request::Parts;
 use shared::{
     error::ApiError,
     http::{Query, Reply},
     model::Timestamp,
-    wire::{self, ChangesetQuery, detour, is_stale, lifetime, records_detour},
+    wire::{self, ChangesetQuery, detour, is_stale, records_detour},
 };
 
 use super::{
     asked,
-    changeset::{catch_up, count_stale},
-    encoded, not_ready,
+    changeset::{catch_up, count_stale, lives},
+    not_ready,
 };
 use crate::{
+    answer::{Accepted, Answer, Encoding, Prepared},
     app::App,
-    snapshot::{Encoding, Published, accepted},
+    snapshot::Published,
 };
 
 /// Redirects from the parameters alone, which works with the database down; else the list.
-pub(super) async fn get(app: &App, head: &Parts, now: Timestamp) -> Result<Reply, ApiError> {
+pub(super) async fn get(app: &App, head: &Parts, now: Timestamp) -> Result<Answer, ApiError> {
     let asked = asked(head);
     let query = ChangesetQuery::parse(&Query::parse(asked.query)?)?;
     let redirects = &app.config.changes.redirects;
     if let Some(detour) = detour(&query, now, redirects.since_max_age_days)? {
-        return Ok(detour.reply(redirects, asked, now));
+        return Ok(detour.reply(redirects, asked, now).into());
     }
     list(app, &query, head, now).await
 }
@@ -48,7 +51,7 @@ async fn list(
     query: &ChangesetQuery,
     head: &Parts,
     now: Timestamp,
-) -> Result<Reply, ApiError> {
+) -> Result<Answer, ApiError> {
     let mut published = app.board.published().ok_or_else(not_ready)?;
     let lags = |published: &Published| {
         published.monitor.timestamp.is_none_or(|served| is_stale(&query.expected, served))
@@ -60,17 +63,16 @@ async fn list(
     let timestamp = published.monitor.timestamp.unwrap_or(now);
     count_stale(app, &query.expected, timestamp);
 
+    let list = &published.monitor.list;
+    let lifetime = lives(&query.expected, timestamp, list.dress());
     let is_filtered = query.bucket.is_some() || query.collection.is_some();
-    let body = if is_filtered || published.monitor.timestamp.is_none() {
-        (published.monitor.entries.changeset(query, now).into(), Encoding::Identity)
+    let form = if is_filtered || published.monitor.timestamp.is_none() {
+        let body = published.monitor.entries.changeset(query, now);
+        let dress = app.wardrobe.of("monitor", "changes", timestamp);
+        Arc::new(Prepared::new(body.into(), Encoding::Identity, &dress))
     } else {
-        let part = published.monitor.list.part(query.since, query.limit);
-        app.deltas.body(&published, part, accepted(&head.headers)).await
+        let part = list.part(query.since, query.limit);
+        app.deltas.form(&published, part, Accepted::of(&head.headers)).await
     };
-    let reply = encoded(body).header_text(LAST_MODIFIED, &timestamp.http_date());
-    let policy = app.config.changes.lifetimes.of("monitor", "changes");
-    Ok(match lifetime(&query.expected, timestamp, policy) {
-        None => reply,
-        Some(ttl) => reply.lifetime(ttl, now),
-    })
+    Ok(Answer::Prepared(form, lifetime))
 }

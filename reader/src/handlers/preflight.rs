@@ -13,7 +13,7 @@ use shared::{
     http::Reply,
 };
 
-use crate::app::{EXPOSED, METHODS};
+use crate::{app::METHODS, snapshot::EXPOSED};
 
 /// Answers OPTIONS of a known URL.
 ///

@@ -65,6 +65,11 @@ impl Board {
         self.moves.send_replace(());
     }
 
+    /// Tells of each state that is served from now on.
+    pub fn moves(&self) -> watch::Receiver<()> {
+        self.moves.subscribe()
+    }
+
     /// The database answered with this watermark. Whether it had been away.
     pub fn saw(&self, watermark: Timestamp) -> bool {
         self.seen.store(watermark.as_millis(), Ordering::Relaxed);

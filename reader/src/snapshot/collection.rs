@@ -11,7 +11,7 @@ use shared::{
     wire::{ChainsBase, changeset_metadata},
 };
 
-use super::{Chains, Change, Draft, List, Reason, check, entries, trusted_keys};
+use super::{Chains, Change, Draft, List, Reason, Wardrobe, check, entries, trusted_keys};
 use crate::config::{Mode, SignatureRules};
 
 /// A collection as it is served.
@@ -58,6 +58,8 @@ pub struct Context<'a> {
     pub chains: &'a Chains,
     /// Where clients shall fetch them, if not where the signatures say.
     pub chains_base: Option<&'a ChainsBase>,
+    /// The headers of what is rendered.
+    pub wardrobe: &'a Wardrobe,
     /// The present time.
     pub now: Timestamp,
 }
@@ -102,12 +104,14 @@ pub fn build(
     if let Some(old) = old.filter(is_old) {
         return Ok(Built { collection: old.clone(), doubt });
     }
+    let dress = context.wardrobe.of(bucket, id, version.metadata_timestamp);
+    // The first load is many collections, and somebody waits for all of them.
     let collection = Collection {
         timestamp: version.timestamp,
         metadata_timestamp: version.metadata_timestamp,
         x5us,
         horizon: version.tombstone_horizon,
-        list: draft.finish(),
+        list: draft.finish(dress, old.is_some()),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
 }

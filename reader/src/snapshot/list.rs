@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use shared::{model::Timestamp, wire::changeset_head};
 
-use super::Encodings;
+use crate::answer::{Dress, Forms};
 
 const TAIL: &[u8] = b"]}";
 
@@ -44,7 +44,8 @@ pub struct Draft {
 pub struct List {
     serial: u64,
     draft: Draft,
-    full: Encodings,
+    dress: Dress,
+    full: Forms,
 }
 
 /// Which changes of a list are wanted.
@@ -75,8 +76,8 @@ impl Draft {
         Self { rows, live, head, all: all.into() }
     }
 
-    /// Compresses it.
-    pub fn finish(self) -> List {
+    /// Prepares the whole list to be sent, with these headers; `is_patient` as in [`Forms::new`].
+    pub fn finish(self, dress: Dress, is_patient: bool) -> List {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let full = if self.live == self.rows.len() {
             self.all.clone()
@@ -85,7 +86,8 @@ impl Draft {
         };
         List {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            full: Encodings::new(full),
+            full: Forms::new(full, &dress, is_patient),
+            dress,
             draft: self,
         }
     }
@@ -130,8 +132,18 @@ impl List {
     }
 
     /// The whole list, in each encoding.
-    pub fn full(&self) -> &Encodings {
+    pub fn full(&self) -> &Forms {
         &self.full
+    }
+
+    /// What answers made of this list carry.
+    pub fn dress(&self) -> &Dress {
+        &self.dress
+    }
+
+    /// Makes the forms of the whole list that are missing; see [`Forms::complete`].
+    pub fn complete(&self) {
+        self.full.complete(&self.dress);
     }
 
     /// Which part answers `_since` and `_limit`: the same part for every `_since` between the same
@@ -150,7 +162,7 @@ impl List {
 
     /// The body of a part.
     pub fn render(&self, part: Part) -> Bytes {
-        if part == Part::Full { self.full.identity.clone() } else { self.draft.render(part) }
+        if part == Part::Full { self.full.plain().clone() } else { self.draft.render(part) }
     }
 
     /// Memory that it takes, in bytes.
@@ -195,7 +207,7 @@ mod tests {
             latest.iter().map(|(id, (at, deleted))| change(*id, *at, *deleted)).collect();
         changes.sort_by_key(|change| std::cmp::Reverse(change.last_modified));
         let timestamp = Timestamp::from_millis(i64::try_from(history.len()).unwrap());
-        Draft::new(b"{}", timestamp, &changes).finish()
+        Draft::new(b"{}", timestamp, &changes).finish(Dress::default(), true)
     }
 
     fn changes(list: &List, since: Option<Timestamp>, limit: Option<usize>) -> Vec<Value> {
@@ -251,7 +263,8 @@ mod tests {
     #[test]
     fn every_since_between_two_changes_is_the_same_part() {
         let changes = [change(1, 30, false), change(2, 20, true), change(3, 10, false)];
-        let list = Draft::new(b"{}", Timestamp::from_millis(30), &changes).finish();
+        let list =
+            Draft::new(b"{}", Timestamp::from_millis(30), &changes).finish(Dress::default(), true);
         let part = |since| list.part(Some(Timestamp::from_millis(since)), None);
 
         assert_eq!(part(9), Part::Newest(3));

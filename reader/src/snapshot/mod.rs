@@ -4,7 +4,7 @@ mod board;
 mod chains;
 mod check;
 mod collection;
-mod encodings;
+mod dress;
 mod list;
 mod monitor;
 
@@ -17,7 +17,7 @@ pub use board::Board;
 pub use chains::{Chains, ServedChain};
 pub use check::{check, entries, own_key, trusted_keys};
 pub use collection::{Built, Collection, Context, Source, build};
-pub use encodings::{Encoding, Encodings, accepted, gzip};
+pub use dress::{EXPOSED, Wardrobe, common_headers};
 pub use list::{Change, Draft, List, Part};
 pub use monitor::Monitor;
 use shared::{certificates::Ends, model::Timestamp, wire::Entry};
@@ -78,15 +78,17 @@ impl Published {
     /// Puts a state together. `slots` are (bucket, collection, slot).
     pub fn new(
         watermark: Timestamp,
-        http_host: &str,
+        wardrobe: &Wardrobe,
         slots: Vec<(String, String, Slot)>,
         public_buckets: Vec<String>,
         chains: Arc<Chains>,
     ) -> Self {
         let served = slots.iter().filter_map(|(bucket, collection, slot)| {
-            slot.good.as_ref().map(|good| Entry::new(http_host, bucket, collection, good.timestamp))
+            slot.good
+                .as_ref()
+                .map(|good| Entry::new(wardrobe.http_host(), bucket, collection, good.timestamp))
         });
-        let monitor = Monitor::new(served.collect());
+        let monitor = Monitor::new(served.collect(), wardrobe);
         let mut collections: HashMap<String, HashMap<String, Slot>> = HashMap::new();
         for (bucket, collection, slot) in slots {
             collections.entry(bucket).or_default().insert(collection, slot);
@@ -124,6 +126,15 @@ impl Published {
         let urls: HashSet<&String> = served.flat_map(|good| &good.x5us).collect();
         urls.into_iter().filter_map(|x5u| self.chains.of(x5u)).for_each(|chain| ends.add(chain));
         ends
+    }
+
+    /// The lists, some forms of which are not made yet, the smallest first.
+    pub fn incomplete(&self) -> Vec<&List> {
+        let collections = self.iter().filter_map(|(_, _, slot)| slot.good.as_ref());
+        let lists = collections.map(|good| &good.list).chain([&self.monitor.list]);
+        let mut lists: Vec<&List> = lists.filter(|list| !list.full().is_complete()).collect();
+        lists.sort_by_key(|list| list.full().plain().len());
+        lists
     }
 
     /// Memory that the rendered bodies take.

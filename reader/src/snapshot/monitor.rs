@@ -5,7 +5,7 @@ use shared::{
     wire::{Entries, Entry},
 };
 
-use super::{Change, Draft, List};
+use super::{Change, Draft, List, Wardrobe};
 
 /// The list.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// Sorts and renders the entries.
-    pub fn new(entries: Vec<Entry>) -> Self {
+    pub fn new(entries: Vec<Entry>, wardrobe: &Wardrobe) -> Self {
         let entries = Entries::new(entries);
         let changes: Vec<Change> = entries
             .iter()
@@ -32,6 +32,7 @@ impl Monitor {
             .collect();
         let timestamp = entries.timestamp();
         let draft = Draft::new(Entries::metadata(), timestamp.unwrap_or_default(), &changes);
-        Self { entries, timestamp, list: draft.finish() }
+        let dress = wardrobe.of("monitor", "changes", timestamp.unwrap_or_default());
+        Self { entries, timestamp, list: draft.finish(dress, true) }
     }
 }

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use reader::{app::App, config::Config, versions};
+use reader::{app::App, config::Config, polish::polish, server::serve, versions};
 use serde_json::{Value, json};
-use shared::{canonical, http as server, model::Timestamp, testing::TestDatabase};
+use shared::{canonical, model::Timestamp, testing::TestDatabase};
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
 /// Writes what a writer would.
@@ -185,14 +185,14 @@ impl Reader {
             layers.set(key, *value);
         }
         let config = Config::read(&mut layers).unwrap();
-        let limits = config.listen.limits.clone();
+        let limits = config.limits.clone();
         let app = App::new(config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let metrics = app.metrics.http.clone();
-        let serving = server::serve(listener, app.clone(), limits, metrics, std::future::pending());
+        let serving = serve(listener, app.clone(), limits, std::future::pending());
         let tasks = vec![
             tokio::spawn(versions::follow(app.clone())),
+            tokio::spawn(polish(app.clone())),
             tokio::spawn(async move { serving.await.unwrap() }),
         ];
         Self { address, tasks }

@@ -6,7 +6,7 @@ mod request;
 mod serve;
 pub mod tls;
 
-pub use observe::RequestLog;
+pub use observe::{REQUEST_ID, RequestLog, log, request_id};
 pub use reply::{Reply, security_headers};
 pub use request::{Query, segments};
-pub use serve::{Answer, Limits, Peer, Service, serve, shutdown_signal};
+pub use serve::{Answer, Http2, Limits, Peer, Service, serve, shutdown_signal, sniff};

@@ -16,7 +16,8 @@ pub enum RequestLog {
 }
 
 impl RequestLog {
-    pub(super) fn wants(self, status: StatusCode) -> bool {
+    /// Whether an answer of this status gets a line.
+    pub fn wants(self, status: StatusCode) -> bool {
         match self {
             Self::All => true,
             Self::Errors => status.as_u16() >= 400,
@@ -25,11 +26,11 @@ impl RequestLog {
 }
 
 /// The header that may carry a request's id.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The request's id in logs: the one that was sent when it is short and plain, else a random one.
 /// It is never sent back (`kinto-http-api.md` §0.3.5).
-pub(super) fn request_id(sent: Option<&HeaderValue>) -> String {
+pub fn request_id(sent: Option<&HeaderValue>) -> String {
     sent.and_then(|value| value.to_str().ok())
         .filter(|id| {
             (1..=64).contains(&id.len())
@@ -38,7 +39,8 @@ pub(super) fn request_id(sent: Option<&HeaderValue>) -> String {
         .map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), str::to_owned)
 }
 
-pub(super) fn log(
+/// Writes a request's log line.
+pub fn log(
     rid: &str,
     method: &Method,
     path: &str,

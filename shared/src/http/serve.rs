@@ -22,6 +22,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
@@ -80,6 +81,54 @@ pub trait Service: Send + Sync + 'static {
 /// Who is connected, among a request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
+
+/// HTTP/2 for a server that speaks HTTP/1.1 itself.
+pub struct Http2<S>(Arc<Shared<S>>);
+
+impl<S> Clone for Http2<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Service> Http2<S> {
+    /// Serves `service` within `limits`.
+    pub fn new(service: S, limits: Limits, metrics: Arc<HttpMetrics>) -> Self {
+        Self(Arc::new(Shared { service, limits, metrics }))
+    }
+
+    /// Serves one connection to its end; after `stop`, only the requests under way.
+    pub async fn connection<I>(&self, io: I, stop: impl Future<Output = ()>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shared = self.0.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let shared = shared.clone();
+            async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await) }
+        });
+        let connection = http2_builder(&self.0.limits).serve_connection(TokioIo::new(io), service);
+        let (mut connection, mut stop) = (pin!(connection), pin!(stop));
+        // The error of a connection is the client's; it has nobody left to tell.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = &mut stop => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+}
+
+/// Limits against floods of streams, resets and headers.
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_pending_accept_reset_streams(20)
+        .max_header_list_size(32 * 1024)
+        .keep_alive_interval(limits.head_timeout);
+    builder
+}
 
 struct Shared<S> {
     service: S,
@@ -142,7 +191,7 @@ async fn accept(
 
 async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watcher: Watcher) {
     let limits = &shared.limits;
-    let head_timeout = limits.head_timeout;
+    let (head_timeout, http2) = (limits.head_timeout, http2_builder(limits));
     let Ok(Some(version)) = timeout(head_timeout, sniff(&stream)).await else { return };
     // Answers are written whole: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
@@ -157,13 +206,7 @@ async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watch
     });
     // The error of a connection is the client's; it has nobody left to tell.
     let _ = if version == Version::HTTP_2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(100)
-            .max_pending_accept_reset_streams(20)
-            .max_header_list_size(32 * 1024)
-            .keep_alive_interval(head_timeout)
-            .serve_connection(io, service);
+        let connection = http2.serve_connection(io, service);
         watcher.watch(connection).await
     } else {
         let connection = http1::Builder::new()
@@ -176,8 +219,8 @@ async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watch
 }
 
 /// Which protocol the client speaks, by the first bytes of HTTP/2's preface (RFC 9113 §3.4).
-/// hyper's own detection waits for them without a limit.
-async fn sniff(stream: &TcpStream) -> Option<Version> {
+/// hyper's own detection waits for them without a limit. `None` when the client has left.
+pub async fn sniff(stream: &TcpStream) -> Option<Version> {
     let mut first = [0; 3];
     loop {
         match stream.peek(&mut first).await.ok()? {

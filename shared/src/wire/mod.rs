@@ -20,5 +20,5 @@ pub use chains::{CHAINS, ChainsBase, chain_path, chain_url};
 pub use changeset::ChangesetQuery;
 pub use entries::{Entries, Entry, changeset_body, changeset_head, changeset_metadata, entry_id};
 pub use lifetime::{is_stale, lifetime};
-pub use monitor::{Asked, Detour, detour, records_detour};
+pub use monitor::{Asked, Detour, about_since, detour, records_detour};
 pub use records::records;

@@ -62,7 +62,9 @@ pub fn records_detour(query: &Query, now: Timestamp, max_age_days: Option<u32>) 
     about_since(expected, since, now, max_age_days)
 }
 
-fn about_since(
+/// Steps 3 and 4 of `remote-settings.md` §3.4: where a `_since` leads that is ahead of what the
+/// client expects, or too old.
+pub fn about_since(
     expected: Option<Timestamp>,
     since: Timestamp,
     now: Timestamp,

@@ -1,0 +1,91 @@
+//! What goes back to clients: bytes that exist before the request does, and the few others.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`prepared`] | status line, headers and body of one form of a resource |
+//! | [`forms`] | all forms of a body: plain, gzip, zstd, brotli |
+//! | [`encoding`] | which form a client prefers |
+//! | [`lifetime`] | how long caches may keep an answer |
+//! | [`dates`] | HTTP dates, formatted once a second |
+
+pub mod compress;
+pub mod dates;
+pub mod encoding;
+pub mod forms;
+pub mod lifetime;
+pub mod prepared;
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH},
+};
+use shared::{http::Reply, model::Timestamp};
+
+pub use self::{
+    dates::Dates,
+    encoding::{Accepted, Encoding},
+    forms::Forms,
+    lifetime::{Grace, Lifetime},
+    prepared::{Body, Dress, Prepared},
+};
+
+/// An answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// Bytes that were there before the request, and how long caches may keep them.
+    Prepared(Arc<Prepared>, Lifetime),
+    /// Made for this request.
+    Made(Reply),
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Made(reply)
+    }
+}
+
+impl Answer {
+    /// 304 instead of bytes that the client has already (RFC 9110 §13.1.2).
+    pub fn unless_known(self, headers: &HeaderMap, grace: Grace, now: Timestamp) -> Self {
+        match self {
+            Self::Prepared(form, lifetime) if is_known(headers, form.etag()) => {
+                Self::Made(not_modified(&form, lifetime, grace, now))
+            }
+            Self::Prepared(..) | Self::Made(_) => self,
+        }
+    }
+
+    /// The answer for those who send headers as a map: HTTP/2.
+    pub fn into_reply(self, grace: Grace, now: Timestamp) -> Reply {
+        match self {
+            Self::Made(reply) => reply,
+            Self::Prepared(form, lifetime) => {
+                let mut headers = form.headers().clone();
+                lifetime.add_to(&mut headers, grace, now);
+                Reply { status: StatusCode::OK, headers, body: form.body().bytes().clone() }
+            }
+        }
+    }
+}
+
+fn not_modified(form: &Prepared, lifetime: Lifetime, grace: Grace, now: Timestamp) -> Reply {
+    let mut headers = form.headers().clone();
+    for name in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE] {
+        headers.remove(name);
+    }
+    lifetime.add_to(&mut headers, grace, now);
+    Reply { headers, ..Reply::empty(StatusCode::NOT_MODIFIED) }
+}
+
+/// Whether `If-None-Match` names the entity tag. Comparison is weak, as RFC 9110 §13.1.2 wants it.
+pub fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let etag = etag.as_bytes();
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == etag)
+}

@@ -1,0 +1,200 @@
+//! One form of a resource, ready to be sent.
+
+use std::{fs::File, io::Write as _, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
+};
+use rustix::fs::{MemfdFlags, memfd_create};
+use shared::config::ttl::Policy;
+
+use super::Encoding;
+
+/// Bodies of at least so many bytes lie in a file in memory as well, from which the kernel sends
+/// them without a copy. Below, setting that up costs more than the copy (`docs/performance.md`).
+const FILE_BYTES: usize = 64 * 1024;
+
+/// What all forms and parts of one resource have in common.
+#[derive(Debug, Clone, Default)]
+pub struct Dress {
+    /// Headers, those apart that depend on the form or on the moment.
+    pub headers: HeaderMap,
+    /// How long caches may keep it.
+    pub policy: Policy,
+}
+
+/// Status line, headers and body of a 200. `Cache-Control`, `Expires`, `Date` and `Connection`
+/// depend on the moment, and follow.
+#[derive(Debug)]
+pub struct Prepared {
+    headers: HeaderMap,
+    head: Vec<u8>,
+    body: Body,
+    etag: HeaderValue,
+}
+
+/// A body.
+#[derive(Debug, Clone)]
+pub struct Body {
+    bytes: Bytes,
+    file: Option<Arc<File>>,
+}
+
+impl Prepared {
+    /// Prepares `bytes`, which are encoded so.
+    pub fn new(bytes: Bytes, encoding: Encoding, dress: &Dress) -> Self {
+        let mut headers = dress.headers.clone();
+        headers.insert(CONTENT_LENGTH, bytes.len().into());
+        if let Some(name) = encoding.name() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
+        let etag = strong_etag(&bytes);
+        headers.insert(ETAG, etag.clone());
+        let mut head = Vec::with_capacity(1_024);
+        push_status(&mut head, StatusCode::OK);
+        push_headers(&mut head, &headers);
+        head.shrink_to_fit();
+        Self { headers, head, body: Body::new(bytes), etag }
+    }
+
+    /// The headers as a map.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The status line and the headers as HTTP/1.1 sends them, up to those of the moment.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The entity tag: strong, and of this form alone.
+    pub fn etag(&self) -> &HeaderValue {
+        &self.etag
+    }
+
+    /// Memory that it takes, nearly, in bytes.
+    pub fn weight(&self) -> usize {
+        self.body.weight() + self.head.len() * 2 + size_of::<Self>()
+    }
+}
+
+/// A hash of the bytes: every reader gives the same tag to the same bytes, and no other (RFC 9110
+/// §8.8.1).
+fn strong_etag(bytes: &[u8]) -> HeaderValue {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(34);
+    text.push('"');
+    for byte in digest(&SHA256, bytes).as_ref().iter().take(16) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('"');
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+impl Body {
+    /// A body of these bytes.
+    pub fn new(bytes: Bytes) -> Self {
+        let file = (bytes.len() >= FILE_BYTES).then(|| in_memory_file(&bytes)).flatten();
+        Self { bytes, file }
+    }
+
+    /// A body that is sent once.
+    pub fn once(bytes: Bytes) -> Self {
+        Self { bytes, file: None }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The same bytes, where the kernel can send them from.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_deref()
+    }
+
+    fn weight(&self) -> usize {
+        self.bytes.len() * if self.file.is_some() { 2 } else { 1 }
+    }
+}
+
+/// `None` where the system has no such files, or no descriptor left: the bytes are sent instead.
+fn in_memory_file(bytes: &[u8]) -> Option<Arc<File>> {
+    let descriptor = memfd_create("countersign", MemfdFlags::CLOEXEC).ok()?;
+    let mut file = File::from(descriptor);
+    file.write_all(bytes).ok()?;
+    Some(Arc::new(file))
+}
+
+/// `HTTP/1.1 200 OK`. The phrase means nothing (RFC 9112 §4), and helps people.
+pub fn push_status(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One line for each header.
+pub fn push_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, os::unix::fs::FileExt as _};
+
+    use super::*;
+
+    #[test]
+    fn head_and_map_say_the_same() {
+        let mut dress = Dress::default();
+        dress.headers.insert("vary", HeaderValue::from_static("Accept-Encoding"));
+        let form = Prepared::new("{}".into(), Encoding::Gzip, &dress);
+        let text = String::from_utf8(form.head().to_vec()).unwrap();
+
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        for (name, value) in form.headers() {
+            assert!(text.contains(&format!("\r\n{name}: {}\r\n", value.to_str().unwrap())));
+        }
+        assert_eq!(form.headers()["content-length"], "2");
+        assert_eq!(form.headers()["content-encoding"], "gzip");
+        assert_eq!(form.headers()["etag"], *form.etag());
+    }
+
+    #[test]
+    fn a_tag_belongs_to_bytes() {
+        let of = |text: &'static str| {
+            Prepared::new(text.into(), Encoding::Identity, &Dress::default()).etag().clone()
+        };
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
+        assert_eq!(of("a").len(), 34);
+    }
+
+    #[test]
+    fn a_large_body_lies_in_a_file_too() {
+        let bytes = Bytes::from(vec![b'x'; FILE_BYTES]);
+        let body = Body::new(bytes.clone());
+        let mut read = vec![0; FILE_BYTES];
+
+        body.file().unwrap().read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(read, bytes);
+        assert_eq!(body.file().unwrap().read(&mut [0]).unwrap(), 0, "and no byte more");
+        assert!(Body::new(bytes.slice(1..)).file().is_none());
+    }
+}

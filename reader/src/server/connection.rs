@@ -1,0 +1,280 @@
+//! One connection of HTTP/1.1 (RFC 9112): read a head, answer, again.
+
+use std::{
+    future::poll_fn,
+    io::{self, Write as _},
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use http::{StatusCode, Version, header::CONTENT_LENGTH};
+use shared::{
+    error::ApiError,
+    http::{Reply, RequestLog},
+    model::Timestamp,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
+    sync::oneshot,
+    time::{Instant, Sleep, sleep, timeout},
+};
+
+use super::{
+    State,
+    head::{self, Head, MAX_HEAD, MAX_URL, NO_LINES},
+    send::{Transport, respond},
+};
+use crate::{
+    answer::{
+        Body, Dates, Grace,
+        prepared::{push_headers, push_status},
+    },
+    hot::{self, Hit},
+};
+
+/// Space for a head at first: most are smaller.
+const FIRST_SPACE: usize = 2 * 1024;
+/// Bytes of a body that are read, and thrown away, before a connection is closed.
+const MAX_LINGER: usize = 64 * 1024;
+/// How long that may take.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Whether another request may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Stay,
+    Close,
+}
+
+/// A connection.
+pub(super) struct Connection<T> {
+    stream: T,
+    state: Arc<State>,
+    /// Resolves when idle connections shall end.
+    closing: oneshot::Receiver<()>,
+    timer: Pin<Box<Sleep>>,
+    input: Vec<u8>,
+    filled: usize,
+    page: Page,
+    answered: u64,
+}
+
+impl<T: Transport> Connection<T> {
+    pub(super) fn new(stream: T, state: Arc<State>, closing: oneshot::Receiver<()>) -> Self {
+        let timer = Box::pin(sleep(state.limits.head_timeout));
+        Self {
+            stream,
+            state,
+            closing,
+            timer,
+            input: vec![0; FIRST_SPACE],
+            filled: 0,
+            page: Page::default(),
+            answered: 0,
+        }
+    }
+
+    /// Answers until one side has enough. Errors of a connection are the client's, who has left.
+    pub(super) async fn run(mut self) {
+        if let Ok(()) = self.exchange().await {
+            let _ = self.stream.shutdown().await;
+        }
+    }
+
+    /// Refuses the connection, whatever it asks.
+    pub(super) async fn turn_away(mut self, error: &ApiError) {
+        if self.refuse(error).await.is_ok() {
+            let _ = self.linger().await;
+        }
+    }
+
+    async fn exchange(&mut self) -> io::Result<()> {
+        let mut seen = 0;
+        loop {
+            if let Some(end) = head::end(&self.input[..self.filled], seen) {
+                if self.answer(end).await? == Then::Close {
+                    return self.linger().await;
+                }
+                self.input.copy_within(end..self.filled, 0);
+                self.filled -= end;
+                seen = 0;
+                continue;
+            }
+            if self.filled >= MAX_HEAD {
+                self.refuse(&too_long(&self.input[..self.filled])).await?;
+                return self.linger().await;
+            }
+            seen = self.filled;
+            if !self.fill().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for bytes. `false` when the connection shall end, with nothing lost.
+    async fn fill(&mut self) -> io::Result<bool> {
+        if self.filled == 0 && self.input.len() > FIRST_SPACE {
+            self.input = vec![0; FIRST_SPACE];
+        } else if self.filled == self.input.len() {
+            self.input.resize((self.filled * 2).min(MAX_HEAD), 0);
+        }
+        let limits = &self.state.limits;
+        let is_idle = self.filled == 0 && self.answered > 0;
+        let patience = if is_idle { limits.idle_timeout } else { limits.head_timeout };
+        let deadline = Instant::now() + patience;
+        if !is_idle && self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        let Self { stream, input, filled, closing, timer, .. } = self;
+        let read = poll_fn(|context| {
+            let mut space = ReadBuf::new(&mut input[*filled..]);
+            match Pin::new(&mut *stream).poll_read(context, &mut space)? {
+                Poll::Ready(()) => return Poll::Ready(io::Result::Ok(space.filled().len())),
+                Poll::Pending => (),
+            }
+            if *filled == 0 && Pin::new(&mut *closing).poll(context).is_ready() {
+                return Poll::Ready(Ok(0));
+            }
+            // The timer is set anew when it rings, not for each request.
+            loop {
+                ready!(timer.as_mut().poll(context));
+                if Instant::now() >= deadline {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                timer.as_mut().reset(deadline);
+            }
+        });
+        let count = read.await?;
+        self.filled += count;
+        Ok(count > 0)
+    }
+
+    /// Answers the request whose head ends at `end`.
+    async fn answer(&mut self, end: usize) -> io::Result<Then> {
+        let started = Instant::now();
+        let now = Timestamp::now();
+        self.answered += 1;
+        let mut lines = NO_LINES;
+        let head = match Head::parse(&self.input[..end], &mut lines) {
+            Ok(head) => head,
+            Err(error) => return self.refuse(&error).await,
+        };
+        let state = &self.state;
+        let is_last = self.answered >= state.limits.requests_per_connection || state.is_closing();
+        let stays = head.keeps_alive && !head.has_body && !is_last;
+        let then = if stays { Then::Stay } else { Then::Close };
+
+        if let Some((hit, is_head)) = hit(state, &head, now) {
+            self.page.prepared(&hit, state.app.config.grace, now);
+            self.page.end(then, head.version, now);
+            state.counters.of(hit.poll, is_head).observe(started.elapsed());
+            let body = (!is_head).then(|| hit.form.body());
+            let stall = state.limits.stall_timeout;
+            respond(&mut self.stream, &self.page.bytes, body, stall).await?;
+            return Ok(then);
+        }
+        let parts = match head.to_parts() {
+            Ok(parts) => parts,
+            Err(error) => return self.refuse(&error).await,
+        };
+        let version = head.version;
+        // Boxed: what is rare must not make every waiting connection larger.
+        let reply = Box::pin(state.full_answer(parts, started, now)).await;
+        self.page.made(&reply);
+        self.page.end(then, version, now);
+        let body = Body::once(reply.body);
+        respond(&mut self.stream, &self.page.bytes, Some(&body), state.limits.stall_timeout)
+            .await?;
+        Ok(then)
+    }
+
+    /// Tells what is wrong with a request. Where the next one begins is not known.
+    async fn refuse(&mut self, error: &ApiError) -> io::Result<Then> {
+        let now = Timestamp::now();
+        let reply = self.state.refusal(error, now);
+        self.page.made(&reply);
+        self.page.end(Then::Close, Version::HTTP_11, now);
+        let (body, stall) = (Body::once(reply.body), self.state.limits.stall_timeout);
+        respond(&mut self.stream, &self.page.bytes, Some(&body), stall).await?;
+        Ok(Then::Close)
+    }
+
+    /// Ends the connection so that the client reads the answer: a socket that is closed with bytes
+    /// unread resets the connection, and what was sent may be lost (RFC 9112 §9.6).
+    async fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut rest = vec![0; 4 * 1024];
+        let drain = async {
+            let mut read = 0;
+            while read < MAX_LINGER {
+                match self.stream.read(&mut rest).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => read += count,
+                }
+            }
+        };
+        let _ = timeout(LINGER, drain).await;
+        Ok(())
+    }
+}
+
+/// Which limit a head broke that did not end in time.
+fn too_long(bytes: &[u8]) -> ApiError {
+    if bytes[..MAX_URL].contains(&b'\n') {
+        ApiError::HeadersTooLarge(head::MAX_HEADERS)
+    } else {
+        ApiError::UrlTooLong(MAX_URL)
+    }
+}
+
+/// What can be answered at once.
+fn hit(state: &State, head: &Head<'_, '_>, now: Timestamp) -> Option<(Hit, bool)> {
+    let is_head = match head.method {
+        "GET" => false,
+        "HEAD" => true,
+        _ => return None,
+    };
+    if head.is_special || state.limits.log == RequestLog::All {
+        return None;
+    }
+    Some((hot::answer(&state.app, head.target, head.accepted, now)?, is_head))
+}
+
+/// An answer's head, as it is written. One for each connection: its memory is used again.
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    dates: Dates,
+}
+
+impl Page {
+    fn prepared(&mut self, hit: &Hit, grace: Grace, now: Timestamp) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(hit.form.head());
+        hit.lifetime.push(&mut self.bytes, grace, now, &mut self.dates);
+    }
+
+    fn made(&mut self, reply: &Reply) {
+        self.bytes.clear();
+        push_status(&mut self.bytes, reply.status);
+        push_headers(&mut self.bytes, &reply.headers);
+        // RFC 9110 §8.6: these have none. An answer to HEAD brings its own.
+        let is_bare = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&reply.status);
+        if !is_bare && !reply.headers.contains_key(CONTENT_LENGTH) {
+            // Writing to a vector cannot fail.
+            let _ = write!(self.bytes, "content-length: {}\r\n", reply.body.len());
+        }
+    }
+
+    fn end(&mut self, then: Then, version: Version, now: Timestamp) {
+        self.bytes.extend_from_slice(b"date: ");
+        self.bytes.extend_from_slice(self.dates.at(now));
+        self.bytes.extend_from_slice(match (then, version) {
+            (Then::Stay, Version::HTTP_11) => b"\r\n\r\n",
+            (Then::Stay, _) => b"\r\nconnection: keep-alive\r\n\r\n",
+            (Then::Close, _) => b"\r\nconnection: close\r\n\r\n",
+        });
+    }
+}

@@ -1,0 +1,249 @@
+//! Connections: accepted within limits, served, and ended without loss.
+//!
+//! HTTP/1.1 is ours: a poll is a few comparisons and one write, of bytes that exist before it. What
+//! a CDN speaks with prior knowledge of HTTP/2 is left to hyper.
+
+mod connection;
+mod head;
+mod send;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Version, request::Parts};
+use shared::{
+    error::ApiError,
+    http::{self as server, Http2, REQUEST_ID, Reply, RequestLog, log, request_id, sniff},
+    model::Timestamp,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, oneshot},
+    time::{Instant, sleep, timeout},
+};
+
+use self::connection::Connection;
+pub use self::send::Transport;
+use crate::{app::App, hot::Counters};
+
+/// What one process accepts.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Most connections at once: further ones are told to come later.
+    pub max_connections: usize,
+    /// Most requests on one connection, so that load spreads over new readers.
+    pub requests_per_connection: u64,
+    /// How long a connection may take to send a head.
+    pub head_timeout: Duration,
+    /// How long a connection may be silent between two requests.
+    pub idle_timeout: Duration,
+    /// How long a client may take none of the bytes that are sent to it.
+    pub stall_timeout: Duration,
+    /// How long requests are answered as before after the stop signal, while load balancers learn
+    /// of it.
+    pub drain: Duration,
+    /// How long requests under way may take after that.
+    pub grace: Duration,
+    /// Which requests get a log line.
+    pub log: RequestLog,
+    /// Those of HTTP/2.
+    pub http2: server::Limits,
+}
+
+/// What all connections share.
+struct State {
+    app: App,
+    limits: Limits,
+    counters: Counters,
+    http2: Http2<App>,
+    is_closing: AtomicBool,
+    open: AtomicUsize,
+    shedding: AtomicUsize,
+    next: AtomicU64,
+    /// How each open connection is told to end.
+    enders: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    ended: Notify,
+}
+
+/// Most connections at once that are told why they are refused; further ones are just closed.
+const MAX_SHEDDING: usize = 256;
+/// How long telling that may take.
+const SHEDDING: Duration = Duration::from_secs(1);
+
+/// Serves until `stop`; then says so to load balancers, then ends what is idle, then what is under
+/// way is given its grace.
+///
+/// # Errors
+///
+/// None of a connection's: those end with it. Failing to accept is retried.
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let state = Arc::new(State::new(app, limits));
+    state.accept_until(&listener, stop).await;
+    state.app.leave();
+    if !state.limits.drain.is_zero() {
+        state.accept_until(&listener, sleep(state.limits.drain)).await;
+    }
+    drop(listener);
+    state.close();
+    if timeout(state.limits.grace, state.all_ended()).await.is_err() {
+        tracing::warn!("requests were still under way after {:?}", state.limits.grace);
+    }
+    Ok(())
+}
+
+impl State {
+    fn new(app: App, limits: Limits) -> Self {
+        let metrics = app.metrics.http.clone();
+        Self {
+            counters: Counters::new(&metrics),
+            http2: Http2::new(app.clone(), limits.http2.clone(), metrics),
+            app,
+            limits,
+            is_closing: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            shedding: AtomicUsize::new(0),
+            next: AtomicU64::new(0),
+            enders: Mutex::default(),
+            ended: Notify::new(),
+        }
+    }
+
+    async fn accept_until(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut stop => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.admit(stream),
+                Err(error) => {
+                    // No file descriptor left, say: trying at once again would only spin.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream) {
+        let state = self.clone();
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.max_connections {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.app.metrics.shed.inc();
+            if self.shedding.load(Ordering::Relaxed) < MAX_SHEDDING {
+                self.shedding.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let _ = timeout(SHEDDING, state.clone().shed(stream)).await;
+                    state.shedding.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            return;
+        }
+        let (ender, closing) = oneshot::channel();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.enders().insert(number, ender);
+        tokio::spawn(async move {
+            let _place = Place { state: state.clone(), number };
+            state.connection(stream, closing).await;
+        });
+    }
+
+    async fn connection(self: &Arc<Self>, stream: TcpStream, closing: oneshot::Receiver<()>) {
+        let first = timeout(self.limits.head_timeout, sniff(&stream)).await;
+        let Ok(Some(version)) = first else { return };
+        // Answers are written whole: waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        if version == Version::HTTP_2 {
+            let stop = async {
+                let _ = closing.await;
+            };
+            self.http2.connection(stream, stop).await;
+        } else {
+            Connection::new(stream, self.clone(), closing).run().await;
+        }
+    }
+
+    /// Says at once that there are too many, instead of letting a client wait.
+    async fn shed(self: Arc<Self>, stream: TcpStream) {
+        let (_ender, closing) = oneshot::channel();
+        let error = ApiError::backend("too many connections");
+        Connection::new(stream, self, closing).turn_away(&error).await;
+    }
+
+    /// The answer to what is not a plain poll: counted, and logged where that is wanted.
+    async fn full_answer(&self, parts: Parts, started: Instant, now: Timestamp) -> Reply {
+        let (route, answer) = self.app.answer(&parts, now).await;
+        let reply = answer.into_reply(self.app.config.grace, now);
+        let (status, elapsed) = (reply.status, started.elapsed());
+        self.app.metrics.http.observe(&parts.method, route, status, elapsed);
+        if self.limits.log.wants(status) {
+            let rid = request_id(parts.headers.get(REQUEST_ID));
+            log(&rid, &parts.method, parts.uri.path(), route, status, elapsed);
+        }
+        reply
+    }
+
+    /// The answer to what is no request.
+    fn refusal(&self, error: &ApiError, now: Timestamp) -> Reply {
+        let reply = self.app.refuse(error).into_reply(self.app.config.grace, now);
+        self.app.metrics.http.observe(&http::Method::GET, "refused", reply.status, Duration::ZERO);
+        reply
+    }
+
+    fn enders(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<()>>> {
+        self.enders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        for (_, ender) in self.enders().drain() {
+            // A connection that is gone needs not be told.
+            let _ = ender.send(());
+        }
+    }
+
+    async fn all_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// A connection's place among those that are open, given back however it ends.
+struct Place {
+    state: Arc<State>,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.state.enders().remove(&self.number);
+        self.state.open.fetch_sub(1, Ordering::Relaxed);
+        self.state.ended.notify_waiters();
+    }
+}

@@ -1,0 +1,59 @@
+//! The headers of rendered lists.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, LAST_MODIFIED,
+        VARY,
+    },
+};
+use shared::{config::Changes, http::security_headers, model::Timestamp};
+
+use crate::answer::Dress;
+
+/// Headers that scripts in browsers may read.
+pub const EXPOSED: &str = "Backoff, Retry-After, Alert, Content-Length, Content-Type, \
+                           Last-Modified, ETag, Cache-Control, Expires, Pragma";
+
+/// What every response carries, whatever it says.
+pub fn common_headers(backoff: Option<u64>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    if let Some(backoff) = backoff {
+        headers.insert(HeaderName::from_static("backoff"), backoff.into());
+    }
+    headers
+}
+
+/// Where lists get their headers.
+#[derive(Debug)]
+pub struct Wardrobe {
+    common: HeaderMap,
+    changes: Changes,
+}
+
+impl Wardrobe {
+    /// With these headers on everything, and these lifetimes.
+    pub fn new(mut common: HeaderMap, changes: Changes) -> Self {
+        security_headers(http::StatusCode::OK, &mut common);
+        common.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        common.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        Self { common, changes }
+    }
+
+    /// What entries of the monitor show as `host`.
+    pub fn http_host(&self) -> &str {
+        &self.changes.http_host
+    }
+
+    /// The headers and lifetimes of a collection's changesets. `last_modified` is the metadata's:
+    /// it moves also when only the signature does (`remote-settings.md` §3.3).
+    pub fn of(&self, bucket: &str, collection: &str, last_modified: Timestamp) -> Dress {
+        let mut headers = self.common.clone();
+        if let Ok(date) = HeaderValue::try_from(last_modified.http_date()) {
+            headers.insert(LAST_MODIFIED, date);
+        }
+        Dress { headers, policy: self.changes.lifetimes.of(bucket, collection) }
+    }
+}
