@@ -122,7 +122,7 @@ impl App {
         let Answer::Made(mut reply) = answer else { return answer };
         let headers = &mut reply.headers;
         for (name, value) in self.common.iter() {
-            headers.insert(name, value.clone());
+            headers.entry(name).or_insert_with(|| value.clone());
         }
         server::security_headers(reply.status, headers);
         if reply.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -7,7 +7,12 @@ use http::{
         VARY,
     },
 };
-use shared::{config::Changes, http::security_headers, model::Timestamp};
+use shared::{
+    config::Changes,
+    http::security_headers,
+    model::Timestamp,
+    wire::{SurrogateKey, cache_tag_header, surrogate_key_header},
+};
 
 use crate::answer::Dress;
 
@@ -18,12 +23,26 @@ pub const EXPOSED: &str = "Backoff, Retry-After, Alert, Content-Length, Content-
 /// What every response carries, whatever it says.
 pub fn common_headers(backoff: Option<u64>) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    add_keys(&mut headers, &SurrogateKey::of_others());
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     if let Some(backoff) = backoff {
         headers.insert(HeaderName::from_static("backoff"), backoff.into());
     }
     headers
+}
+
+/// The names by which caches can be told to forget an answer.
+pub(super) fn add_keys(headers: &mut HeaderMap, keys: &[SurrogateKey]) {
+    let values = [
+        (HeaderName::from_static("surrogate-key"), surrogate_key_header(keys)),
+        (HeaderName::from_static("cache-tag"), cache_tag_header(keys)),
+    ];
+    for (name, value) in values {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Where lists get their headers.
@@ -54,6 +73,12 @@ impl Wardrobe {
         if let Ok(date) = HeaderValue::try_from(last_modified.http_date()) {
             headers.insert(LAST_MODIFIED, date);
         }
+        let keys = if (bucket, collection) == ("monitor", "changes") {
+            SurrogateKey::of_monitor()
+        } else {
+            SurrogateKey::of_collection(bucket, collection)
+        };
+        add_keys(&mut headers, &keys);
         Dress { headers, policy: self.changes.lifetimes.of(bucket, collection) }
     }
 }

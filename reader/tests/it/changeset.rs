@@ -6,7 +6,7 @@ use flate2::read::GzDecoder;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::fixture::{Database, Reader, changeset, monitor};
+use crate::fixture::{Database, Got, Reader, changeset, monitor};
 
 const OFF: (&str, &str) = ("signature.verify", "off");
 /// 2023-11-14, of which clients are told by date.
@@ -44,7 +44,8 @@ async fn a_full_changeset_has_live_records_newest_first() {
     );
     assert_eq!(got.header("last-modified"), Some("Tue, 14 Nov 2023 22:13:25 GMT"));
     assert_eq!(got.header("vary"), Some("Accept-Encoding"));
-    assert_eq!(got.header("etag"), None);
+    assert_eq!(got.header("surrogate-key"), Some("countersign bucket:main main/cfr"));
+    assert_eq!(got.header("cache-tag"), Some("countersign,bucket:main,main/cfr"));
     assert_eq!(got.header("cache-control"), None, "no lifetime is configured");
     assert_eq!(got.header("access-control-allow-origin"), Some("*"));
 }
@@ -67,24 +68,53 @@ async fn a_delta_has_tombstones_and_a_limit_truncates() {
 }
 
 #[tokio::test]
-async fn gzip_is_the_same_body_and_head_the_same_headers() {
-    let reader = Reader::of(&filled().await, &[OFF]).await;
+async fn every_form_is_the_same_body_and_has_a_tag_of_its_own() {
+    let database = filled().await;
+    database.record("cfr", "long", T + 4, &json!({"title": "countersign ".repeat(99)})).await;
+    let reader = Reader::of(&database, &[OFF]).await;
     for query in ["_expected=0", "_expected=0&_since=0"] {
         let path = changeset("cfr", query);
         let plain = reader.get(&path).await;
+        let mut tags = vec![plain.header("etag").unwrap().to_owned()];
+        for encoding in ["gzip", "zstd", "br"] {
+            let accept = ("accept-encoding", encoding);
+            let small = reader.until_encoded(&path, encoding).await;
+            let tag = small.header("etag").unwrap().to_owned();
+            assert_eq!(decoded(&small), plain.body, "{encoding}");
+            assert_eq!(small.header("content-encoding"), Some(encoding));
+            assert_eq!(small.header("vary"), Some("Accept-Encoding"));
 
-        let zipped = reader.send(Method::GET, &path, &[("accept-encoding", "br, gzip")]).await;
-        let head = reader.send(Method::HEAD, &path, &[]).await;
+            let head = reader.send(Method::HEAD, &path, &[accept]).await;
+            assert_eq!(head.header("content-length"), Some(&*small.body.len().to_string()));
+            assert_eq!((head.header("etag"), head.body.len()), (Some(&*tag), 0));
 
-        let mut body = Vec::new();
-        GzDecoder::new(&zipped.body[..]).read_to_end(&mut body).unwrap();
-        assert_eq!(body, plain.body);
-        assert_eq!(zipped.header("content-encoding"), Some("gzip"));
-        assert_eq!(zipped.header("vary"), Some("Accept-Encoding"));
-        assert_eq!(head.header("content-length"), plain.header("content-length"));
-        assert_eq!(head.header("content-length"), Some(plain.body.len().to_string().as_str()));
-        assert!(head.body.is_empty());
+            let known = reader.send(Method::GET, &path, &[accept, ("if-none-match", &tag)]).await;
+            assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+            assert_eq!(known.header("etag"), Some(&*tag));
+            assert_eq!(known.header("vary"), Some("Accept-Encoding"));
+
+            let other = reader.send(Method::GET, &path, &[("if-none-match", &tag)]).await;
+            assert_eq!(other.status, StatusCode::OK, "the tag of another form");
+            tags.push(tag);
+        }
+        tags.sort();
+        tags.dedup();
+        assert_eq!(tags.len(), 4);
     }
+}
+
+fn decoded(got: &Got) -> Vec<u8> {
+    let mut body = Vec::new();
+    match got.header("content-encoding") {
+        Some("gzip") => GzDecoder::new(&got.body[..]).read_to_end(&mut body).map(drop),
+        Some("zstd") => zstd::stream::copy_decode(&got.body[..], &mut body),
+        Some("br") => {
+            brotli::Decompressor::new(&got.body[..], 4_096).read_to_end(&mut body).map(drop)
+        }
+        other => panic!("{other:?}"),
+    }
+    .unwrap();
+    body
 }
 
 #[tokio::test]
@@ -103,9 +133,10 @@ async fn the_monitor_lists_every_collection_newest_first() {
         (&cfr["bucket"], &cfr["last_modified"], &cfr["host"]),
         (&json!("main"), &json!(T + 3), &json!("rs.example.net"))
     );
-    assert_eq!(got.header("cache-control"), Some("max-age=60"));
+    let grace = "stale-while-revalidate=60, stale-if-error=86400";
+    assert_eq!(got.header("cache-control"), Some(&*format!("max-age=60, {grace}")));
     let later = reader.get(&monitor(&format!("_expected={}", T + 9))).await;
-    assert_eq!(later.header("cache-control"), Some("max-age=3600"));
+    assert_eq!(later.header("cache-control"), Some(&*format!("max-age=3600, {grace}")));
     let filtered = reader.get(&monitor("_expected=0&collection=cfr")).await.json();
     assert_eq!(filtered["changes"].as_array().unwrap().len(), 1);
     assert_eq!(filtered["timestamp"], T + 9);

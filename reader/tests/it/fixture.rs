@@ -142,6 +142,7 @@ impl Signer {
 /// A running reader; stops with the value.
 pub(crate) struct Reader {
     pub(crate) address: SocketAddr,
+    pub(crate) app: App,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -195,7 +196,7 @@ impl Reader {
             tokio::spawn(polish(app.clone())),
             tokio::spawn(async move { serving.await.unwrap() }),
         ];
-        Self { address, tasks }
+        Self { address, app, tasks }
     }
 
     /// A reader of `database` that has loaded it.
@@ -235,6 +236,20 @@ impl Reader {
             sleep(Duration::from_millis(20)).await;
         }
         panic!("{path} never became what was expected: {:?}", self.get(path).await);
+    }
+}
+
+impl Reader {
+    /// Asks until the answer is encoded so: some forms are made after a body is shown.
+    pub(crate) async fn until_encoded(&self, path: &str, encoding: &str) -> Got {
+        for _ in 0..500 {
+            let got = self.send(Method::GET, path, &[("accept-encoding", encoding)]).await;
+            if got.header("content-encoding") == Some(encoding) {
+                return got;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{path} never had a form of {encoding}");
     }
 }
 

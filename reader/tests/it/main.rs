@@ -6,6 +6,7 @@ mod chain;
 mod changeset;
 mod fixture;
 mod health;
+mod hot;
 mod monitor;
 mod outage;
 mod roles;
