@@ -165,8 +165,11 @@ impl State {
         });
     }
 
-    async fn connection(self: &Arc<Self>, stream: TcpStream, closing: oneshot::Receiver<()>) {
-        let first = timeout(self.limits.head_timeout, sniff(&stream)).await;
+    async fn connection(self: &Arc<Self>, stream: TcpStream, mut closing: oneshot::Receiver<()>) {
+        let first = tokio::select! {
+            first = timeout(self.limits.head_timeout, sniff(&stream)) => first,
+            _ = &mut closing => return,
+        };
         let Ok(Some(version)) = first else { return };
         // Answers are written whole: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);

@@ -11,4 +11,5 @@ mod monitor;
 mod outage;
 mod roles;
 mod signatures;
+mod sockets;
 mod verify;
