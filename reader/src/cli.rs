@@ -1,18 +1,20 @@
 //! The command line, and what each command does first and last.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use shared::{http, telemetry};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     app::App,
     config::{Config, Mode},
+    operators::Operators,
     polish::polish,
-    server, verify, versions,
+    server::{self, Tls},
+    verify, versions,
 };
 
 /// All went well.
@@ -145,18 +147,50 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
             return UNAVAILABLE;
         }
     };
+    let tls = match app.config.tls.clone().map(Tls::new).transpose() {
+        Ok(tls) => tls.map(Arc::new),
+        Err(problem) => {
+            tracing::error!(problem, "cannot speak TLS");
+            return BAD_CONFIGURATION;
+        }
+    };
+    let mut tasks = JoinSet::new();
+    if let Some(address) = app.config.operators
+        && let Err(error) = serve_operators(&mut tasks, address, app.clone()).await
+    {
+        tracing::error!(%error, %address, "cannot listen");
+        return UNAVAILABLE;
+    }
+    if let Some(tls) = tls.clone() {
+        tasks.spawn(tls.reload());
+    }
     tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
-    let follower = tokio::spawn(versions::follow(app.clone()));
-    let polisher = tokio::spawn(polish(app.clone()));
+    tasks.spawn(versions::follow(app.clone()));
+    tasks.spawn(polish(app.clone()));
     let limits = app.config.limits.clone();
-    let served = server::serve(listener, app, limits, http::shutdown_signal()).await;
-    follower.abort();
-    polisher.abort();
+    let served = server::serve(listener, app, limits, tls, http::shutdown_signal()).await;
+    tasks.shutdown().await;
     if let Err(error) = served {
         tracing::error!(%error, "stopped");
         return UNAVAILABLE;
     }
     OK
+}
+
+/// A second port, until the process ends.
+async fn serve_operators(tasks: &mut JoinSet<()>, address: SocketAddr, app: App) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let limits = app.config.limits.http2.clone();
+    let metrics = app.metrics.http.clone();
+    tracing::info!(%address, "listening for operators");
+    tasks.spawn(async move {
+        let service = Operators(app);
+        let served = http::serve(listener, service, limits, metrics, std::future::pending());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "operators are not answered any more");
+        }
+    });
+    Ok(())
 }
 
 /// Every connection is an open file, and so is every large body: as many as the system grants.

@@ -1,6 +1,6 @@
 //! The reader's settings. `defaults.toml` lists them with their meaning.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use shared::{
     chain::RootHash,
@@ -11,7 +11,10 @@ use shared::{
     wire::ChainsBase,
 };
 
-use crate::{answer::Grace, server::Limits};
+use crate::{
+    answer::Grace,
+    server::{Files, Limits},
+};
 
 /// Every setting with its default and a comment.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -103,6 +106,10 @@ pub struct Config {
     pub grace: Grace,
     /// Limits of connections.
     pub limits: Limits,
+    /// The certificate for TLS, if it is spoken here.
+    pub tls: Option<Files>,
+    /// Where operators ask, if not where clients do.
+    pub operators: Option<SocketAddr>,
 }
 
 /// What the service says about itself.
@@ -192,6 +199,8 @@ impl Config {
         let listen = Listen::read(layers);
         let config = Self {
             limits: limits(layers, &listen),
+            tls: tls(layers),
+            operators: operators(layers),
             listen,
             grace: Grace {
                 revalidating: seconds(layers, "cache.stale_while_revalidate_seconds"),
@@ -247,9 +256,31 @@ fn limits(layers: &mut Layers, listen: &Listen) -> Limits {
         stall_timeout: time(layers, "http.stall_timeout_seconds", 1),
         drain: time(layers, "http.drain_seconds", 0),
         grace: http2.grace,
+        has_proxy_header: layers.flag("http.proxy_protocol"),
         log: http2.log,
         http2,
     }
+}
+
+/// Both files, or none.
+fn tls(layers: &mut Layers) -> Option<Files> {
+    match (layers.optional("tls.certificate"), layers.optional("tls.key")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(Files { certificate, key }),
+        _ => {
+            layers.problem("tls.certificate and tls.key belong together");
+            None
+        }
+    }
+}
+
+fn operators(layers: &mut Layers) -> Option<SocketAddr> {
+    let text = layers.optional("metrics.listen")?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        layers.problem("metrics.listen should be ADDRESS:PORT, as 127.0.0.1:9090");
+    }
+    address
 }
 
 /// Named by the reference's ADR 006, beside the signer's settings (`remote-settings.md` §2.8).

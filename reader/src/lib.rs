@@ -10,6 +10,7 @@
 //! | [`handlers`] | one file per endpoint |
 //! | [`versions`] | follows the publication watermark and loads what changed |
 //! | [`snapshot`] | what is served: verified, rendered and compressed before anybody asks |
+//! | [`operators`] | a port of its own for metrics |
 //! | [`polish`] | makes the forms of bodies that take long |
 //! | [`cache`] | answers to `_since`, prepared when first asked for |
 //! | [`config`], [`metrics`] | what operators set, and what they watch |
@@ -25,6 +26,7 @@ pub mod config;
 pub mod handlers;
 pub mod hot;
 pub mod metrics;
+pub mod operators;
 pub mod polish;
 pub mod routes;
 pub mod server;

@@ -134,7 +134,8 @@ pub(crate) async fn start_reader(
     let limits = app.config.limits.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = reader::server::serve(listener, app.clone(), limits, std::future::pending());
+    let serving =
+        reader::server::serve(listener, app.clone(), limits, None, std::future::pending());
     tasks.spawn(reader::versions::follow(app));
     tasks.spawn(async move { serving.await.unwrap() });
     TestClient::new(address)

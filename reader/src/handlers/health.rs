@@ -8,14 +8,14 @@ use crate::app::App;
 
 /// The process answers. Before it ends it asks to be left alone: what load balancers poll says so
 /// while all else is still answered.
-pub(super) fn lbheartbeat(app: &App) -> Reply {
+pub fn lbheartbeat(app: &App) -> Reply {
     let status = if app.is_leaving() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     fresh(Reply::json(status, &json!({})))
 }
 
 /// 200 as soon as there is something to serve: a lost database is told, and no reason to take the
 /// reader away from its clients.
-pub(super) fn heartbeat(app: &App, now: Timestamp) -> Reply {
+pub fn heartbeat(app: &App, now: Timestamp) -> Reply {
     let published = app.board.published();
     let rejected: Vec<Value> = published
         .iter()
@@ -44,7 +44,7 @@ pub(super) fn heartbeat(app: &App, now: Timestamp) -> Reply {
 }
 
 /// Which build this is.
-pub(super) fn version(app: &App) -> Reply {
+pub fn version(app: &App) -> Reply {
     let body = json!({
         "name": app.config.site.project_name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -56,7 +56,7 @@ pub(super) fn version(app: &App) -> Reply {
 }
 
 /// Prometheus' text format.
-pub(super) fn metrics(app: &App, now: Timestamp) -> Reply {
+pub fn metrics(app: &App, now: Timestamp) -> Reply {
     fresh(Reply::text(StatusCode::OK, app.metrics.render(app, now)))
 }
 

@@ -3,7 +3,7 @@
 mod broadcasts;
 mod chain;
 mod changeset;
-mod health;
+pub mod health;
 mod hello;
 mod monitor;
 pub mod preflight;
@@ -41,6 +41,7 @@ pub async fn answer(
         Route::LbHeartbeat => Ok(health::lbheartbeat(app)),
         Route::Heartbeat => Ok(health::heartbeat(app, now)),
         Route::Version => Ok(health::version(app)),
+        Route::Metrics if app.config.operators.is_some() => Err(ApiError::NoSuchEndpoint),
         Route::Metrics => Ok(health::metrics(app, now)),
         Route::AddVersion => Ok(redirect::add_version(app, head)),
         Route::DropSlash => Ok(redirect::drop_slash(app, head, now)),

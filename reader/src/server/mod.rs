@@ -5,7 +5,9 @@
 
 mod connection;
 mod head;
+mod proxy;
 mod send;
+mod tls;
 
 use std::{
     collections::HashMap,
@@ -28,9 +30,13 @@ use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, timeout},
 };
+use tokio_rustls::server::TlsStream;
 
 use self::connection::Connection;
-pub use self::send::Transport;
+pub use self::{
+    send::Transport,
+    tls::{Files, Tls},
+};
 use crate::{app::App, hot::Counters};
 
 /// What one process accepts.
@@ -51,6 +57,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How long requests under way may take after that.
     pub grace: Duration,
+    /// Whether each connection begins with a header of the PROXY protocol.
+    pub has_proxy_header: bool,
     /// Which requests get a log line.
     pub log: RequestLog,
     /// Those of HTTP/2.
@@ -63,6 +71,7 @@ struct State {
     limits: Limits,
     counters: Counters,
     http2: Http2<App>,
+    tls: Option<Arc<Tls>>,
     is_closing: AtomicBool,
     open: AtomicUsize,
     shedding: AtomicUsize,
@@ -70,6 +79,12 @@ struct State {
     /// How each open connection is told to end.
     enders: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     ended: Notify,
+}
+
+/// A connection whose client has said how it speaks.
+enum Greeted {
+    Plain(Version, TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
 }
 
 /// Most connections at once that are told why they are refused; further ones are just closed.
@@ -87,9 +102,10 @@ pub async fn serve(
     listener: TcpListener,
     app: App,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let state = Arc::new(State::new(app, limits));
+    let state = Arc::new(State::new(app, limits, tls));
     state.accept_until(&listener, stop).await;
     state.app.leave();
     if !state.limits.drain.is_zero() {
@@ -104,13 +120,14 @@ pub async fn serve(
 }
 
 impl State {
-    fn new(app: App, limits: Limits) -> Self {
+    fn new(app: App, limits: Limits, tls: Option<Arc<Tls>>) -> Self {
         let metrics = app.metrics.http.clone();
         Self {
             counters: Counters::new(&metrics),
             http2: Http2::new(app.clone(), limits.http2.clone(), metrics),
             app,
             limits,
+            tls,
             is_closing: AtomicBool::new(false),
             open: AtomicUsize::new(0),
             shedding: AtomicUsize::new(0),
@@ -147,7 +164,9 @@ impl State {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.max_connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             self.app.metrics.shed.inc();
-            if self.shedding.load(Ordering::Relaxed) < MAX_SHEDDING {
+            // Those who speak TLS would have to be greeted first, which is work.
+            let can_tell = self.tls.is_none() && !self.limits.has_proxy_header;
+            if can_tell && self.shedding.load(Ordering::Relaxed) < MAX_SHEDDING {
                 self.shedding.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     let _ = timeout(SHEDDING, state.clone().shed(stream)).await;
@@ -165,14 +184,48 @@ impl State {
         });
     }
 
-    async fn connection(self: &Arc<Self>, stream: TcpStream, mut closing: oneshot::Receiver<()>) {
-        let first = tokio::select! {
-            first = timeout(self.limits.head_timeout, sniff(&stream)) => first,
-            _ = &mut closing => return,
-        };
-        let Ok(Some(version)) = first else { return };
+    async fn connection(
+        self: &Arc<Self>,
+        mut stream: TcpStream,
+        mut closing: oneshot::Receiver<()>,
+    ) {
         // Answers are written whole: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
+        let greeting = async {
+            if self.limits.has_proxy_header {
+                proxy::strip(&mut stream).await.ok()?;
+            }
+            match &self.tls {
+                None => Some(Greeted::Plain(sniff(&stream).await?, stream)),
+                Some(tls) => {
+                    Some(Greeted::Encrypted(Box::new(tls.acceptor().accept(stream).await.ok()?)))
+                }
+            }
+        };
+        let greeted = tokio::select! {
+            greeted = timeout(self.limits.head_timeout, greeting) => greeted,
+            _ = &mut closing => return,
+        };
+        match greeted {
+            Ok(Some(Greeted::Plain(version, stream))) => {
+                self.speak(version, stream, closing).await;
+            }
+            Ok(Some(Greeted::Encrypted(stream))) => {
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+                self.speak(version, *stream, closing).await;
+            }
+            // Too slow, gone, or no client of ours.
+            Ok(None) | Err(_) => (),
+        }
+    }
+
+    async fn speak<T: Transport + 'static>(
+        self: &Arc<Self>,
+        version: Version,
+        stream: T,
+        closing: oneshot::Receiver<()>,
+    ) {
         if version == Version::HTTP_2 {
             let stop = async {
                 let _ = closing.await;

@@ -190,7 +190,7 @@ impl Reader {
         let app = App::new(config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = serve(listener, app.clone(), limits, std::future::pending());
+        let serving = serve(listener, app.clone(), limits, None, std::future::pending());
         let tasks = vec![
             tokio::spawn(versions::follow(app.clone())),
             tokio::spawn(polish(app.clone())),

@@ -5,6 +5,7 @@
 mod chain;
 mod changeset;
 mod fixture;
+mod front;
 mod health;
 mod hot;
 mod monitor;

@@ -221,7 +221,7 @@ async fn a_reader_that_stops_says_so_first_and_finishes_what_was_begun() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let limits = app.config.limits.clone();
-    let serving = tokio::spawn(serve(listener, app, limits, async {
+    let serving = tokio::spawn(serve(listener, app, limits, None, async {
         let _ = stopped.await;
     }));
     let mut idle = TcpStream::connect(address).await.unwrap();
