@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-api drill fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-api bench-reader drill fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -61,11 +61,17 @@ check: ## Lint, then test: all that CI runs
 	@$(MAKE) lint
 	@$(MAKE) test
 
-bench: ## Measure a reader behind its cache, and a writer beside Kinto
+bench: ## Measure publications, a reader beside nginx, and a writer beside Kinto
 	@deploy/dev/install.sh nginx wrk
 	$(RELEASE)
 	@deploy/dev/bench.sh
+	@deploy/dev/bench-reader.sh
 	@exec deploy/dev/bench-api.sh
+
+bench-reader: ## Of `make bench`, only a reader beside nginx with the same bytes
+	@deploy/dev/install.sh nginx wrk
+	$(RELEASE)
+	@exec deploy/dev/bench-reader.sh
 
 bench-api: ## Of `make bench`, only the writer beside Kinto
 	@deploy/dev/install.sh

@@ -1,0 +1,219 @@
+#!/usr/bin/env bash
+# `make bench-reader`: what a reader serves, beside nginx with the same bytes as static files.
+#
+# Everything is private to the run. The servers run on CPU 0, wrk on CPU 1; the contestants take
+# turns, and medians are shown: requests a second, the CPU time of the server for each request, which
+# depends less on what else the machine does, and the latency of which 99 % were shorter. From the
+# environment: ROUNDS (3), DURATION (4 s for each run of wrk), BIN (target/release), PG_BINDIR.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=figures.sh
+source "$(dirname "${BASH_SOURCE[0]}")/figures.sh"
+
+ROUNDS=${ROUNDS:-3}
+DURATION=${DURATION:-4}
+readonly CONNECTIONS=64 COLLECTIONS=${COLLECTIONS:-100}
+# Names of changesets, with the number of their records: 2 KB, 100 KB, 400 KB.
+declare -rA RECORDS=([k2]=6 [k100]=345 [k400]=1380)
+readonly WHATS=(monitor k2 k100 k400) ENCODINGS=(identity gzip)
+
+main() {
+  [[ $ROUNDS =~ ^[1-9][0-9]?$ && $DURATION =~ ^[1-9][0-9]?$ ]] ||
+    give_up "$EX_CONFIG" 'ROUNDS and DURATION are numbers from 1 to 99.'
+  (($(nproc) >= 2)) || give_up "$EX_UNAVAILABLE" 'Two CPUs are needed: one serves, one asks.'
+  NGINX=$(PATH=$PATH:/usr/sbin command -v nginx) && command -v wrk >/dev/null ||
+    give_up "$EX_UNAVAILABLE" 'nginx and wrk are needed: deploy/dev/install.sh nginx wrk'
+  stack_open bench-reader
+  stack_database
+  publish
+  start_nginx
+  check
+  say "Serving, $ROUNDS rounds of 16 × $DURATION s …" >&2
+  measure
+  print_report
+}
+
+publish() {
+  local name number
+  mkdir -p "$STACK/data"
+  for name in "${!RECORDS[@]}"; do
+    records "${RECORDS[$name]}" >"$STACK/data/$name.json"
+  done
+  for ((number = 1; number <= COLLECTIONS; number++)); do
+    records 1 >"$STACK/data/c$number.json"
+  done
+  stack_configure
+  stack_start writer
+  say "Publishing $((COLLECTIONS + 3)) collections …" >&2
+  "$BIN/countersign-load" seed --writer "$WRITER" --data "$STACK/data" \
+    >"$STACK/logs/seed.log" 2>&1 || failed 'Publishing failed' seed
+  stack_end writer
+  stack_start reader taskset -c 0
+}
+
+# records COUNT: about 290 bytes each, most of which no compression makes smaller.
+records() {
+  awk -v count="$1" 'function hex(n,  s) { s = ""; while (n--) s = s sprintf("%x", rand() * 16)
+      return s }
+    BEGIN { srand(count); printf "{\"data\": ["
+      for (n = 0; n < count; n++)
+        printf "%s{\"id\": \"%s\", \"name\": \"item-%d\", \"version\": \"%d.0\", \"attachment\": " \
+          "{\"hash\": \"%s\", \"size\": %d, \"filename\": \"item-%d.bin\", \"location\": " \
+          "\"main-workspace/items/%s.bin\", \"mimetype\": \"application/octet-stream\"}}",
+          n ? "," : "", hex(16), n, n % 9, hex(32), rand() * 1000000, n, hex(12)
+      print "]}" }'
+}
+
+path() {
+  if [[ $1 == monitor ]]; then
+    printf '/buckets/monitor/collections/changes/changeset?_expected=0\n'
+  else
+    printf '/buckets/main/collections/%s/changeset?_expected=0\n' "$1"
+  fi
+}
+
+nginx_url() { printf 'http://127.0.0.1:%s/%s.json\n' "$N" "$1"; }
+
+# fetch ENCODING URL FILE: must be a 200.
+fetch() {
+  local code
+  code=$(curl -sS --noproxy '*' -H "Accept-Encoding: $1" -o "$3" -w '%{http_code}' "$2")
+  [[ $code == 200 ]] || failed "$2 was answered with $code"
+}
+
+file() {
+  if [[ $2 == identity ]]; then printf '%s\n' "$STACK/www/$1.json"; else
+    printf '%s\n' "$STACK/www/$1.json.gz"; fi
+}
+
+start_nginx() {
+  local what encoding
+  mkdir -m 755 "$STACK/www" "$STACK/nginx"
+  for what in "${WHATS[@]}"; do
+    for encoding in "${ENCODINGS[@]}"; do
+      fetch "$encoding" "$READER$(path "$what")" "$(file "$what" "$encoding")"
+    done
+  done
+  chmod 644 "$STACK"/www/*
+  N=$(free_port $((R + 1)))
+  nginx_config >"$STACK/nginx.conf"
+  become "$ME" QUIT taskset -c 0 "$NGINX" -c "$STACK/nginx.conf" -e "$STACK/logs/nginx.log" \
+    </dev/null >>"$STACK/logs/nginx.log" 2>&1 &
+  NGINX_PID=$!
+  CHILDREN[$NGINX_PID]=1
+  local deadline=$((SECONDS + 10))
+  until curl -fsS -o /dev/null --noproxy '*' "$(nginx_url monitor)" 2>/dev/null; do
+    is_running "$NGINX_PID" || failed 'nginx ended while starting' nginx
+    ((SECONDS < deadline)) || failed 'nginx did not answer within 10 s' nginx
+    sleep 0.05
+  done
+}
+
+# What nginx's documentation advises for static files.
+nginx_config() {
+  cat <<CONF
+daemon off;
+master_process off;
+pid $STACK/nginx/pid;
+error_log $STACK/logs/nginx.log;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  gzip_static on;
+  open_file_cache max=64 inactive=1h;
+  open_file_cache_valid 1h;
+  keepalive_requests 1000000000;
+  types { application/json json; }
+  client_body_temp_path $STACK/nginx;
+  proxy_temp_path $STACK/nginx;
+  fastcgi_temp_path $STACK/nginx;
+  uwsgi_temp_path $STACK/nginx;
+  scgi_temp_path $STACK/nginx;
+  server {
+    listen 127.0.0.1:$N;
+    root $STACK/www;
+    expires 60s;
+  }
+}
+CONF
+}
+
+# Both servers must send the saved bytes.
+check() {
+  local what encoding url
+  for what in "${WHATS[@]}"; do
+    for encoding in "${ENCODINGS[@]}"; do
+      for url in "$READER$(path "$what")" "$(nginx_url "$what")"; do
+        fetch "$encoding" "$url" "$STACK/received"
+        cmp "$STACK/received" "$(file "$what" "$encoding")" ||
+          failed "$url ($encoding) sends other bytes"
+      done
+    done
+  done
+}
+
+measure() {
+  local round what encoding
+  for ((round = 1; round <= ROUNDS; round++)); do
+    for what in "${WHATS[@]}"; do
+      for encoding in "${ENCODINGS[@]}"; do
+        ask "reader.$what.$encoding" "$encoding" "$READER$(path "$what")" "$READER_PID"
+        ask "nginx.$what.$encoding" "$encoding" "$(nginx_url "$what")" "$NGINX_PID"
+      done
+    done
+  done
+}
+
+# ask NAME ENCODING URL PID: notes NAME.rate (1/s), NAME.cpu (µs) and NAME.p99 (ms).
+ask() {
+  local output before after served
+  before=$(cpu_ticks "$4")
+  output=$(taskset -c 1 wrk -t1 "-c$CONNECTIONS" "-d${DURATION}s" --latency \
+    -H "Accept-Encoding: $2" "$3")
+  after=$(cpu_ticks "$4")
+  [[ $output != *Non-2xx* && $output != *'Socket errors'* ]] || failed "$3: $output"
+  [[ $output =~ Requests/sec:\ +([0-9.]+) ]] || failed "wrk says nothing of requests: $output"
+  note "$1.rate" "${BASH_REMATCH[1]}"
+  [[ $output =~ ([0-9]+)\ requests\ in ]] || failed "wrk counts no requests: $output"
+  served=${BASH_REMATCH[1]}
+  note "$1.cpu" "$(awk -v t=$((after - before)) -v n="$served" -v hz="$(getconf CLK_TCK)" \
+    'BEGIN { printf "%.2f", t * 1000000 / hz / n }')"
+  [[ $output =~ 99%\ +([0-9.]+)(us|ms|s) ]] || failed "wrk tells no latency: $output"
+  note "$1.p99" "$(awk -v n="${BASH_REMATCH[1]}" -v unit="${BASH_REMATCH[2]}" \
+    'BEGIN { printf "%.2f", unit == "us" ? n / 1000 : unit == "s" ? n * 1000 : n }')"
+}
+
+# User and system time of a process and of those of its children that have ended.
+cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+
+print_report() {
+  local what encoding bytes
+  say "Medians of $ROUNDS rounds, on one CPU, $CONNECTIONS connections:" '' \
+    '| what | encoding | bytes | reader 1/s | nginx 1/s | ratio | CPU µs each | ratio | p99 ms |' \
+    '|---|---|---|---|---|---|---|---|---|'
+  for what in "${WHATS[@]}"; do
+    for encoding in "${ENCODINGS[@]}"; do
+      bytes=$(stat -c %s "$(file "$what" "$encoding")")
+      row "$what" "$encoding" "$bytes"
+    done
+  done | tee "$STACK/rows"
+  awk -F'|' '{ rate += log($7); cpu += log($9) } END {
+    printf "\nGeometric mean: %.2f times the requests, %.2f of them for the same CPU time.\n",
+      exp(rate / NR), exp(cpu / NR) }' "$STACK/rows"
+}
+
+# row WHAT ENCODING BYTES
+row() {
+  local name=$1.$2
+  awk -v what="$1" -v encoding="$2" -v bytes="$3" -v r="$(median "reader.$name.rate")" \
+    -v n="$(median "nginx.$name.rate")" -v rc="$(median "reader.$name.cpu")" \
+    -v nc="$(median "nginx.$name.cpu")" -v rp="$(median "reader.$name.p99")" \
+    -v np="$(median "nginx.$name.p99")" 'BEGIN {
+      printf "| %s | %s | %d | %d | %d | %.2f | %.1f / %.1f | %.2f | %.2f / %.2f |\n",
+        what, encoding, bytes, r, n, r / n, rc, nc, nc / rc, rp, np }'
+}
+
+main "$@"
