@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::svg::{Axis, escape};
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 14.0;
+const WIDTH: f64 = 480.0;
+const HEIGHT: f64 = 272.0;
+const LEFT: f64 = 60.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 /// With more points than these, single ones are not marked.

@@ -14,6 +14,10 @@ use super::{
 };
 use crate::{client::Client, failure::Failure};
 
+/// What the figures mean.
+const NOTE: &str = "all from the moment when the approval is sent, one after the other; through the \
+    cache as clients that push has told of the new version";
+
 /// Where a publication has arrived, each from the moment when the reviewer approves.
 #[derive(Debug)]
 struct Stages {
@@ -71,31 +75,27 @@ impl Stages {
         key: Option<&PublicKey>,
     ) -> Result<(), Failure> {
         let before = publisher::newest(reader).await?;
-        if let Some(cache) = cache {
-            // The cache has the older state when the new one comes.
-            publisher.seen_at(cache, before - 1).await?;
-        }
         publisher.propose(round).await?;
         let begins = Instant::now();
         let approve = async {
             publisher.approve().await?;
             Ok::<_, Failure>(begins.elapsed())
         };
-        let through = async {
-            match cache {
-                Some(cache) => watch(publisher, cache, before, begins, key).await.map(Some),
-                None => Ok(None),
+        let arrive = async {
+            let now = publisher.seen_at(reader, before).await?;
+            self.listed.record(begins.elapsed());
+            fetch(reader, now, key).await?;
+            self.verified.record(begins.elapsed());
+            if let Some(cache) = cache {
+                publisher::told(cache, now).await?;
+                self.listed_through.record(begins.elapsed());
+                fetch(cache, now, key).await?;
+                self.verified_through.record(begins.elapsed());
             }
+            Ok(())
         };
-        let direct = watch(publisher, reader, before, begins, key);
-        let (approved, direct, through) = tokio::try_join!(approve, direct, through)?;
+        let (approved, ()) = tokio::try_join!(approve, arrive)?;
         self.approved.record(approved);
-        self.listed.record(direct[0]);
-        self.verified.record(direct[1]);
-        if let Some([listed, verified]) = through {
-            self.listed_through.record(listed);
-            self.verified_through.record(verified);
-        }
         Ok(())
     }
 
@@ -128,22 +128,14 @@ impl Stages {
                 verified: self.verified.count() + self.verified_through.count(),
                 ..super::outcome::Checks::default()
             },
-            notes: vec!["all latencies are from the moment when the approval is sent".to_owned()],
+            notes: vec![NOTE.to_owned()],
             ..Outcome::default()
         }
     }
 }
 
-/// When a server lists a later version than `before`, and when a client has verified it.
-async fn watch(
-    publisher: &Publisher,
-    server: &Client,
-    before: i64,
-    begins: Instant,
-    key: Option<&PublicKey>,
-) -> Result<[Duration; 2], Failure> {
-    let now = publisher.seen_at(server, before).await?;
-    let listed = begins.elapsed();
+/// Fetches what is new, and believes it, as a client does.
+async fn fetch(server: &Client, now: i64, key: Option<&PublicKey>) -> Result<(), Failure> {
     let path = format!("{}/changeset?_expected={now}", Publisher::path());
     let changeset = server.get_json(&path).await?;
     let wrong = |text: String| Failure::Failed(format!("{}{path}: {text}", server.base()));
@@ -159,8 +151,7 @@ async fn watch(
         records: Vec::new(),
         times: Vec::new(),
     };
-    trust::verify(&nothing, 0, timestamp, &changeset, key).map_err(wrong)?;
-    Ok([listed, begins.elapsed()])
+    trust::verify(&nothing, 0, timestamp, &changeset, key).map_err(wrong)
 }
 
 /// The state before a herd, and a publisher, when there is to be a publication.

@@ -120,7 +120,25 @@ impl Publisher {
 ///
 /// [`Failure`] when it does not answer.
 pub(crate) async fn newest(server: &Client) -> Result<i64, Failure> {
-    let monitor = server.get_json(&format!("{MONITOR}?_expected=0")).await?;
+    listed(server, 0).await
+}
+
+/// Asks as a client that was told of a new version: its URL is new to caches.
+///
+/// # Errors
+///
+/// [`Failure::Failed`] when an older version is listed.
+pub(crate) async fn told(server: &Client, now: i64) -> Result<(), Failure> {
+    let listed = listed(server, now).await?;
+    if listed >= now {
+        return Ok(());
+    }
+    let base = server.base();
+    Err(Failure::Failed(format!("{base} lists {listed} to who expects {now}")))
+}
+
+async fn listed(server: &Client, expected: i64) -> Result<i64, Failure> {
+    let monitor = server.get_json(&format!("{MONITOR}?_expected={expected}")).await?;
     let entries = monitor["changes"].as_array().map_or(&[] as &[_], Vec::as_slice);
     let ours = entries
         .iter()

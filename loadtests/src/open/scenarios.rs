@@ -32,17 +32,38 @@ pub(crate) async fn steady(
     plan_of: impl Fn(&Catalogue, &str) -> Plan,
 ) -> Result<(), Failure> {
     let mut outcomes = Vec::new();
+    let mut ended = Ok(());
     for (number, server) in arguments.servers()?.into_iter().enumerate() {
-        let catalogue = Arc::new(Catalogue::read(&server.client).await?);
-        let plan = Arc::new(plan_of(&catalogue, &server.prefix));
-        let is_target = number == 0;
-        let measured = Measured { arguments, server, catalogue, plan, is_target };
-        outcomes.push(measured.run(name).await?);
-        if is_target && arguments.idle > 0 {
-            outcomes.push(measured.beside_idle(name).await?);
+        let one = one(name, arguments, server, number == 0, &plan_of, &mut outcomes).await;
+        // What was measured before is told all the same.
+        if one.is_err() {
+            ended = one;
+            break;
         }
     }
-    report::deliver(&arguments.output, &outcomes)
+    if outcomes.is_empty() {
+        ended
+    } else {
+        report::deliver(&arguments.output, &outcomes).and(ended)
+    }
+}
+
+async fn one(
+    name: &str,
+    arguments: &LoadArguments,
+    server: Arc<Server>,
+    is_target: bool,
+    plan_of: impl Fn(&Catalogue, &str) -> Plan,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<(), Failure> {
+    let catalogue = Arc::new(Catalogue::read(&server.client).await?);
+    let plan = Arc::new(plan_of(&catalogue, &server.prefix));
+    let measured = Measured { arguments, server, catalogue, plan, is_target };
+    outcomes.push(measured.run(name).await?);
+    if is_target && arguments.idle > 0 {
+        outcomes.push(measured.beside_idle(name).await?);
+    }
+    Ok(())
 }
 
 /// The fleet, alone and then beside slow clients.
