@@ -30,7 +30,10 @@ async fn published() -> Pair {
     let pair = Pair::start(&[]).await;
     for collection in ["a", "b"] {
         pair.publish(collection, "one").await;
-        pair.publish(collection, "two").await;
+        // A second record: a client can lack one, and have the other.
+        let path = format!("/buckets/work/collections/{collection}/records/other");
+        pair.writer.put(&path, serde_json::json!({"title": "two"})).await.expect(201);
+        pair.publish(collection, "three").await;
     }
     pair
 }
