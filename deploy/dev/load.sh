@@ -18,7 +18,7 @@ SEED=${SEED:-1}
 IDLE=${IDLE:-10000}
 ROUNDS=${ROUNDS:-20}
 HERD=${HERD:-20000}
-SCENARIOS=${SCENARIOS:-fleet herd first-start deltas slow-network publication}
+SCENARIOS=${SCENARIOS:-fleet first-start deltas slow-network herd publication}
 PEERS=${PEERS:-}
 REPORT=${REPORT:-$STACK_ROOT/.run/load/report.html}
 [[ $REPORT == /* ]] || REPORT=$PWD/$REPORT
@@ -114,7 +114,7 @@ run_scenario() {
     deltas | first-start) load+=("${steady[@]}") ;;
     slow-network) load+=(--rate "$RATE" --duration "$DURATION" --seed "$SEED") ;;
     herd) load+=(--rate "$RATE" --duration "$((DURATION > 8 ? DURATION : 8))" --seed "$SEED"
-      --publish --writer "$WRITER" --clients "$HERD" --connections 256) ;;
+      --publish --writer "$WRITER" --clients "$HERD" --connections 1024) ;;
     publication)
       load+=(--writer "$WRITER" --rounds "$ROUNDS")
       [[ -z $THROUGH ]] || load+=(--through "$THROUGH")

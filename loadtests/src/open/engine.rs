@@ -323,7 +323,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn who_is_never_served_is_counted_and_waited() {
-        let forever = Duration::from_secs(3_600);
+        let forever = Duration::from_hours(1);
         let server = stalling_server([Duration::ZERO, forever]);
         let (_bursts, received) = channel();
         let mut load = load(50.0, 1, 1);
@@ -341,7 +341,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_burst_comes_on_top() {
-        let server = stalling_server([Duration::from_secs(60); 2]);
+        let server = stalling_server([Duration::from_mins(1); 2]);
         let (bursts, received) = channel();
         let begins = Instant::now() + Duration::from_millis(500);
         let length = Duration::from_millis(500);

@@ -15,6 +15,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{
     plan::Plan,
+    process::Meter,
     queue::{Arrival, Queue},
     record::Recorder,
     schedule::Schedule,
@@ -68,7 +69,11 @@ pub(crate) fn run(
     let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
     let mut streams: Vec<Stream> = Stream::new(base).into_iter().collect();
     let mut is_more_possible = true;
+    let mut meter = Meter::start();
     loop {
+        if let Some(percent) = meter.percent() {
+            recorder.busy(percent);
+        }
         match bursts.try_recv() {
             Ok(burst) => streams.extend(Stream::new(burst)),
             Err(TryRecvError::Empty) => {}

@@ -1,6 +1,9 @@
 //! What a process uses, as Linux tells.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// Ticks a second in `/proc`: USER_HZ, the same on every Linux of today.
 const TICKS: f64 = 100.0;
@@ -9,6 +12,30 @@ const TICKS: f64 = 100.0;
 pub(crate) fn cpu_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     ticks(&stat).unwrap_or_default() / TICKS
+}
+
+/// How busy this process is, second by second.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    since: Instant,
+    cpu: f64,
+}
+
+impl Meter {
+    /// From now on.
+    pub(crate) fn start() -> Self {
+        Self { since: Instant::now(), cpu: cpu_seconds() }
+    }
+
+    /// Percent of one CPU since the last time; none before a second is over.
+    pub(crate) fn percent(&mut self) -> Option<f64> {
+        let elapsed = self.since.elapsed();
+        if elapsed < Duration::from_secs(1) {
+            return None;
+        }
+        let before = std::mem::replace(self, Self::start());
+        Some((self.cpu - before.cpu) / elapsed.as_secs_f64() * 100.0)
+    }
 }
 
 /// The sum of `utime` and `stime` (proc(5)), whatever the name of the program contains.

@@ -46,6 +46,8 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// Connections that were opened.
     pub(crate) connections: u64,
+    /// The generator's CPU time in its busiest second, in percent of one CPU.
+    pub(crate) cpu_peak: f64,
     digits: u8,
 }
 
@@ -86,6 +88,7 @@ impl Recorder {
             lag: Latency::new(3)?,
             bytes: 0,
             connections: 0,
+            cpu_peak: 0.0,
             digits: 2,
         };
         Ok(Self { begins, tally: Mutex::new(tally) })
@@ -115,6 +118,11 @@ impl Recorder {
                 tally.lag.record(late);
             }
         });
+    }
+
+    /// The generator was so busy in a second, in percent of one CPU.
+    pub(crate) fn busy(&self, percent: f64) {
+        self.change(|tally| tally.cpu_peak = tally.cpu_peak.max(percent));
     }
 
     /// A connection was opened.

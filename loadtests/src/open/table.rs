@@ -105,8 +105,8 @@ fn pace(outcome: &Outcome) -> String {
     let pace = &outcome.pace;
     let verdict = if pace.is_kept() { "kept" } else { "NOT KEPT by the generator itself" };
     let mut text = format!(
-        "schedule {verdict}: own lag p99 {:.2} ms, max {:.2} ms, {:.0} % of a CPU",
-        pace.lag_p99, pace.lag_max, pace.cpu_percent
+        "schedule {verdict}: own lag p99 {:.2} ms, max {:.2} ms, {:.0} % of a CPU, at most {:.0}",
+        pace.lag_p99, pace.lag_max, pace.cpu_percent, pace.cpu_peak
     );
     if pace.queued > 0 {
         let _ = write!(text, "; {} clients found no free connection, and waited", pace.queued);

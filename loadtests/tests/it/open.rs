@@ -16,7 +16,7 @@ async fn open(pair: &Pair, scenario: &str, options: &[&str]) -> (Output, Value) 
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-load"));
     command.args(["open", scenario, "--target", &target]).args(options);
     command.arg("--json").arg(&json).arg("--html").arg(&html).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(60), command.output()).await.unwrap().unwrap();
+    let output = timeout(Duration::from_mins(1), command.output()).await.unwrap().unwrap();
     let result = std::fs::read(&json).unwrap_or_default();
     let page = std::fs::read_to_string(&html).unwrap_or_default();
     assert_eq!(page.matches("<svg ").count(), 3, "{}", String::from_utf8_lossy(&output.stderr));
