@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-api bench-reader drill fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-api bench-reader load drill fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -77,6 +77,11 @@ bench-api: ## Of `make bench`, only the writer beside Kinto
 	@deploy/dev/install.sh
 	$(RELEASE)
 	@exec deploy/dev/bench-api.sh
+
+load: ## Let clients of every kind come to a reader, RATE=2000 a second for DURATION=10 s each
+	@deploy/dev/install.sh nginx
+	$(RELEASE)
+	@exec deploy/dev/load.sh
 
 drill: ## Break things on purpose: kill servers and the database, and check what clients see
 	@deploy/dev/install.sh

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::api::ApiCommand;
+use crate::{api::ApiCommand, open::OpenCommand};
 
 /// Seeding, load, races and crash drills.
 ///
@@ -44,6 +44,14 @@ pub(crate) enum Command {
         /// What to measure.
         #[command(subcommand)]
         command: ApiCommand,
+    },
+    /// Let clients come as they come, whether the server is ready or not, and measure what they see.
+    ///
+    /// Fails when a body is not what was signed, or a timestamp goes back.
+    Open {
+        /// Which scenario.
+        #[command(subcommand)]
+        command: OpenCommand,
     },
     /// Steps of the crash drills, which deploy/dev/drill.sh puts together.
     Drill {
@@ -151,7 +159,7 @@ pub(crate) struct WatchArguments {
 }
 
 /// Who publishes where.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct People {
     /// The writer.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8888/v1")]

@@ -9,6 +9,7 @@ mod client;
 mod drill;
 mod failure;
 mod follower;
+mod open;
 mod publish_race;
 mod race;
 mod seed;
@@ -30,6 +31,7 @@ async fn main() -> ExitCode {
         Command::PublishRace(arguments) => publish_race::run(&arguments).await,
         Command::Watch(arguments) => watch::run(&arguments).await,
         Command::Api { command } => api::run(&command).await,
+        Command::Open { command } => open::run(&command).await,
         Command::Drill { command } => drill::run(&command).await,
     };
     match result {
