@@ -13,6 +13,7 @@ mod entries;
 mod lifetime;
 mod monitor;
 mod records;
+mod surrogate;
 
 pub use broadcasts::{MONITOR_BROADCAST, broadcasts, candidate, debounce, is_young};
 pub use capability::capability;
@@ -22,3 +23,4 @@ pub use entries::{Entries, Entry, changeset_body, changeset_head, changeset_meta
 pub use lifetime::{is_stale, lifetime};
 pub use monitor::{Asked, Detour, detour, records_detour};
 pub use records::records;
+pub use surrogate::{SurrogateKey, cache_tag_header, surrogate_key_header};
