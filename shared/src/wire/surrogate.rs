@@ -8,20 +8,26 @@ const MAX_BYTES: usize = 1_024;
 /// The key of what depends on one thing: what answers carry, and what is purged when that changes.
 ///
 /// ASCII without blanks, commas and quotes: valid in `Surrogate-Key` (separated by blanks), in
-/// `Cache-Tag` (by commas), and in a regular expression but for the `.` that ids do not have.
+/// `Cache-Tag` (by commas), and nothing that a regular expression would read otherwise.
 /// Cloudflare does not tell upper from lower case: it purges more, then, never less.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SurrogateKey(String);
 
 impl SurrogateKey {
-    /// Of every answer: `countersign`. For operators; a publication does not purge it.
+    /// Of every answer: `countersign`. For operators; no publication purges it.
     pub fn everything() -> Self {
         Self("countersign".to_owned())
     }
 
-    /// Of a bucket and of its list of collections, but not of what is in these: `{bucket}/`.
+    /// Of a bucket and of all that is in it: `bucket:{bucket}`.
     pub fn bucket(bucket: &str) -> Self {
-        Self::cut(format!("{bucket}/"))
+        Self::cut(format!("bucket:{bucket}"))
+    }
+
+    /// Of a bucket and of its list of collections, but not of what is in these:
+    /// `collections:{bucket}`.
+    pub fn collections(bucket: &str) -> Self {
+        Self::cut(format!("collections:{bucket}"))
     }
 
     /// Of all that shows a collection: its changeset, its metadata, its records:
@@ -30,9 +36,29 @@ impl SurrogateKey {
         Self::cut(format!("{bucket}/{collection}"))
     }
 
-    /// Of what lists all published collections: `monitor/changes`, in any form.
+    /// Of what lists all published collections, in any form: `monitor/changes`.
     pub fn monitor() -> Self {
         Self::collection("monitor", "changes")
+    }
+
+    /// The keys of an answer about a collection: its changeset, its metadata, its records.
+    pub fn of_collection(bucket: &str, collection: &str) -> Vec<Self> {
+        vec![Self::everything(), Self::bucket(bucket), Self::collection(bucket, collection)]
+    }
+
+    /// The keys of an answer about a bucket: its metadata, its list of collections.
+    pub fn of_bucket(bucket: &str) -> Vec<Self> {
+        vec![Self::everything(), Self::bucket(bucket), Self::collections(bucket)]
+    }
+
+    /// The keys of an answer that lists the published collections.
+    pub fn of_monitor() -> Vec<Self> {
+        vec![Self::everything(), Self::monitor()]
+    }
+
+    /// The keys of every other answer.
+    pub fn of_others() -> Vec<Self> {
+        vec![Self::everything()]
     }
 
     /// The key as it is sent.
@@ -83,6 +109,7 @@ mod tests {
             SurrogateKey::monitor(),
             SurrogateKey::bucket("countersign"),
             SurrogateKey::bucket("main"),
+            SurrogateKey::collections("main"),
             SurrogateKey::collection("main", "a"),
             SurrogateKey::collection("main-preview", "a"),
         ];
