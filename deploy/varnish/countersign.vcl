@@ -269,6 +269,12 @@ sub purge_keys {
         set resp.status = 400;
         set resp.reason = "Bad Request";
         set resp.body = "Surrogate-Key: keys, separated by blanks";
+    } else if (!std.healthy(req.backend_hint)) {
+        # What is forgotten now could not be fetched again. The writer comes back.
+        set resp.status = 503;
+        set resp.reason = "Service Unavailable";
+        set resp.http.Retry-After = "5";
+        set resp.body = "no reader is healthy";
     } else {
         set resp.status = 200;
         set resp.reason = "OK";
