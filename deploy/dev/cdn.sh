@@ -40,6 +40,7 @@ main() {
     [[ $name == Varnish ]] || CACHE=http://127.0.0.1:$N/v1
     trial "$name: one entry however it is asked for" spelling
     trial "$name: quotes count where readers say so" quotes
+    trial "$name: encodings as readers have prepared them" encodings
     trial "$name: a herd is one request" herd
     trial "$name: a fleet, while things are published" fleet
     trial "$name: a reader that is away" reader_away
@@ -187,6 +188,7 @@ approve() {
 # Order, strangers and quotes make no entry of their own.
 spelling() {
   local path=$MAIN/search-config-v2/changeset before query
+  until_delivered || return
   fresh
   before=$(at_reader)
   for query in "_expected=$NUMBER&_since=5&_limit=3" "_since=5&_limit=3&_expected=$NUMBER" \
@@ -221,17 +223,51 @@ quotes() {
   say 'as at the reader'
 }
 
-# All at once for what is not there yet: objects of four kinds.
+# What readers have prepared passes as it is: the same bytes, under the same name.
+encodings() {
+  local path="$MAIN/drill/changeset" dictionary encoding kinds=
+  until_delivered || return
+  fresh
+  dictionary=":$(get "$path?_expected=$NUMBER" | openssl dgst -sha256 -binary | base64):"
+  publish 1
+  until_delivered || return
+  fresh
+  for encoding in identity gzip br zstd dcb dcz 'gzip, deflate, br, zstd' 'br;q=0, gzip' 'dcz, gzip'; do
+    same "$path?_expected=$NUMBER" -H "Accept-Encoding: $encoding" || return
+    same "$path?_expected=$NUMBER" -H "Accept-Encoding: $encoding" \
+      -H "Available-Dictionary: $dictionary" || return
+    kinds+="$(awk 'tolower($1) == "content-encoding:" { print $2 }' "$STACK/head.cache")"$'\n'
+  done
+  say "18 ways to ask, content encodings: $(sort -u <<<"$kinds" | paste -sd' ')"
+}
+
+# same PATH CURL_OPTIONS…: the cache, twice, and the reader send the same body in the same encoding.
+same() {
+  local path=$1 pass
+  shift
+  curl -sS --noproxy '*' -o "$STACK/body.reader" -D "$STACK/head.all" "$@" "$READER$path" || return
+  tr -d '\r' <"$STACK/head.all" | grep -i '^content-encoding' >"$STACK/head.reader" || true
+  for pass in 1 2; do
+    get "$path" -o "$STACK/body.cache" -D "$STACK/head.all" "$@" || return
+    tr -d '\r' <"$STACK/head.all" | grep -i '^content-encoding' >"$STACK/head.cache" || true
+    cmp -s "$STACK/body.reader" "$STACK/body.cache" || wrong "other bytes, time $pass: $*" || return
+    diff -iq "$STACK/head.reader" "$STACK/head.cache" >&2 || wrong "another encoding: $*" || return
+  done
+}
+
+# All at once for what is not there yet: three objects.
 herd() {
   local before asked object path
   publish 1
+  # A purge in between would be a second request.
+  until_delivered || return
   fresh
   for object in "$MONITOR" "$MAIN/drill/changeset" "$MAIN/search-config-v2/changeset"; do
     path="$object?_expected=$NUMBER"
     before=$(at_reader)
     for ((i = 0; i < HERD; i++)); do printf 'url = "%s"\noutput = "/dev/null"\n' "$CACHE$path&n=$i"; done \
       >"$STACK/herd"
-    curl -sS --fail --noproxy '*' --parallel --parallel-immediate --parallel-max "$HERD" \
+    curl -sS --no-progress-meter --fail --noproxy '*' --parallel --parallel-immediate --parallel-max "$HERD" \
       --config "$STACK/herd" || wrong "$path failed" || return
     asked=$(($(at_reader) - before))
     ((asked == 1)) || wrong "$path: $asked requests at the reader" || return

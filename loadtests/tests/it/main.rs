@@ -5,5 +5,6 @@
 mod agreement;
 mod certificates;
 mod certified;
+mod configurations;
 mod dashboards;
 mod pair;
