@@ -184,8 +184,9 @@ sub vcl_backend_response {
     set beresp.grace = 24h;
     set beresp.keep = 0s;
     if (beresp.status == 404 || beresp.status == 410) {
-        if (beresp.ttl > 60s || !(beresp.http.Cache-Control || beresp.http.Expires)) {
-            set beresp.ttl = 60s;
+        # A minute with its grace.
+        if (beresp.ttl > 50s || !(beresp.http.Cache-Control || beresp.http.Expires)) {
+            set beresp.ttl = 50s;
         }
         set beresp.grace = 10s;
         return (deliver);

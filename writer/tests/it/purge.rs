@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::{
     harness::{Harness, SOURCE},
     outbox::{entries, until_dead, until_empty},
-    receivers::{Endpoint, eventually},
+    receivers::Endpoint,
 };
 
 const PATH: &str = "/purge";
@@ -54,10 +54,11 @@ fn purged(endpoint: &Endpoint, path: &str) -> BTreeSet<String> {
     keys.map(str::to_owned).collect()
 }
 
-async fn until_purged(endpoint: &Endpoint, harness: &Harness, keys: &[&str]) {
-    let wanted: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-    eventually("the purge", async || (purged(endpoint, PATH) == wanted).then_some(())).await;
+/// Waits for the purges of what was just committed, and forgets them.
+async fn check_purged(endpoint: &Endpoint, harness: &Harness, keys: &[&str]) {
     until_empty(&harness.database).await;
+    let wanted: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    assert_eq!(purged(endpoint, PATH), wanted);
     endpoint.forget();
 }
 
@@ -74,28 +75,28 @@ async fn whatever_readers_serve_anew_is_purged_and_nothing_else() {
     sleep(Duration::from_millis(150)).await;
     assert!(purged(&endpoint, PATH).is_empty() && entries(&harness.database).await.is_empty());
 
-    // A request for review publishes the preview.
-    harness.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
+    // A request for review publishes the preview; an approval signs both.
     let preview = ["monitor/changes", "preview/c", "collections:preview"];
-    until_purged(&endpoint, &harness, &preview).await;
+    let both = [&preview[..], &["main/c", "collections:main"]].concat();
+    harness.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
+    check_purged(&endpoint, &harness, &preview).await;
     harness.bob.patch(SOURCE, json!({"status": "to-sign"})).await.expect(200);
-    until_purged(&endpoint, &harness, &["monitor/changes", "main/c", "collections:main"]).await;
+    check_purged(&endpoint, &harness, &both).await;
 
     // A refresh changes no record.
     harness.alice.patch(SOURCE, json!({"status": "to-resign"})).await.expect(200);
-    let both = ["preview/c", "collections:preview", "main/c", "collections:main"];
-    until_purged(&endpoint, &harness, &[&both[..], &["monitor/changes"]].concat()).await;
+    check_purged(&endpoint, &harness, &both).await;
 
     // A rollback makes the preview what is published.
     harness.alice.put(&format!("{SOURCE}/records/r"), json!({"a": 2})).await.expect(200);
     harness.alice.patch(SOURCE, json!({"status": "to-review"})).await.expect(200);
-    until_purged(&endpoint, &harness, &preview).await;
+    check_purged(&endpoint, &harness, &preview).await;
     harness.alice.patch(SOURCE, json!({"status": "to-rollback"})).await.expect(200);
-    until_purged(&endpoint, &harness, &preview).await;
+    check_purged(&endpoint, &harness, &preview).await;
 
     // With its source, what was published is emptied.
     harness.alice.delete(SOURCE).await.expect(200);
-    until_purged(&endpoint, &harness, &[&both[..], &["monitor/changes"]].concat()).await;
+    check_purged(&endpoint, &harness, &both).await;
 }
 
 #[tokio::test]
@@ -108,11 +109,11 @@ async fn a_bucket_is_purged_with_all_that_is_in_it() {
 
     let record = "/buckets/open/collections/c/records/r";
     harness.alice.put(record, json!({})).await.expect(201);
-    until_purged(&endpoint, &harness, &["monitor/changes", "open/c"]).await;
+    check_purged(&endpoint, &harness, &["monitor/changes", "open/c"]).await;
     harness.alice.delete(record).await.expect(200);
-    until_purged(&endpoint, &harness, &["monitor/changes", "open/c"]).await;
+    check_purged(&endpoint, &harness, &["monitor/changes", "open/c"]).await;
     harness.alice.delete("/buckets/open").await.expect(200);
-    until_purged(&endpoint, &harness, &["monitor/changes", "bucket:open"]).await;
+    check_purged(&endpoint, &harness, &["monitor/changes", "bucket:open"]).await;
 }
 
 #[tokio::test]
@@ -139,19 +140,25 @@ async fn readers_get_their_time_and_the_purge_is_repeated() {
 }
 
 #[tokio::test]
-async fn publications_in_a_row_share_a_purge() {
+async fn what_is_due_for_a_cache_shares_a_purge() {
     let endpoint = Endpoint::start().await;
-    let harness = start_open(&endpoint.url(PATH), &[("purge.delay_ms", "700")]).await;
-    endpoint.forget();
-
+    let later = [
+        ("signer.resources", ""),
+        ("changes.resources", "/buckets/open"),
+        ("purge.delay_ms", "60000"),
+    ];
+    let harness = with_cache(&endpoint.url(PATH), &later).await;
+    harness.alice.put("/buckets/open", json!({})).await.expect(201);
     for number in 0..20 {
         let path = format!("/buckets/open/collections/c{number}");
         harness.alice.put(&path, json!({})).await.expect(201);
     }
+
+    let due = "update outbox set due_at = now()";
+    harness.database.owner().await.execute(due, &[]).await.unwrap();
     until_empty(&harness.database).await;
 
-    let count = endpoint.got(PATH).len();
-    assert!((1..10).contains(&count), "{count} purges of 20 publications");
+    assert_eq!(endpoint.got(PATH).len(), 1);
     let keys = purged(&endpoint, PATH);
     assert!((0..20).all(|number| keys.contains(&format!("open/c{number}"))), "{keys:?}");
 }
