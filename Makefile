@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-api bench-reader load drill fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-api load drill cdn alerts fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -88,6 +88,15 @@ drill: ## Break things on purpose: kill servers and the database, and check what
 	$(RELEASE)
 	cargo build --locked -p countersign-writer
 	@exec deploy/dev/drill.sh
+
+cdn: ## Try Varnish and nginx, with the configurations of deploy/, before a reader and a writer
+	@deploy/dev/install.sh nginx varnish
+	$(RELEASE)
+	@exec deploy/dev/cdn.sh
+
+alerts: ## Check and try the alert rules with Prometheus' own tool
+	@deploy/dev/install.sh promtool
+	@cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts-test.yml
 
 fmt: ## Format the code
 	cargo fmt --all

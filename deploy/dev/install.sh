@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that what the project needs is there, and says what it installs and why.
 #
-#   deploy/dev/install.sh [nginx] [wrk]     these two: also what `make bench` needs
+#   deploy/dev/install.sh [nginx] [wrk] [varnish] [promtool]    these: also what `make bench`, `make cdn`
+#                                                               and `make alerts` need
 #
 # As root, or where sudo asks for no password, missing Debian packages are installed; otherwise the
 # exact command is printed. Sourced, it offers `ensure_tools` and `postgres_bindir`.
@@ -29,6 +30,10 @@ ensure_tools() {
       # Debian's package starts a service, unlike the others: whoever reads this should know.
       nginx) find_nginx || want nginx-light \
         'stands in for the CDN when measuring (`systemctl disable --now nginx` if Debian starts it)' ;;
+      varnish) [[ -x /usr/sbin/varnishd ]] || command -v varnishd >/dev/null || want varnish \
+        'a cache to be tried (`systemctl disable --now varnish` if Debian starts it)' ;;
+      promtool) command -v promtool >/dev/null || want prometheus \
+        'checks the alert rules (`systemctl disable --now prometheus` if Debian starts it)' ;;
       wrk) command -v wrk >/dev/null || want wrk 'makes the requests when measuring' ;;
       *) give_up "$EX_CONFIG" "install.sh does not know '$extra'." ;;
     esac

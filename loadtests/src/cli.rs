@@ -37,6 +37,11 @@ pub(crate) enum Command {
     /// Fails on any answer but 200, on a signature that is not by the key, and on timestamps that
     /// go back.
     Watch(WatchArguments),
+    /// Poll as a fleet of browsers does, in every spelling of the same requests, through a cache.
+    ///
+    /// Fails on any answer but 200, on a body that does not verify, and on one that is older than
+    /// what the monitor had promised.
+    Fleet(FleetArguments),
     /// Measure Kinto's HTTP API, and check its promises under load.
     ///
     /// Only the public protocol is used, so that the same commands measure other servers of it.
@@ -155,6 +160,23 @@ pub(crate) struct WatchArguments {
     pub(crate) every_ms: u64,
     /// Longest time.
     #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+}
+
+/// Arguments of `fleet`.
+#[derive(Debug, Args)]
+pub(crate) struct FleetArguments {
+    /// The cache.
+    #[arg(long, value_name = "URL")]
+    pub(crate) cache: String,
+    /// PEM file with the public key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: PathBuf,
+    /// How many clients poll, each as fast as it is answered.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) clients: u32,
+    /// For how long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
 }
 

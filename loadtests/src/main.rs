@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod drill;
 mod failure;
+mod fleet;
 mod follower;
 mod open;
 mod publish_race;
@@ -30,6 +31,7 @@ async fn main() -> ExitCode {
         Command::Race(arguments) => race::run(&arguments).await,
         Command::PublishRace(arguments) => publish_race::run(&arguments).await,
         Command::Watch(arguments) => watch::run(&arguments).await,
+        Command::Fleet(arguments) => fleet::run(&arguments).await,
         Command::Api { command } => api::run(&command).await,
         Command::Open { command } => open::run(&command).await,
         Command::Drill { command } => drill::run(&command).await,

@@ -112,7 +112,8 @@ impl Watch {
     }
 }
 
-fn verify(
+/// Whether the changeset of a whole collection is signed by the key.
+pub(crate) fn verify(
     changeset: &Map<String, Value>,
     timestamp: Timestamp,
     key: &PublicKey,

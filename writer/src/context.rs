@@ -16,6 +16,7 @@ use tokio::try_join;
 use crate::{
     app::App,
     locks::{Outdated, Plan},
+    purge::Purged,
     service::ApiRequest,
     signoff::{
         Role,
@@ -77,6 +78,8 @@ pub struct Ctx<'a> {
     pub review_events: Vec<ReviewEvent>,
     /// What is logged of sign-off, once it is committed.
     pub actions: Vec<Action>,
+    /// What caches are to forget, once it is committed.
+    pub purged: Purged,
     /// Source collections that this request has marked as edited already.
     pub edited: HashSet<(ObjectPath, Option<String>)>,
     tx: &'a Tx<'a>,
@@ -103,6 +106,7 @@ impl<'a> Ctx<'a> {
             presigned: None,
             review_events: Vec::new(),
             actions: Vec::new(),
+            purged: Purged::default(),
             edited: HashSet::new(),
             requests: Vec::new(),
             tx,
@@ -403,7 +407,7 @@ impl<'a> Ctx<'a> {
         list: &ListPath,
         id: &str,
     ) -> Result<Timestamp, ApiError> {
-        let publish = self.is_published(list, id);
+        let publish = self.publishes(list, id);
         self.clocks.take(self.tx, list, self.now, 1, publish).await
     }
 
@@ -418,7 +422,7 @@ impl<'a> Ctx<'a> {
         list: &ListPath,
         count: usize,
     ) -> Result<Timestamp, ApiError> {
-        let publish = self.is_published(list, "");
+        let publish = self.publishes(list, "");
         let now = match list {
             ListPath::History(_) => self.now.plus_millis(1),
             ListPath::Buckets
@@ -443,6 +447,15 @@ impl<'a> Ctx<'a> {
     /// Whether changing the object changes what readers serve.
     pub fn is_published(&self, list: &ListPath, id: &str) -> bool {
         is_published(self.app, list, id)
+    }
+
+    /// The same, when it is about to be changed: caches will be told.
+    fn publishes(&mut self, list: &ListPath, id: &str) -> bool {
+        let is_published = self.is_published(list, id);
+        if is_published && self.app.config.purge.is_on() {
+            self.purged.note(list, id);
+        }
+        is_published
     }
 
     /// Notes a change, and forgets the groups that it may have made wrong.

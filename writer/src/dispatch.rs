@@ -80,8 +80,11 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             transaction::snapshot(app, &(), |tx, ()| operations::counters(tx).boxed()).await
         }
         Route::Flush => {
-            let flushed = transaction::commit(app, &(), |tx, ()| operations::flush(tx).boxed());
-            let reply = flushed.await?;
+            let caches = &app.config.purge;
+            let reply = transaction::commit(app, caches, |tx, caches| {
+                operations::flush(tx, caches).boxed()
+            })
+            .await?;
             app.authn.passwords.forget();
             Ok(reply)
         }
@@ -149,9 +152,9 @@ async fn erase_user_data(
             .collect();
         run_together(app, &steps).await?;
     }
-    let about = (principal.to_owned(), Timestamp::now());
-    transaction::commit(app, &about, |tx, (principal, now)| {
-        user_data::forget(tx, principal, *now).boxed()
+    let about = (principal.to_owned(), Timestamp::now(), app.config.purge.clone());
+    transaction::commit(app, &about, |tx, (principal, now, caches)| {
+        user_data::forget(tx, principal, *now, caches).boxed()
     })
     .await?;
     Ok(user_data::reply(principal))

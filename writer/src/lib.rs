@@ -35,6 +35,7 @@ pub mod patches;
 pub mod pipeline;
 pub mod pki;
 pub mod plugins;
+pub mod purge;
 pub mod routes;
 pub mod schema;
 pub mod service;

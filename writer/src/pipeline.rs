@@ -11,6 +11,7 @@ use crate::{
     failpoint, notifications,
     operations::Outcome,
     plugins::{history, quotas},
+    purge,
     signoff::{
         effects,
         events::{Action, ReviewKind},
@@ -60,9 +61,14 @@ pub async fn commit(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     quotas::charge(ctx).await?;
     history::append(ctx).await?;
     failpoint::at("before commit").await;
+    // The last to be written: its delay counts from here.
+    let purged = purge::append(ctx);
     ctx.finish().await?;
     if told {
         ctx.app.outbox.wake();
+    }
+    if purged {
+        ctx.app.outbox.wake_after(ctx.app.config.purge.delay);
     }
     ctx.actions.iter().for_each(Action::log);
     for event in ctx.review_events.iter().filter(|event| event.kind == ReviewKind::Approved) {

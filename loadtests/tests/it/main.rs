@@ -5,5 +5,7 @@
 mod agreement;
 mod certificates;
 mod certified;
+mod configurations;
+mod dashboards;
 mod open;
 mod pair;

@@ -354,7 +354,11 @@ fn masked(key: &str, text: &str) -> String {
     let rest = key.strip_prefix("webhook.").and_then(|rest| rest.rsplit_once('.'));
     let is_webhook = rest.is_some_and(|(_, member)| member == "url");
     let words = ["secret", "password", "webhook_url"];
-    let is_secret = is_webhook || words.iter().any(|word| key.contains(word));
+    // Of a cache, too, all but a few words.
+    let rest = key.strip_prefix("purge.").and_then(|rest| rest.rsplit_once('.'));
+    let is_purge = rest
+        .is_some_and(|(_, member)| ["body", "headers", "token", "url", "urls"].contains(&member));
+    let is_secret = is_webhook || is_purge || words.iter().any(|word| key.contains(word));
     if is_secret || text.contains("PRIVATE KEY-----") {
         return "***".to_owned();
     }
@@ -444,6 +448,8 @@ mod tests {
         assert_eq!(masked("slack.x.webhook_url", "https://h/"), "***");
         assert_eq!(masked("webhook.ci.url", "https://h/"), "***");
         assert_eq!(masked("webhook.ci.action", "create"), "create");
+        assert_eq!(masked("purge.edge.token", "x"), "***");
+        assert_eq!(masked("purge.edge.kind", "fastly"), "fastly");
         assert_eq!(masked("signer.ecdsa.private_key", "-----BEGIN PRIVATE KEY-----\nx"), "***");
         assert_eq!(masked("signer.ecdsa.private_key", "/etc/key.pem"), "/etc/key.pem");
         assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");

@@ -10,6 +10,7 @@ mod openid;
 mod outbox;
 mod outgoing;
 mod plugins;
+mod purge;
 mod quotas;
 mod service;
 mod signing;
@@ -27,6 +28,7 @@ pub use openid::OpenIdSettings;
 pub use outbox::OutboxSettings;
 pub use outgoing::OutgoingSettings;
 pub use plugins::{Plugin, Plugins};
+pub use purge::{Cache, Purge, Template};
 pub use quotas::{Limits, Quotas};
 pub use service::{Project, Redirect, Service};
 use shared::{
@@ -72,6 +74,8 @@ pub struct Config {
     pub outgoing: OutgoingSettings,
     /// Who is told of changes.
     pub notifications: Notifications,
+    /// Which caches are told what to forget.
+    pub purge: Purge,
     /// How what waits for after the commit is delivered.
     pub outbox: OutboxSettings,
     /// Key of basicauth's user ids.
@@ -162,6 +166,7 @@ impl Config {
             history: History::read(layers, &plugins),
             quotas: Quotas::read(layers, &plugins),
             notifications: Notifications::read(layers, &plugins, &outgoing),
+            purge: Purge::read(layers, &outgoing),
             outbox: OutboxSettings::read(layers),
             plugins,
             service: Service::read(layers),

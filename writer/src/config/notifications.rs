@@ -234,9 +234,10 @@ fn secret_bytes(secret: &str) -> Option<Vec<u8>> {
 }
 
 /// A URL is not shown: it may be all that is needed to call it.
-const EXPECTED: &str = "expected a URL with https, or of a host that outgoing.allowed_hosts names";
+pub(super) const EXPECTED: &str =
+    "expected a URL with https, or of a host that outgoing.allowed_hosts names";
 
-fn is_web_url(text: &str, outgoing: &OutgoingSettings) -> bool {
+pub(super) fn is_web_url(text: &str, outgoing: &OutgoingSettings) -> bool {
     let Ok(uri) = text.parse::<Uri>() else { return false };
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) => true,

@@ -11,6 +11,8 @@ use shared::{
 use super::{Report, days_ago};
 use crate::{
     app::App,
+    config::Purge,
+    purge::{self, Purged},
     signoff::Role,
     store::{clocks::Clocks, tombstones},
     transaction,
@@ -47,11 +49,11 @@ pub(super) async fn run(app: &App, max_age_days: u32, dry_run: bool) -> Result<R
 }
 
 async fn purge(app: &App, list: &ListPath, before: Timestamp) -> Result<i64, ApiError> {
-    let about = (list.clone(), before);
+    let about = (list.clone(), before, app.config.purge.clone());
     let mut gone = 0;
     loop {
-        let some = transaction::commit(app, &about, |tx, (list, before)| {
-            purge_some(tx, list, *before).boxed()
+        let some = transaction::commit(app, &about, |tx, (list, before, caches)| {
+            purge_some(tx, list, *before, caches).boxed()
         })
         .await?;
         gone += some;
@@ -62,13 +64,19 @@ async fn purge(app: &App, list: &ListPath, before: Timestamp) -> Result<i64, Api
 }
 
 /// Under the locks of a publication, which it is: readers must see the horizon with what is gone.
-async fn purge_some(tx: &Tx<'_>, list: &ListPath, before: Timestamp) -> Result<i64, ApiError> {
+async fn purge_some(
+    tx: &Tx<'_>,
+    list: &ListPath,
+    before: Timestamp,
+    caches: &Purge,
+) -> Result<i64, ApiError> {
     let mut clocks = Clocks::default();
     clocks.hold(tx, list).await?;
     let count = tombstones::purge(tx, list, before, BATCH).await?;
     if count > 0 {
         clocks.touch_publication(tx, Timestamp::now()).await?;
         tx.run(clocks.store(tx).await?).await?;
+        tx.run(purge::writes(tx, caches, &Purged::records(list)).await?).await?;
     }
     Ok(count)
 }

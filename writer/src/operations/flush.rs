@@ -4,15 +4,20 @@ use http::StatusCode;
 use serde_json::json;
 use shared::{error::ApiError, http::Reply, model::Timestamp, store::Tx};
 
-use crate::store::maintenance;
+use crate::{
+    config::Purge,
+    purge::{self, Purged},
+    store::maintenance,
+};
 
 /// Erases everything.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn flush(tx: &Tx<'_>) -> Result<Reply, ApiError> {
+pub async fn flush(tx: &Tx<'_>, caches: &Purge) -> Result<Reply, ApiError> {
     maintenance::flush(tx, Timestamp::now()).await?;
+    tx.run(purge::writes(tx, caches, &Purged::everything()).await?).await?;
     tracing::warn!("everything was erased");
     Ok(Reply::json(StatusCode::ACCEPTED, &json!({})))
 }

@@ -16,6 +16,8 @@ use shared::{
 use super::{Operation, View};
 use crate::{
     app::App,
+    config::Purge,
+    purge::{self, Purged},
     routes::{Parent, Route},
     service::ApiRequest,
     store::{
@@ -76,13 +78,19 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn forget(tx: &Tx<'_>, principal: &str, now: Timestamp) -> Result<(), ApiError> {
+pub async fn forget(
+    tx: &Tx<'_>,
+    principal: &str,
+    now: Timestamp,
+    caches: &Purge,
+) -> Result<(), ApiError> {
     permissions::forget(tx, principal).await?;
     // Readers serve what everybody may read.
     if principal == EVERYONE {
         let mut clocks = Clocks::default();
         clocks.touch_publication(tx, now).await?;
         tx.run(clocks.store(tx).await?).await?;
+        tx.run(purge::writes(tx, caches, &Purged::everything()).await?).await?;
     }
     Ok(())
 }

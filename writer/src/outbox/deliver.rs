@@ -4,7 +4,7 @@ use deadpool_postgres::ClientWrapper;
 use shared::error::ApiError;
 use tokio::time::timeout;
 
-use super::{Failure, Kind, Remedy, slack, webhook};
+use super::{Failure, Kind, Remedy, purge, slack, webhook};
 use crate::{
     app::App,
     store::outbox::{self, Claimed},
@@ -20,7 +20,11 @@ pub(super) async fn next(app: &App, target: &str) -> Result<bool, ApiError> {
     let settings = &app.config.outbox;
     // No connection is held while the world outside is waited for.
     let claimed = outbox::claim(&*app.pool.get().await?, target, &kinds, settings.lease()).await?;
-    let Some(entry) = claimed else { return Ok(false) };
+    let Some(mut entry) = claimed else { return Ok(false) };
+    if entry.kind == Kind::Purge.name() {
+        // Publications may come faster than an API takes calls.
+        outbox::merge_keys(&*app.pool.get().await?, &mut entry).await?;
+    }
     let result = if attempts(&entry) > settings.max_attempts {
         // Each attempt ended the process, or took the database away.
         Err(Failure::permanent("no attempt came to an end"))
@@ -40,6 +44,7 @@ async fn carry_out(app: &App, entry: &Claimed) -> Result<(), Failure> {
         },
         Some(Kind::Slack) => slack::deliver(app, entry).await,
         Some(Kind::Webhook) => webhook::deliver(app, entry).await,
+        Some(Kind::Purge) => purge::deliver(app, entry).await,
         None => Err(Failure::permanent("a kind that is not known")),
     }
 }

@@ -7,14 +7,15 @@
 mod deliver;
 mod lanes;
 mod mail;
+mod purge;
 mod slack;
 mod webhook;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use lanes::run;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{config::Config, outgoing::Outgoing, store::outbox::Entry};
 
@@ -28,11 +29,13 @@ pub enum Kind {
     Slack,
     /// An event for a webhook.
     Webhook,
+    /// What a cache is to forget.
+    Purge,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Mail, Self::Slack, Self::Webhook];
+    pub const ALL: [Self; 4] = [Self::Mail, Self::Slack, Self::Webhook, Self::Purge];
 
     /// Its name in the database and in metrics.
     pub const fn name(self) -> &'static str {
@@ -40,19 +43,20 @@ impl Kind {
             Self::Mail => "mail",
             Self::Slack => "slack",
             Self::Webhook => "webhook",
+            Self::Purge => "purge",
         }
     }
 
     /// An entry of this kind.
     pub fn entry(self, target: impl Into<String>, payload: Value) -> Entry {
-        Entry { kind: self.name(), target: target.into(), payload }
+        Entry { kind: self.name(), target: target.into(), payload, delay: Duration::ZERO }
     }
 }
 
 /// The way out of one process.
 #[derive(Debug)]
 pub struct Outbox {
-    wake: Notify,
+    wake: Arc<Notify>,
     outgoing: Outgoing,
     mailer: Option<mail::Mailer>,
 }
@@ -67,7 +71,7 @@ impl Outbox {
         let mailer = config.notifications.mail.as_ref();
         let timeout = config.outbox.timeout;
         Ok(Self {
-            wake: Notify::new(),
+            wake: Arc::default(),
             outgoing: Outgoing::new(&config.outgoing),
             mailer: mailer.map(|mail| mail::Mailer::new(mail, timeout)).transpose()?,
         })
@@ -76,6 +80,18 @@ impl Outbox {
     /// Says that there is something to deliver.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Says that there will be something to deliver.
+    pub fn wake_after(&self, delay: Duration) {
+        // The database's clock decides what is due: it may be a moment behind.
+        const MARGIN: Duration = Duration::from_millis(10);
+
+        let wake = self.wake.clone();
+        tokio::spawn(async move {
+            sleep(delay + MARGIN).await;
+            wake.notify_one();
+        });
     }
 
     async fn woken(&self) {

@@ -12,7 +12,10 @@ use shared::{
     parameters,
     store::{Tx, Write},
 };
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
 use uuid::Uuid;
 
 /// Something to be done.
@@ -24,6 +27,8 @@ pub struct Entry {
     pub target: String,
     /// What is sent.
     pub payload: Value,
+    /// How long after the commit it is due.
+    pub delay: Duration,
 }
 
 /// An entry that this writer has taken, for some time.
@@ -85,20 +90,23 @@ const CHUNK: usize = 500;
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn append(tx: &Tx<'_>, mut entries: Vec<Entry>) -> Result<Vec<Write>, ApiError> {
     const SQL: &str = "
-        insert into outbox (id, kind, target, payload)
-        select * from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[])";
+        insert into outbox (id, kind, target, payload, due_at)
+        select id, kind, target, payload, clock_timestamp() + delay * interval '1 second'
+        from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::float8[])
+             as entry (id, kind, target, payload, delay)";
 
     let mut writes = Vec::new();
     while !entries.is_empty() {
         let (mut ids, mut kinds) = (Vec::new(), Vec::new());
-        let (mut targets, mut payloads) = (Vec::new(), Vec::new());
+        let (mut targets, mut payloads, mut delays) = (Vec::new(), Vec::new(), Vec::new());
         for entry in entries.drain(..entries.len().min(CHUNK)) {
             ids.push(Uuid::now_v7().to_string());
             kinds.push(entry.kind);
             targets.push(entry.target);
             payloads.push(Json(entry.payload));
+            delays.push(entry.delay.as_secs_f64());
         }
-        writes.push(tx.write(SQL, parameters![ids, kinds, targets, payloads]).await?);
+        writes.push(tx.write(SQL, parameters![ids, kinds, targets, payloads, delays]).await?);
     }
     Ok(writes)
 }
@@ -161,6 +169,38 @@ fn claimed(row: &Row) -> Result<Claimed, ApiError> {
         payload: row.try_get::<_, Json<Value>>("payload")?.0,
         attempts: row.try_get("attempts")?,
     })
+}
+
+/// Takes the `keys` of what else is due for the same receiver into an entry, and deletes it: one
+/// purge does for all.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn merge_keys(client: &ClientWrapper, entry: &mut Claimed) -> Result<(), ApiError> {
+    // What failed before is left alone: it is somebody's, or waits for its time.
+    const SQL: &str = "
+        with others as (
+            delete from outbox where id in (
+                select id from outbox
+                where target = $1 and kind = $2 and dead_at is null and due_at <= now()
+                  and attempts = 0 and id <> $3
+                order by due_at, id limit 100 for update skip locked)
+            returning payload),
+        keys as (
+            select jsonb_array_elements(payload -> 'keys') as key from others
+            union
+            select jsonb_array_elements(payload -> 'keys') from outbox where id = $3)
+        update outbox set payload = jsonb_build_object('keys', (select jsonb_agg(key) from keys))
+        where id = $3 and attempts = $4 and exists (select from others)
+        returning payload";
+
+    let statement = client.prepare_cached(SQL).await?;
+    let about: [&(dyn ToSql + Sync); 4] = [&entry.target, &entry.kind, &entry.id, &entry.attempts];
+    if let Some(row) = client.query_opt(&statement, &about).await? {
+        entry.payload = row.try_get::<_, Json<Value>>(0)?.0;
+    }
+    Ok(())
 }
 
 /// The entry is done.

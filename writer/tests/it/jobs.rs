@@ -108,7 +108,12 @@ async fn d25_old_tombstones_go_and_who_knows_less_fetches_all() {
     let dry = run(&harness, &["purge-tombstones"], &[("DRY_RUN", "1")]);
     assert!(dry.stdout.contains("1 tombstones would go"), "{}", dry.stdout);
     harness.anonymous.get(&since(1)).await.expect(200);
-    let first = run(&harness, &["purge-tombstones"], &[]);
+    let cache = [
+        ("COUNTERSIGN_PURGE_CACHES", "edge"),
+        ("COUNTERSIGN_PURGE_EDGE_KIND", "varnish"),
+        ("COUNTERSIGN_PURGE_EDGE_URLS", "https://cache.example"),
+    ];
+    let first = run(&harness, &["purge-tombstones"], &cache);
     let second = run(&harness, &["purge-tombstones"], &[]);
 
     assert!(first.stdout.contains(&format!("{MAIN}/records: 1 tombstones deleted")));
@@ -121,6 +126,10 @@ async fn d25_old_tombstones_go_and_who_knows_less_fetches_all() {
     assert_eq!(changed, ["young", "kept"]);
     let kept = harness.alice.get(&format!("{SOURCE}/records?_since=0")).await.json;
     assert_eq!(ids(&kept).len(), 3, "workspaces keep theirs");
+    // Caches are told, now and once more.
+    let purges = owner.query("select payload ->> 'keys' from outbox", &[]).await.unwrap();
+    let purges: Vec<String> = purges.iter().map(|row| row.get(0)).collect();
+    assert_eq!(purges, [r#"["main/c", "monitor/changes"]"#; 2]);
     harness.check_live_counts().await;
 }
 

@@ -38,6 +38,7 @@ mod permissions_endpoint;
 mod pki;
 mod process;
 mod provider;
+mod purge;
 mod quotas;
 mod receivers;
 mod review_events;

@@ -89,6 +89,11 @@ impl Endpoint {
         self.got.lock().unwrap().iter().filter(|got| got.path == path).cloned().collect()
     }
 
+    /// Forgets what came.
+    pub(crate) fn forget(&self) {
+        self.got.lock().unwrap().clear();
+    }
+
     /// The texts that came to a path.
     pub(crate) fn texts(&self, path: &str) -> Vec<String> {
         let text = |got: &Got| got.json()["text"].as_str().unwrap().to_owned();

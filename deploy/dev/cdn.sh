@@ -1,0 +1,430 @@
+#!/usr/bin/env bash
+# `make cdn`: a real Varnish and a real nginx, with the files that are shipped, before a reader and a
+# writer, and what is promised of caches (docs/cdn.md).
+#
+# Everything is private to the run. From the environment: SECONDS_EACH (10) of the fleet, ROUNDS (20) of
+# publications through Varnish, BIN (target/release), PG_BINDIR; QUICK=1 leaves out what takes a minute.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
+
+SECONDS_EACH=${SECONDS_EACH:-10}
+ROUNDS=${ROUNDS:-20}
+QUICK=${QUICK:-}
+readonly RECORDS=50 HERD=100 MAIN=/buckets/main/collections
+readonly MONITOR=/buckets/monitor/collections/changes/changeset
+FAILURES=0 RESULTS=() NUMBER=1000 ROUND=0
+
+main() {
+  [[ $SECONDS_EACH =~ ^[1-9][0-9]{0,2}$ && $ROUNDS =~ ^[1-9][0-9]{0,2}$ ]] ||
+    give_up "$EX_CONFIG" 'SECONDS_EACH and ROUNDS are numbers from 1 to 999.'
+  NGINX=$(PATH=$PATH:/usr/sbin command -v nginx) && VARNISH=$(PATH=$PATH:/usr/sbin command -v varnishd) ||
+    give_up "$EX_UNAVAILABLE" 'nginx and Varnish are needed: deploy/dev/install.sh nginx varnish'
+  stack_open cdn
+  LOAD=$BIN/countersign-load
+  stack_database
+  stack_configure 1000
+  V=$(free_port $((R + 1)))
+  N=$(free_port $((V + 1)))
+  configure
+  stack_start writer
+  stack_start reader
+  publish 1
+  "$LOAD" seed --writer "$WRITER" --data "$STACK_ROOT/data/main" --only search-config-v2 \
+    >"$STACK/logs/seed.log" 2>&1 || failed 'Importing data/main failed' seed
+  start_varnish
+  start_nginx
+  local name
+  for name in Varnish nginx; do
+    CACHE=http://127.0.0.1:$V/v1
+    [[ $name == Varnish ]] || CACHE=http://127.0.0.1:$N/v1
+    trial "$name: one entry however it is asked for" spelling
+    trial "$name: quotes count where readers say so" quotes
+    trial "$name: encodings as readers have prepared them" encodings
+    trial "$name: a herd is one request" herd
+    trial "$name: a fleet, while things are published" fleet
+    trial "$name: a reader that is away" reader_away
+    trial "$name: a failure is not kept" failures
+    [[ -n $QUICK ]] || trial "$name: what was not there may come" not_found
+  done
+  CACHE=http://127.0.0.1:$V/v1
+  trial 'Varnish: a purge under an hour of lifetime' purge
+  trial 'Varnish: who may purge what' who_may_purge
+  say '' '| trial | verdict | time | found |' '|---|---|---|---|' "${RESULTS[@]}" ''
+  ((FAILURES == 0)) || failed "$FAILURES of ${#RESULTS[@]} trials failed"
+}
+
+# Everything lives for an hour, but for the monitor of those who ask with 0.
+configure() {
+  local lifetimes='
+main.record_cache_expires_seconds = 3600
+main-preview.record_cache_expires_seconds = 60
+monitor.changes.record_cache_minimum_expires_seconds = 1
+monitor.changes.record_cache_maximum_expires_seconds = 3600
+http_scheme = "http"'
+  printf '%s\n' "$lifetimes" >>"$STACK/reader.toml"
+  cat >>"$STACK/writer.toml" <<TOML
+$lifetimes
+outgoing.allowed_hosts = "127.0.0.1"
+purge.caches = "edge"
+purge.edge.kind = "varnish"
+purge.edge.urls = "http://127.0.0.1:$V"
+TOML
+}
+
+# The shipped files, with this run's addresses.
+start_varnish() {
+  mkdir -m 755 "$STACK/varnish"
+  cp "$STACK_ROOT/deploy/varnish/countersign.vcl" "$STACK/varnish/"
+  sed -e "s/\"reader[12]\"/\"127.0.0.1\"/" -e "s/\"8889\"/\"$R\"/" -e '/"writer";/d' \
+    "$STACK_ROOT/deploy/varnish/backends.vcl" >"$STACK/varnish/backends.vcl"
+  chmod 644 "$STACK"/varnish/*
+  become "$ME" TERM "$VARNISH" -F -n "$STACK/varnish/n" -a "127.0.0.1:$V" -s malloc,64m \
+    -f "$STACK/varnish/countersign.vcl" -p vcl_path="$STACK/varnish" -p http_gzip_support=off \
+    -j none </dev/null >>"$STACK/logs/varnish.log" 2>&1 &
+  await_cache $! "http://127.0.0.1:$V/v1/" varnish
+}
+
+start_nginx() {
+  mkdir -m 755 "$STACK/nginx"
+  {
+    cat <<CONF
+daemon off;
+worker_processes 1;
+pid $STACK/nginx/pid;
+error_log $STACK/logs/nginx.log;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  client_body_temp_path $STACK/nginx;
+  proxy_temp_path $STACK/nginx/temp;
+  fastcgi_temp_path $STACK/nginx;
+  uwsgi_temp_path $STACK/nginx;
+  scgi_temp_path $STACK/nginx;
+CONF
+    sed -e "s/127.0.0.1:8889/127.0.0.1:$R/" -e "s/listen 80;/listen 127.0.0.1:$N;/" \
+      -e "s|/var/cache/nginx/countersign|$STACK/nginx/cache|" \
+      "$STACK_ROOT/deploy/nginx/reader.conf"
+    say '}'
+  } >"$STACK/nginx.conf"
+  become "$ME" QUIT "$NGINX" -c "$STACK/nginx.conf" -e "$STACK/logs/nginx.log" \
+    </dev/null >>"$STACK/logs/nginx.log" 2>&1 &
+  await_cache $! "http://127.0.0.1:$N/v1/" nginx
+}
+
+# await_cache PID URL NAME
+await_cache() {
+  local deadline=$((SECONDS + 20))
+  CHILDREN[$1]=1
+  until curl -fsS -o /dev/null --noproxy '*' "$2" 2>/dev/null; do
+    is_running "$1" || failed "$3 ended while starting" "$3"
+    ((SECONDS < deadline)) || failed "$3 did not answer within 20 s" "$3"
+    sleep 0.1
+  done
+}
+
+# trial TITLE FUNCTION: as in drill.sh.
+trial() {
+  local verdict=passed start=$SECONDS
+  "$2" >"$STACK/found" 2>"$STACK/logs/$2.log" || verdict=FAILED
+  if [[ $verdict == FAILED ]]; then
+    FAILURES=$((FAILURES + 1))
+    KEEP=1
+    tail -n 5 "$STACK/logs/$2.log" >&2
+  fi
+  RESULTS+=("| $1 | $verdict | $((SECONDS - start)) s | $(paste -sd' ' "$STACK/found") |")
+  say "${RESULTS[-1]}"
+}
+
+# wrong TEXT: says why a trial fails, for `… || wrong … || return`.
+wrong() {
+  say "$1" >&2
+  return 1
+}
+
+# How many requests for data the reader has answered.
+at_reader() {
+  curl -sS --fail --noproxy '*' "$READER/__metrics__" |
+    awk '/^countersign_requests_total/ && !/heartbeat|metrics|version/ { n += $NF } END { print n + 0 }'
+}
+
+# get PATH [CURL OPTIONS…]: the body.
+get() {
+  local path=$1
+  shift
+  curl -sS --noproxy '*' "$@" "$CACHE$path"
+}
+
+# status PATH [CURL OPTIONS…]
+status() {
+  get "$@" -o /dev/null -w '%{http_code}'
+}
+
+# A number that nobody has asked for yet.
+fresh() {
+  NUMBER=$((NUMBER + 1))
+}
+
+# publish COUNT: so many rounds, each a new state of main/drill.
+publish() {
+  local end=$((ROUND + $1))
+  while ((ROUND < end)); do
+    ROUND=$((ROUND + 1))
+    propose
+    approve
+  done
+}
+
+propose() {
+  "$LOAD" drill propose --writer "$WRITER" --collection drill --round "$ROUND" --records "$RECORDS" \
+    >>"$STACK/logs/publish.log" 2>&1 || failed 'A proposal failed' publish
+}
+
+approve() {
+  "$LOAD" drill approve --writer "$WRITER" --collection drill --round "$ROUND" --records "$RECORDS" \
+    >>"$STACK/logs/publish.log" 2>&1 || failed 'An approval failed' publish
+}
+
+# Order, strangers and quotes make no entry of their own.
+spelling() {
+  local path=$MAIN/search-config-v2/changeset before query
+  until_delivered || return
+  fresh
+  before=$(at_reader)
+  for query in "_expected=$NUMBER&_since=5&_limit=3" "_since=5&_limit=3&_expected=$NUMBER" \
+    "x=1&_limit=3&_since=5&_expected=$NUMBER&y=%26" "_expected=%22$NUMBER%22&_limit=3&_since=%225%22" \
+    "_since=\"5\"&_expected=\"$NUMBER\"&_limit=3" "utm_source=a&_limit=3&_expected=$NUMBER&_since=%225%22"; do
+    [[ $(status "$path?$query" -g) == 200 ]] || wrong "$query is refused" || return
+  done
+  local encoding
+  for encoding in 'gzip' 'gzip, deflate' 'gzip;q=0.8' 'x-gzip' 'deflate, gzip;q=1.0, *;q=0.5'; do
+    get "$path?_expected=$NUMBER&_since=5&_limit=3" -H "Accept-Encoding: $encoding" \
+      -H "Cookie: a=$RANDOM" -H "Authorization: Basic eDp5" -H "Origin: https://o$RANDOM.example" \
+      -H "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT" -o "$STACK/body"
+    gzip -t <"$STACK/body" || wrong "$encoding: not gzip" || return
+  done
+  local asked=$(($(at_reader) - before))
+  say "11 spellings, $asked requests at the reader"
+  ((asked == 2)) || wrong 'identity and gzip are two'
+}
+
+quotes() {
+  local path=$MONITOR
+  fresh
+  [[ $(status "$path?_expected=%22$NUMBER%22") == 307 ]] || wrong 'the monitor redirects' || return
+  [[ $(status "$path?_expected=$NUMBER%22") == 307 ]] || wrong 'also with one quote' || return
+  [[ $(status "$path?_expected=$NUMBER") == 200 ]] || wrong 'it knows numbers' || return
+  [[ $(status "$path?_expected=abc") == 400 ]] || wrong 'it knows no words' || return
+  [[ $(status "$path?_expected=$NUMBER&_since=%225") == 400 ]] || wrong 'half a quote' || return
+  [[ $(status "$path") == 400 ]] || wrong '_expected is required' || return
+  [[ $(status "$path?_expected=1" -X POST) == 405 ]] || wrong 'POST' || return
+  [[ $(status /__heartbeat__) == 404 ]] || wrong 'health is not public' || return
+  [[ $(status "$path?_expected=0" -I) == 200 ]] || wrong 'HEAD' || return
+  say 'as at the reader'
+}
+
+# What readers have prepared passes as it is: the same bytes, under the same name.
+encodings() {
+  local path="$MAIN/drill/changeset" dictionary encoding kinds=
+  until_delivered || return
+  fresh
+  dictionary=":$(get "$path?_expected=$NUMBER" | openssl dgst -sha256 -binary | base64):"
+  publish 1
+  until_delivered || return
+  fresh
+  for encoding in identity gzip br zstd dcb dcz 'gzip, deflate, br, zstd' 'br;q=0, gzip' 'dcz, gzip'; do
+    same "$path?_expected=$NUMBER" -H "Accept-Encoding: $encoding" || return
+    same "$path?_expected=$NUMBER" -H "Accept-Encoding: $encoding" \
+      -H "Available-Dictionary: $dictionary" || return
+    kinds+="$(awk 'tolower($1) == "content-encoding:" { print $2 }' "$STACK/head.cache")"$'\n'
+  done
+  say "18 ways to ask, content encodings: $(sort -u <<<"$kinds" | paste -sd' ')"
+}
+
+# same PATH CURL_OPTIONS…: the cache, twice, and the reader send the same body in the same encoding.
+same() {
+  local path=$1 pass
+  shift
+  curl -sS --noproxy '*' -o "$STACK/body.reader" -D "$STACK/head.all" "$@" "$READER$path" || return
+  tr -d '\r' <"$STACK/head.all" | grep -i '^content-encoding' >"$STACK/head.reader" || true
+  for pass in 1 2; do
+    get "$path" -o "$STACK/body.cache" -D "$STACK/head.all" "$@" || return
+    tr -d '\r' <"$STACK/head.all" | grep -i '^content-encoding' >"$STACK/head.cache" || true
+    cmp -s "$STACK/body.reader" "$STACK/body.cache" || wrong "other bytes, time $pass: $*" || return
+    diff -iq "$STACK/head.reader" "$STACK/head.cache" >&2 || wrong "another encoding: $*" || return
+  done
+}
+
+# All at once for what is not there yet: three objects.
+herd() {
+  local before asked object path
+  publish 1
+  # A purge in between would be a second request.
+  until_delivered || return
+  fresh
+  for object in "$MONITOR" "$MAIN/drill/changeset" "$MAIN/search-config-v2/changeset"; do
+    path="$object?_expected=$NUMBER"
+    before=$(at_reader)
+    for ((i = 0; i < HERD; i++)); do printf 'url = "%s"\noutput = "/dev/null"\n' "$CACHE$path&n=$i"; done \
+      >"$STACK/herd"
+    curl -sS --no-progress-meter --fail --noproxy '*' --parallel --parallel-immediate --parallel-max "$HERD" \
+      --config "$STACK/herd" || wrong "$path failed" || return
+    asked=$(($(at_reader) - before))
+    ((asked == 1)) || wrong "$path: $asked requests at the reader" || return
+  done
+  say "3 × $HERD clients, 3 requests at the reader"
+}
+
+# Every body verifies, none is older than promised, and the reader hardly notices.
+fleet() {
+  local before asked line requests
+  before=$(at_reader)
+  "$LOAD" fleet --cache "$CACHE" --public-key "$KEY" --clients 16 --seconds "$SECONDS_EACH" \
+    >"$STACK/fleet" 2>"$STACK/logs/fleet.log" &
+  local pid=$! published=0 code=0
+  while is_running "$pid"; do
+    publish 1
+    published=$((published + 1))
+    sleep 1
+  done
+  wait "$pid" || code=$?
+  ((code == 0)) || wrong "$(cat "$STACK/logs/fleet.log")" || return
+  asked=$(($(at_reader) - before))
+  line=$(<"$STACK/fleet")
+  [[ $line =~ requests=([0-9]+)\ bodies=([0-9]+) ]] || wrong "$line" || return
+  requests=${BASH_REMATCH[1]}
+  awk -v r="$requests" -v a="$asked" -v p="$published" -v b="${BASH_REMATCH[2]}" 'BEGIN {
+    rate = 100 * (1 - a / r)
+    printf "%d requests, %d at the reader: %.2f %% hits; %d publications, %d bodies, all verified\n",
+      r, a, rate, p, b
+    exit !(rate > 99) }'
+}
+
+# What has expired is served as long as there is nothing better.
+reader_away() {
+  local path="$MONITOR?_expected=0" i answers=
+  # What is purged cannot be served any more.
+  until_delivered || return
+  status "$path" >/dev/null
+  kill -KILL "$READER_PID"
+  # Silenced, or bash would report how it died.
+  wait "$READER_PID" 2>/dev/null || true
+  READER_PID=
+  sleep 3
+  for ((i = 0; i < 20; i++)); do
+    [[ $(status "$path") == 200 ]] || wrong "$(status "$path") instead of what is stale" || return
+    sleep 0.2
+  done
+  if [[ $CACHE == *:$V/* ]]; then
+    # Three health checks, two seconds each, have failed by now.
+    answers=$(status / -X BAN -H 'Surrogate-Key: main/none')
+    [[ $answers == 503 ]] || wrong "a purge without readers: $answers" || return
+  fi
+  fresh
+  answers=$(status "$path$NUMBER")
+  [[ $answers == 50[0-9] ]] || wrong "$answers for what nobody has" || return
+  stack_start reader
+  until_served "$path$NUMBER" || wrong 'the failure was kept' || return
+  say '20 stale answers in 7 s after its expiry; then fresh ones'
+}
+
+# A 503 of the reader itself: one that has no snapshot yet.
+failures() {
+  local path="$MAIN/search-config-v2/changeset" code i
+  stack_end reader
+  sed "s|^storage_url.*|storage_url = \"postgresql://x@127.0.0.1:1/none\"|" "$STACK/reader.toml" \
+    >"$STACK/empty.toml"
+  become "$ME" TERM "$BIN/countersign-reader" serve --config "$STACK/empty.toml" \
+    </dev/null >>"$STACK/logs/empty.log" 2>&1 &
+  local empty=$!
+  CHILDREN[$empty]=1
+  until [[ $(curl -sS --noproxy '*' -o /dev/null -w '%{http_code}' "$READER$path?_expected=1" 2>/dev/null) == 503 ]]; do
+    is_running "$empty" || wrong 'the empty reader ended' || return
+    sleep 0.1
+  done
+  # Until Varnish has seen that it is there.
+  sleep 5
+  fresh
+  for ((i = 0; i < 5; i++)); do
+    code=$(status "$path?_expected=$NUMBER")
+    [[ $code == 503 ]] || wrong "$code instead of 503" || return
+  done
+  end_process "$empty" TERM KILL
+  unset "CHILDREN[$empty]"
+  stack_start reader
+  until_served "$path?_expected=$NUMBER" || wrong 'the failure was kept' || return
+  say 'served as soon as the reader had it'
+}
+
+# until_served PATH: within the time that a health check takes.
+until_served() {
+  local deadline=$((SECONDS + 12))
+  until [[ $(status "$1") == 200 ]]; do
+    ((SECONDS < deadline)) || return
+    sleep 0.2
+  done
+}
+
+# Until all purges are, the repeated ones, too.
+until_delivered() {
+  local deadline=$((SECONDS + 15))
+  until [[ -z $("$BIN/countersign-writer" outbox list --config "$STACK/writer.toml") ]]; do
+    ((SECONDS < deadline)) || wrong 'left in the outbox' || return
+    sleep 0.5
+  done
+}
+
+not_found() {
+  local path before asked
+  until_delivered || return
+  fresh
+  path="/nothing-$NUMBER"
+  before=$(at_reader)
+  [[ $(status "$path") == 404 && $(status "$path") == 404 ]] || wrong 'no 404' || return
+  asked=$(($(at_reader) - before))
+  ((asked == 1)) || wrong "it is not kept at all: $asked requests" || return
+  sleep 61
+  status "$path" >/dev/null
+  # Varnish may serve it once more while it asks.
+  sleep 1
+  asked=$(($(at_reader) - before))
+  say "asked for again after a minute"
+  ((asked == 2)) || wrong "$asked requests at the reader in 62 s"
+}
+
+# From the approval's answer until the cache serves it, under a URL that lives for an hour.
+purge() {
+  local path="$MAIN/drill/changeset?_expected=1" i times=
+  get "$path" -o /dev/null
+  for ((i = 0; i < ROUNDS; i++)); do
+    ROUND=$((ROUND + 1))
+    propose
+    local before started
+    before=$(get "$path" | sha256sum)
+    [[ $(get "$path" -o /dev/null -D - | tr -d '\r') == *'X-Cache: HIT'* ]] ||
+      wrong 'not from the cache' || return
+    approve
+    started=$(date +%s%N)
+    while [[ $(get "$path" | sha256sum) == "$before" ]]; do
+      (($(date +%s%N) - started < 5000000000)) || wrong 'not visible within 5 s' || return
+    done
+    times+="$((($(date +%s%N) - started) / 1000000))"$'\n'
+  done
+  until_delivered || return
+  sort -n <<<"${times%$'\n'}" | awk -v n="$ROUNDS" '{ t[NR] = $1 } END {
+    printf "%d publications visible after %d ms (median), %d ms (longest)\n", n, t[int((NR + 1) / 2)], t[NR]
+    exit !(t[NR] < 1000) }'
+}
+
+who_may_purge() {
+  local code
+  code=$(status / -X BAN -H 'Surrogate-Key: main/drill monitor/changes')
+  [[ $code == 200 ]] || wrong "$code for a good purge" || return
+  for keys in '' 'a|b' '.*' 'a")' 'a  b'; do
+    code=$(status / -X BAN -H "Surrogate-Key: $keys")
+    [[ $code == 400 ]] || wrong "$code for the keys '$keys'" || return
+  done
+  say 'keys only'
+}
+
+main "$@"

@@ -1,0 +1,45 @@
+vcl 4.1;
+
+# The readers, and who may purge. Yours: adapt, and keep the names `readers` and `purgers`.
+
+import directors;
+
+probe alive {
+    # Says only that it is ready: it serves from memory also while its database is away.
+    .url = "/v1/__lbheartbeat__";
+    .interval = 2s;
+    .timeout = 1s;
+    .window = 5;
+    .threshold = 3;
+    .initial = 2;
+}
+
+backend reader1 {
+    .host = "reader1";
+    .port = "8889";
+    .connect_timeout = 2s;
+    .first_byte_timeout = 10s;
+    .between_bytes_timeout = 10s;
+    .probe = alive;
+}
+
+backend reader2 {
+    .host = "reader2";
+    .port = "8889";
+    .connect_timeout = 2s;
+    .first_byte_timeout = 10s;
+    .between_bytes_timeout = 10s;
+    .probe = alive;
+}
+
+sub vcl_init {
+    new readers = directors.round_robin();
+    readers.add_backend(reader1);
+    readers.add_backend(reader2);
+}
+
+# The writers.
+acl purgers {
+    "localhost";
+    "writer";
+}

@@ -1,0 +1,285 @@
+vcl 4.1;
+
+# A cache in front of readers, after docs/spec/remote-settings.md, section 3.8 (numbers in brackets), and
+# docs/cdn.md. Checked with Varnish 7.1. Start it so that it leaves encodings alone, which readers
+# have prepared, and finds the file beside this one:
+#
+#   varnishd -f countersign.vcl -p vcl_path=/etc/varnish -p http_gzip_support=off -s malloc,1g
+#
+# `make cdn` tries all that is promised here.
+
+import std;
+
+include "backends.vcl";
+
+sub vcl_recv {
+    set req.backend_hint = readers.backend();
+
+    if (req.method == "BAN") {
+        return (synth(600));
+    }
+    # [7]
+    if (req.method !~ "^(GET|HEAD|OPTIONS)$") {
+        return (synth(405));
+    }
+    # Health, version and metrics are for those behind the cache.
+    if (req.url ~ "^(/v[12])?/__" && req.url !~ "^/v[12]/__broadcasts__($|[?])") {
+        return (synth(404));
+    }
+
+    # A healthy reader is waited for after a minute; another one, or a failure, is worth a stale answer
+    # of a day [3].
+    if (std.healthy(req.backend_hint) && req.restarts == 0) {
+        set req.grace = 60s;
+    } else {
+        set req.grace = 24h;
+    }
+    if (req.restarts > 0) {
+        return (hash);
+    }
+
+    # [2]
+    unset req.http.Authorization;
+    unset req.http.Cookie;
+    unset req.http.If-Match;
+    unset req.http.If-None-Match;
+    unset req.http.If-Modified-Since;
+    unset req.http.If-Unmodified-Since;
+    unset req.http.Range;
+    unset req.http.X-Failed;
+    unset req.http.X-Retry-After;
+    # A preflight request is answered for its origin; anything else is the same for all of them.
+    if (req.method == "OPTIONS") {
+        return (pass);
+    }
+    unset req.http.Origin;
+    call encoding;
+    call query;
+    if (req.url ~ "^/v[12]/__broadcasts__" || req.http.X-Twice) {
+        return (pass);
+    }
+    return (hash);
+}
+
+# One of few values, so that clients share what is cached [2]: with a dictionary the two encodings that
+# use one, else the best that readers have; `;q=0` is a refusal.
+sub encoding {
+    if (req.http.Available-Dictionary && req.http.Accept-Encoding ~ "(?i)(^|[ ,])dc[bz]($|[ ,;])") {
+        set req.http.X-Dictionary = regsub(req.http.Accept-Encoding,
+            "(?i)^.*(^|[ ,])(dc[bz])($|[ ,;]).*$", "\2, ");
+    } else {
+        unset req.http.Available-Dictionary;
+        set req.http.X-Dictionary = "";
+    }
+    unset req.http.Dictionary-ID;
+    if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])br($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+        set req.http.X-Best = "br";
+    } else if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])zstd($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+        set req.http.X-Best = "zstd";
+    } else {
+        unset req.http.X-Best;
+    }
+    if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])(x-)?gzip($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+        if (req.http.X-Best) {
+            set req.http.X-Best = req.http.X-Best + ", gzip";
+        } else {
+            set req.http.X-Best = "gzip";
+        }
+    }
+    if (req.http.X-Best) {
+        set req.http.Accept-Encoding = req.http.X-Dictionary + req.http.X-Best;
+    } else {
+        unset req.http.Accept-Encoding;
+        unset req.http.Available-Dictionary;
+    }
+    unset req.http.X-Dictionary;
+    unset req.http.X-Best;
+}
+
+# The known parameters in a fixed order; all others are dropped [1]. What is given twice is left to the
+# reader, which refuses it.
+sub query {
+    unset req.http.X-Twice;
+    set req.http.X-Query = "";
+    set req.http.X-Path = regsub(req.url, "[?].*$", "");
+    if (req.url ~ "[?&](_expected|_since|_limit|bucket|collection)=[^?]*&\1=") {
+        set req.http.X-Twice = "1";
+    }
+    if (req.url ~ "[?&]_expected=") {
+        set req.http.X-Value = regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_expected=([^&]*).*$", "\1");
+        set req.http.X-Value = regsuball(req.http.X-Value, {"""}, "%22");
+        # The monitor redirects to the URL without quotes, and /v2 refuses them.
+        if (req.url ~ "^/v1/" && req.url !~ "^/v1/buckets/monitor/collections/changes/changeset") {
+            set req.http.X-Value = regsub(req.http.X-Value, "^%22([^%]+)%22$", "\1");
+        }
+        set req.http.X-Query = req.http.X-Query + "&_expected=" + req.http.X-Value;
+    }
+    if (req.url ~ "[?&]_limit=") {
+        set req.http.X-Query = req.http.X-Query + "&_limit="
+            + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_limit=([^&]*).*$", "\1");
+    }
+    if (req.url ~ "[?&]_since=") {
+        set req.http.X-Value = regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_since=([^&]*).*$", "\1");
+        set req.http.X-Value = regsuball(req.http.X-Value, {"""}, "%22");
+        if (req.url ~ "^/v1/") {
+            set req.http.X-Value = regsub(req.http.X-Value, "^%22([^%]+)%22$", "\1");
+        }
+        set req.http.X-Query = req.http.X-Query + "&_since=" + req.http.X-Value;
+    }
+    if (req.url ~ "[?&]bucket=") {
+        set req.http.X-Query = req.http.X-Query + "&bucket="
+            + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?bucket=([^&]*).*$", "\1");
+    }
+    if (req.url ~ "[?&]collection=") {
+        set req.http.X-Query = req.http.X-Query + "&collection="
+            + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?collection=([^&]*).*$", "\1");
+    }
+    if (!req.http.X-Twice) {
+        set req.url = req.http.X-Path + regsub(req.http.X-Query, "^&", "?");
+    }
+    unset req.http.X-Query;
+    unset req.http.X-Path;
+    unset req.http.X-Value;
+}
+
+# Not the client's `Host`: with that, one request could change what the others are served.
+sub vcl_hash {
+    hash_data(req.url);
+    return (lookup);
+}
+
+sub vcl_miss {
+    # There is nothing stale, and the reader has failed this request a moment ago.
+    if (req.http.X-Failed) {
+        return (synth(503));
+    }
+}
+
+sub vcl_backend_fetch {
+    unset bereq.http.If-None-Match;
+    unset bereq.http.If-Modified-Since;
+}
+
+sub vcl_backend_response {
+    # Keys in a form that no regular expression of `ban` has to quote.
+    if (beresp.http.Surrogate-Key) {
+        set beresp.http.X-Keys = "|" + regsuball(beresp.http.Surrogate-Key, " +", "|") + "|";
+    } else {
+        # A reader of a version that sends none.
+        set beresp.http.X-Keys = "|countersign|" + regsub(bereq.url,
+            "^/v[12]/buckets/([^/?]+)/collections/([^/?]+).*$", "\1/\2") + "|";
+    }
+
+    # Never stored [3]. A failed refresh leaves what is there.
+    if (beresp.status >= 500 || beresp.status == 429) {
+        if (bereq.is_bgfetch) {
+            return (abandon);
+        }
+        set beresp.ttl = 0s;
+        set beresp.grace = 0s;
+        set beresp.keep = 0s;
+        set beresp.uncacheable = true;
+        return (deliver);
+    }
+    set beresp.grace = 24h;
+    set beresp.keep = 0s;
+    if (beresp.status == 404 || beresp.status == 410) {
+        # A minute with its grace.
+        if (beresp.ttl > 50s || !(beresp.http.Cache-Control || beresp.http.Expires)) {
+            set beresp.ttl = 50s;
+        }
+        set beresp.grace = 10s;
+        return (deliver);
+    }
+    # Other refusals, and what has no lifetime, are asked for each time, and not one after the other.
+    if ((beresp.status != 200 && beresp.status != 204 && beresp.status != 301
+            && beresp.status != 307 && beresp.status != 308)
+        || !(beresp.http.Cache-Control || beresp.http.Expires)
+        || beresp.http.Cache-Control ~ "(?i)no-store|no-cache|private"
+        || beresp.ttl <= 0s) {
+        set beresp.ttl = 5s;
+        set beresp.grace = 0s;
+        set beresp.uncacheable = true;
+    }
+    return (deliver);
+}
+
+# Nobody answers, or too late: as a failure of the reader. Varnish would keep its own answer for a
+# second, in front of what is stale.
+sub vcl_backend_error {
+    if (bereq.is_bgfetch) {
+        return (abandon);
+    }
+    set beresp.ttl = 0s;
+    set beresp.grace = 0s;
+    set beresp.keep = 0s;
+    set beresp.uncacheable = true;
+    return (deliver);
+}
+
+sub vcl_deliver {
+    # What is stale is better than a failure [3].
+    if ((resp.status >= 500 || resp.status == 429) && req.restarts == 0 && req.method != "OPTIONS") {
+        set req.http.X-Failed = resp.status;
+        set req.http.X-Retry-After = resp.http.Retry-After;
+        return (restart);
+    }
+    unset resp.http.X-Keys;
+    unset resp.http.Surrogate-Key;
+    unset resp.http.Cache-Tag;
+    unset resp.http.X-Varnish;
+    unset resp.http.Via;
+    if (obj.hits > 0) {
+        set resp.http.X-Cache = "HIT";
+    } else {
+        set resp.http.X-Cache = "MISS";
+    }
+    return (deliver);
+}
+
+sub vcl_synth {
+    if (resp.status == 600) {
+        call purge_keys;
+        return (deliver);
+    }
+    set resp.http.Content-Type = "application/json";
+    set resp.http.Access-Control-Allow-Origin = "*";
+    if (resp.status == 503) {
+        set resp.http.Retry-After = "30";
+        if (req.http.X-Retry-After ~ "^[0-9]+$") {
+            set resp.http.Retry-After = req.http.X-Retry-After;
+        }
+        set resp.body = {"{"code":503,"errno":201,"error":"Service Unavailable","message":"Service temporary unavailable due to overloading or maintenance, please retry later." }"};
+    } else if (resp.status == 405) {
+        set resp.http.Allow = "GET, HEAD, OPTIONS";
+        set resp.body = {"{"code":405,"errno":115,"error":"Method Not Allowed","message":"Method not allowed on this endpoint." }"};
+    } else if (resp.status == 404) {
+        set resp.body = {"{"code":404,"errno":111,"error":"Not Found","message":"The resource you are looking for could not be found." }"};
+    }
+    return (deliver);
+}
+
+# `BAN` with `Surrogate-Key: key key …`, from the writer (docs/cdn.md).
+sub purge_keys {
+    set resp.http.Content-Type = "text/plain";
+    if (client.ip !~ purgers) {
+        set resp.status = 403;
+        set resp.reason = "Forbidden";
+        set resp.body = "not from here";
+    } else if (req.http.Surrogate-Key !~ "^[A-Za-z0-9_:/-]+( [A-Za-z0-9_:/-]+)*$") {
+        set resp.status = 400;
+        set resp.reason = "Bad Request";
+        set resp.body = "Surrogate-Key: keys, separated by blanks";
+    } else if (!std.healthy(req.backend_hint)) {
+        # What is forgotten now could not be fetched again. The writer comes back.
+        set resp.status = 503;
+        set resp.reason = "Service Unavailable";
+        set resp.http.Retry-After = "5";
+        set resp.body = "no reader is healthy";
+    } else {
+        set resp.status = 200;
+        set resp.reason = "OK";
+        ban("obj.http.X-Keys ~ [|](" + regsuball(req.http.Surrogate-Key, " ", "|") + ")[|]");
+        set resp.body = "banned";
+    }
+}
