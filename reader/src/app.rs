@@ -16,11 +16,12 @@ use shared::{
     error::ApiError,
     http::{Answer, Reply, Service},
     model::Timestamp,
-    store,
+    store::{self, Hosts},
 };
 
 use crate::{
-    cache::Deltas, config::Config, handlers, metrics::Metrics, routes::Route, snapshot::Board,
+    cache::Deltas, config::Config, disk::Disk, handlers, link::Link, metrics::Metrics,
+    routes::Route, snapshot::Board,
 };
 
 /// The methods of every URL.
@@ -44,8 +45,12 @@ pub struct App {
     pub deltas: Deltas,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
-    /// Connections, used by the follower only.
+    /// Connections for requests; the follower has its own.
     pub pool: Pool,
+    /// The database servers, and which of them is followed.
+    pub link: Arc<Link>,
+    /// The snapshot on disk, where one is kept.
+    pub disk: Option<Arc<Disk>>,
 }
 
 impl App {
@@ -57,8 +62,11 @@ impl App {
     pub fn new(config: Config) -> Result<Self, ApiError> {
         let metrics = Metrics::new().map_err(|error| ApiError::Internal(error.into()))?;
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
+        let hosts = Arc::new(Hosts::new(&config.database, "countersign-reader")?);
         Ok(Self {
-            pool: store::pool(&config.database, "countersign-reader")?,
+            pool: store::pool_of(&config.database, hosts.clone())?,
+            link: Arc::new(Link::new(hosts)),
+            disk: open_disk(&config, &metrics),
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),
@@ -102,6 +110,19 @@ impl App {
             reply.body = Bytes::new();
         }
         reply
+    }
+}
+
+/// A reader without its directory serves all the same, and says so.
+fn open_disk(config: &Config, metrics: &Metrics) -> Option<Arc<Disk>> {
+    let directory = config.snapshot_dir.as_ref()?;
+    match Disk::open(directory, metrics.disk.clone()) {
+        Ok(disk) => Some(Arc::new(disk)),
+        Err(error) => {
+            metrics.disk.errors.inc();
+            tracing::error!(directory = %directory.display(), %error, "snapshot_dir cannot be used");
+            None
+        }
     }
 }
 

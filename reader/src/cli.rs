@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use shared::{http, telemetry};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::spawn_blocking};
 
 use crate::{
     app::App,
@@ -144,9 +144,13 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
     };
     tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
     let follower = tokio::spawn(versions::follow(app.clone()));
-    let metrics = app.metrics.http.clone();
+    let (metrics, disk) = (app.metrics.http.clone(), app.disk.clone());
     let served = http::serve(listener, app, listen.limits, metrics, http::shutdown_signal()).await;
     follower.abort();
+    // The last publication of this second is not on disk yet.
+    if let Some(disk) = disk {
+        let _ = spawn_blocking(move || disk.flush()).await;
+    }
     if let Err(error) = served {
         tracing::error!(%error, "stopped");
         return UNAVAILABLE;

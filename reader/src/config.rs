@@ -1,6 +1,9 @@
 //! The reader's settings. `defaults.toml` lists them with their meaning.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use shared::{
     chain::RootHash,
@@ -97,6 +100,8 @@ pub struct Config {
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
+    /// Where the last good snapshot is kept, if anywhere.
+    pub snapshot_dir: Option<PathBuf>,
 }
 
 /// What the service says about itself.
@@ -185,7 +190,7 @@ impl Config {
     pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
         let config = Self {
             listen: Listen::read(layers),
-            database: Database::read(layers),
+            database: Database::read_for_reader(layers),
             telemetry: Telemetry::read(layers),
             changes: Changes::read(layers),
             site: Site::read(layers),
@@ -205,6 +210,7 @@ impl Config {
                 )),
             },
             delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
+            snapshot_dir: layers.optional("snapshot_dir").map(PathBuf::from),
         };
         if config.changes.monitored.buckets().is_empty() {
             layers.problem("changes.resources is empty: nothing would be published");

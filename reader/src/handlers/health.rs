@@ -28,6 +28,7 @@ pub(super) fn heartbeat(app: &App, now: Timestamp) -> Reply {
     let is_ready = published.is_some();
     let body = json!({
         "storage": app.board.is_reachable(),
+        "database": app.link.to_json(),
         "snapshots": is_ready,
         "rejected": rejected,
         "certificates": certificates,

@@ -12,7 +12,10 @@ use shared::{
 };
 
 use super::{Chains, Change, Draft, List, Reason, check, entries, trusted_keys};
-use crate::config::{Mode, SignatureRules};
+use crate::{
+    config::{Mode, SignatureRules},
+    disk::Disk,
+};
 
 /// A collection as it is served.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ pub struct Context<'a> {
     pub chains: &'a Chains,
     /// Where clients shall fetch them, if not where the signatures say.
     pub chains_base: Option<&'a ChainsBase>,
+    /// Where a state is kept that may be shown.
+    pub disk: Option<&'a Disk>,
     /// The present time.
     pub now: Timestamp,
 }
@@ -90,6 +95,7 @@ pub fn build(
         })
         .collect();
     let x5us = entries(&metadata).into_iter().map(|entry| entry.x5u).collect();
+    let stored = context.disk.map(|disk| (disk, metadata.clone()));
     if let Some(base) = context.chains_base {
         base.rewrite_all(&mut metadata);
     }
@@ -99,7 +105,13 @@ pub fn build(
     let is_old = |old: &&Arc<Collection>| {
         old.horizon == version.tombstone_horizon && draft.is_same_as(&old.list)
     };
-    if let Some(old) = old.filter(is_old) {
+    let old = old.filter(is_old);
+    if let Some((disk, metadata)) = stored
+        && (old.is_none() || disk.lacks(&version))
+    {
+        disk.keep(&version, &metadata, &changes);
+    }
+    if let Some(old) = old {
         return Ok(Built { collection: old.clone(), doubt });
     }
     let collection = Collection {
