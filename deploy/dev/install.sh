@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the project needs is there, and says what it installs and why.
 #
-#   deploy/dev/install.sh [nginx] [wrk]     these two: also what `make bench` needs
+#   deploy/dev/install.sh [nginx] [wrk] [pgbouncer]     also what `make bench` and `make drills` need
 #
 # As root, or where sudo asks for no password, missing Debian packages are installed; otherwise the
 # exact command is printed. Sourced, it offers `ensure_tools` and `postgres_bindir`.
@@ -30,6 +30,8 @@ ensure_tools() {
       nginx) find_nginx || want nginx-light \
         'stands in for the CDN when measuring (`systemctl disable --now nginx` if Debian starts it)' ;;
       wrk) command -v wrk >/dev/null || want wrk 'makes the requests when measuring' ;;
+      pgbouncer) [[ -x /usr/sbin/pgbouncer ]] || want pgbouncer \
+        'a pooler for the drills (`systemctl disable --now pgbouncer` if Debian starts it)' ;;
       *) give_up "$EX_CONFIG" "install.sh does not know '$extra'." ;;
     esac
   done

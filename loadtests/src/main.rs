@@ -9,6 +9,7 @@ mod client;
 mod drill;
 mod failure;
 mod follower;
+mod proxy_command;
 mod publish_race;
 mod race;
 mod seed;
@@ -29,6 +30,7 @@ async fn main() -> ExitCode {
         Command::Race(arguments) => race::run(&arguments).await,
         Command::PublishRace(arguments) => publish_race::run(&arguments).await,
         Command::Watch(arguments) => watch::run(&arguments).await,
+        Command::Proxy(arguments) => proxy_command::run(&arguments).await,
         Command::Api { command } => api::run(&command).await,
         Command::Drill { command } => drill::run(&command).await,
     };

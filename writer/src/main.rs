@@ -294,8 +294,7 @@ async fn check_schema(app: &App) -> Result<(), Failure> {
 async fn migrate_schema(file: Option<&Path>) -> Result<(), Failure> {
     let config = Config::read(&mut layers(file, None)).map_err(Failure::configuration)?;
     let unavailable = |error| Failure::unavailable(SchemaError::from(error));
-    let mut database: tokio_postgres::Config =
-        config.migrate_url.parse().map_err(unavailable)?;
+    let mut database: tokio_postgres::Config = config.migrate_url.parse().map_err(unavailable)?;
     // Of several hosts, the primary.
     database.target_session_attrs(TargetSessionAttrs::ReadWrite);
     let (mut client, connection) =

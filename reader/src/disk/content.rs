@@ -76,7 +76,10 @@ mod tests {
     #[test]
     fn what_is_read_is_what_was_written() {
         let objects = [
-            (false, json!({"deleted": false, "id": "a", "last_modified": 9, "x": {"id": [1.5, "é"]}})),
+            (
+                false,
+                json!({"deleted": false, "id": "a", "last_modified": 9, "x": {"id": [1.5, "é"]}}),
+            ),
             (true, json!({"deleted": true, "id": "b", "last_modified": 8})),
         ];
         let changes = objects.clone().map(|(deleted, object)| Change {

@@ -16,7 +16,8 @@ const UNFINISHED: &str = ".new";
 
 /// A lock that ends with the process.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     file.try_lock().map_err(|_| io::Error::other("another process uses this directory"))?;
     Ok(file)
 }
@@ -36,15 +37,9 @@ pub(super) fn name_of(bytes: &[u8]) -> String {
     format!("{PREFIX}{}", checksum(bytes))
 }
 
-/// Writes a file under its final name, unless it is there. It survives the process, and not yet a
-/// power cut: see [`sync`].
+/// Writes a file under its final name. It survives the process, and not yet a power cut: see
+/// [`sync`].
 pub(super) fn write_unsynced(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let path = directory.join(name);
-    // One that was cut short has another length; one with another content has another name.
-    let length = fs::metadata(&path).map(|metadata| metadata.len());
-    if length.is_ok_and(|length| usize::try_from(length) == Ok(bytes.len())) {
-        return Ok(());
-    }
     write_new(directory, name, bytes, |_| Ok(()))
 }
 
@@ -82,10 +77,7 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
 }
 
 /// Deletes the collections' files whose names are not needed, and what was never finished.
-pub(super) fn delete_others(
-    directory: &Path,
-    is_needed: impl Fn(&str) -> bool,
-) -> io::Result<()> {
+pub(super) fn delete_others(directory: &Path, is_needed: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -90,7 +90,8 @@ impl Stored {
             let stored = known.get(&(bucket.to_owned(), id.to_owned()))?;
             let stands = (good.timestamp, good.metadata_timestamp, good.horizon);
             let version = stored.version();
-            if stands != (version.timestamp, version.metadata_timestamp, version.tombstone_horizon) {
+            if stands != (version.timestamp, version.metadata_timestamp, version.tombstone_horizon)
+            {
                 return None;
             }
             collections.push(StoredCollection { public: slot.public, ..stored.clone() });

@@ -40,10 +40,7 @@ enum Work {
 
 impl Follower {
     /// Loads what changed, or everything when that is due, in one snapshot.
-    pub(super) async fn load(
-        &mut self,
-        client: &mut ClientWrapper,
-    ) -> Result<Standing, ApiError> {
+    pub(super) async fn load(&mut self, client: &mut ClientWrapper) -> Result<Standing, ApiError> {
         let everything = self.is_everything_due();
         let old = self.app.board.published();
         let buckets = self.app.config.changes.monitored.buckets();
@@ -151,7 +148,12 @@ impl Follower {
             Work::Build(task) => match task.await {
                 Ok(Ok(built)) => {
                     if let Some(doubt) = built.doubt {
-                        self.news.reject(&self.app.metrics, &version, doubt, "is shown in spite of its signature");
+                        self.news.reject(
+                            &self.app.metrics,
+                            &version,
+                            doubt,
+                            "is shown in spite of its signature",
+                        );
                     }
                     (Some(built.collection), None)
                 }
@@ -161,7 +163,12 @@ impl Follower {
             },
         };
         if let Some(reason) = refused {
-            self.news.reject(&self.app.metrics, &version, reason, "is not shown; its last good state is");
+            self.news.reject(
+                &self.app.metrics,
+                &version,
+                reason,
+                "is not shown; its last good state is",
+            );
         }
         let slot = Slot { good, refused, public: version.public };
         (version.bucket, version.collection, slot)

@@ -13,10 +13,7 @@ use shared::{
     },
     wire::MONITOR_BROADCAST,
 };
-use tokio::{
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{task::JoinSet, time::timeout};
 
 /// Where a server stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

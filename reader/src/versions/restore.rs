@@ -90,7 +90,9 @@ async fn finish(
         app.metrics.reject(reason);
         let (bucket, collection) = (&version.bucket, &version.collection);
         tracing::error!(
-            bucket, collection, reason = reason.name(),
+            bucket,
+            collection,
+            reason = reason.name(),
             "a collection of the snapshot on disk is not shown"
         );
     }

@@ -4,10 +4,12 @@
 
 mod chain;
 mod changeset;
+mod disk;
 mod fixture;
 mod health;
 mod monitor;
 mod outage;
+mod pooler;
 mod roles;
 mod signatures;
 mod verify;

@@ -130,8 +130,14 @@ mod tests {
     fn the_target_is_taken_from_either_form() {
         let url = "postgresql://u@a,b/d?target_session_attrs=prefer-standby&connect_timeout=3";
         assert_eq!(taken(url), Some(Target::PreferStandby));
-        assert_eq!(taken("host=a,b target_session_attrs='primary' user=u"), Some(Target::ReadWrite));
-        assert_eq!(taken("postgresql://u@a/d?target_session_attrs=standby"), Some(Target::ReadOnly));
+        assert_eq!(
+            taken("host=a,b target_session_attrs='primary' user=u"),
+            Some(Target::ReadWrite)
+        );
+        assert_eq!(
+            taken("postgresql://u@a/d?target_session_attrs=standby"),
+            Some(Target::ReadOnly)
+        );
         assert_eq!(taken("postgresql://u@a/d"), Some(Target::Any));
         assert_eq!(taken("postgresql://u@a/d?target_session_attrs=fastest"), None);
     }

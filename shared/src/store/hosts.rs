@@ -299,7 +299,10 @@ mod tests {
         assert_eq!((both.len(), both.name(0), both.name(1)), (2, "a:1", "b:2"));
         assert_eq!(both.servers[1].config.get_password(), Some(&b"p"[..]));
         assert_eq!(both.servers[1].config.get_hosts().len(), 1);
-        assert_eq!(hosts("postgresql://u@a,b:7/d").map(|two| two.name(0).to_owned()).unwrap(), "a:5432");
+        assert_eq!(
+            hosts("postgresql://u@a,b:7/d").map(|two| two.name(0).to_owned()).unwrap(),
+            "a:5432"
+        );
         assert!(hosts("host=a,b,c port=1,2").is_err(), "three hosts, two ports");
         assert_eq!(hosts("host=a,b port=7").unwrap().name(1), "b:7");
     }
