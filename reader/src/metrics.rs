@@ -151,7 +151,8 @@ impl Gauges {
             self.address.with_label_values(&[hosts.name(index)]).set(followed);
         }
         self.standby.set(f64::from(u8::from(link.is_standby)));
-        self.replay_lag.set(link.replay_lag_ms.unwrap_or(0) as f64 / 1_000.0);
+        let unknown = if link.is_standby { f64::NAN } else { 0.0 };
+        self.replay_lag.set(link.replay_lag_ms.map_or(unknown, |lag| lag as f64 / 1_000.0));
         self.switches.set(link.switches as f64);
         self.lag.set(app.board.lag_ms() as f64 / 1_000.0);
         self.age.set(app.board.age_ms(now).map_or(f64::NAN, |age| age as f64 / 1_000.0));

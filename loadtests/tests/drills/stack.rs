@@ -28,7 +28,7 @@ pub(crate) struct Stack {
     pub(crate) primary: Cluster,
     pub(crate) key: PublicKey,
     writer: TestClient,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     keys: PathBuf,
 }
 
@@ -56,17 +56,17 @@ impl Stack {
         let writer = start_writer(&url("countersign_writer", &[&primary]), &keys, &mut tasks).await;
         writer.put("/buckets/work", json!({})).await;
         writer.put(SOURCE, json!({})).await;
-        let stack = Self { primary, key, writer, _tasks: tasks, keys };
+        let stack = Self { primary, key, writer, tasks, keys };
         stack.publish(0).await.unwrap();
         stack
     }
 
-    /// A writer of several servers takes the place of the one there is.
-    pub(crate) async fn restart_writer(&mut self, servers: &[&Cluster]) {
+    /// A writer of the primary and a standby takes the place of the one there is.
+    pub(crate) async fn restart_writer(&mut self, standby: &Cluster) {
         let mut tasks = JoinSet::new();
-        self.writer =
-            start_writer(&url("countersign_writer", servers), &self.keys, &mut tasks).await;
-        self._tasks = tasks;
+        let url = url("countersign_writer", &[&self.primary, standby]);
+        self.writer = start_writer(&url, &self.keys, &mut tasks).await;
+        self.tasks = tasks;
     }
 
     /// Publishes a record with this number; the timestamp of the publication.
