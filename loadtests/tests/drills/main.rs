@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// How long a fault lasts.
 fn fault() -> Duration {
-    Duration::from_secs(number("DRILL_SECONDS", 2))
+    Duration::from_secs(number("DRILL_SECONDS", 1))
 }
 
 /// The longest poll that is allowed: tests share two cores with others.

@@ -13,7 +13,7 @@ const CLIENTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_publications_a_second_are_seen_whole_and_in_order() {
-    let duration = Duration::from_secs(number("DRILL_DURATION", 10));
+    let duration = Duration::from_secs(number("DRILL_DURATION", 5));
     let stack = Stack::start(&[]).await;
     let standby = stack.primary.standby(&[]).await;
     let reader = stack.reader(&[&standby, &stack.primary], &[]).await;

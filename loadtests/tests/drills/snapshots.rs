@@ -1,6 +1,9 @@
 //! A reader without its database starts from its disk, and goes back in time nowhere.
 
-use std::fs;
+use std::{fs, time::Duration};
+
+use serde_json::json;
+use tokio::time::sleep;
 
 use crate::{
     cluster::Directory,
@@ -15,7 +18,13 @@ async fn a_reader_starts_and_serves_without_its_database() {
     let reader = stack.reader(&[&stack.primary], &settings).await;
     let timestamp = stack.publish(1).await.unwrap();
     reader.has(timestamp).await;
-    let broadcasts = reader.client.get("/__broadcasts__").await.json;
+    let mut broadcasts = json!({});
+    while broadcasts["broadcasts"]["remote-settings/monitor_changes"].is_null() {
+        broadcasts = reader.client.get("/__broadcasts__").await.json;
+        sleep(Duration::from_millis(20)).await;
+    }
+    // A snapshot a second, and this one with the broadcast.
+    sleep(Duration::from_millis(1_500)).await;
     is_saved(&reader).await;
     reader.stop().await;
 
@@ -57,8 +66,11 @@ async fn a_reader_starts_and_serves_without_its_database() {
         }
     }
     let reader = Reader::start(&without, &stack, &settings).await;
-    reader.until("away", |got| got.status == 503).await;
-    assert!(reader.metric("disk_snapshot_errors_total").await >= 1.0);
+    while reader.metric("disk_snapshot_errors_total").await < 1.0 {
+        assert_eq!(reader.heartbeat().await.status, 503, "a damaged snapshot is served");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(reader.heartbeat().await.status, 503, "a damaged snapshot is served");
     stack.primary.start().await;
     reader.has(later).await;
 }
@@ -70,7 +82,7 @@ async fn is_saved(reader: &Reader) {
         if (served - saved).abs() < 0.000_1 {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
     panic!("the snapshot was not written");
 }
