@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-api load drill cdn alerts fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-api load drill cdn alerts drills fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -97,6 +97,11 @@ cdn: ## Try Varnish and nginx, with the configurations of deploy/, before a read
 alerts: ## Check and try the alert rules with Prometheus' own tool
 	@deploy/dev/install.sh promtool
 	@cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts-test.yml
+drills: ## Break databases and what lies between, DURATION=600 s of publications, and check each answer
+	@deploy/dev/install.sh pgbouncer
+	@DRILL_SECONDS=$(or $(SECONDS),10) DRILL_DURATION=$(or $(DURATION),600) \
+		DRILL_KILLS=$(or $(KILLS),50) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
+		exec deploy/dev/with-postgres.sh deploy/dev/drills.sh
 
 fmt: ## Format the code
 	cargo fmt --all

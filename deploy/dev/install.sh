@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes sure that what the project needs is there, and says what it installs and why.
 #
-#   deploy/dev/install.sh [nginx] [wrk] [varnish] [promtool]    these: also what `make bench`, `make cdn`
-#                                                               and `make alerts` need
+#   deploy/dev/install.sh [nginx] [wrk] [varnish] [promtool] [pgbouncer]
+#
+# What is named is what `make bench`, `make cdn`, `make alerts` and `make drills` need beside.
 #
 # As root, or where sudo asks for no password, missing Debian packages are installed; otherwise the
 # exact command is printed. Sourced, it offers `ensure_tools` and `postgres_bindir`.
@@ -35,6 +36,8 @@ ensure_tools() {
       promtool) command -v promtool >/dev/null || want prometheus \
         'checks the alert rules (`systemctl disable --now prometheus` if Debian starts it)' ;;
       wrk) command -v wrk >/dev/null || want wrk 'makes the requests when measuring' ;;
+      pgbouncer) [[ -x /usr/sbin/pgbouncer ]] || want pgbouncer \
+        'a pooler for the drills (`systemctl disable --now pgbouncer` if Debian starts it)' ;;
       *) give_up "$EX_CONFIG" "install.sh does not know '$extra'." ;;
     esac
   done

@@ -42,6 +42,11 @@ pub(crate) enum Command {
     /// Fails on any answer but 200, on a body that does not verify, and on one that is older than
     /// what the monitor had promised.
     Fleet(FleetArguments),
+    /// Pass TCP connections on, and misbehave as lines of the standard input say.
+    ///
+    /// `pass`, `delay MS` (of what clients send), `hole` (nothing passes), `limit BYTES` (a second, to
+    /// clients), `cut` (what is open), `close` (cut, and accept no more).
+    Proxy(ProxyArguments),
     /// Measure Kinto's HTTP API, and check its promises under load.
     ///
     /// Only the public protocol is used, so that the same commands measure other servers of it.
@@ -161,6 +166,17 @@ pub(crate) struct WatchArguments {
     /// Longest time.
     #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
+}
+
+/// Arguments of `proxy`.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArguments {
+    /// Port of the loopback to listen on; 0: a free one, which is printed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Where connections lead: 127.0.0.1:PORT, or the path of a socket.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: String,
 }
 
 /// Arguments of `fleet`.

@@ -11,6 +11,7 @@ mod failure;
 mod fleet;
 mod follower;
 mod open;
+mod proxy_command;
 mod publish_race;
 mod race;
 mod seed;
@@ -32,6 +33,7 @@ async fn main() -> ExitCode {
         Command::PublishRace(arguments) => publish_race::run(&arguments).await,
         Command::Watch(arguments) => watch::run(&arguments).await,
         Command::Fleet(arguments) => fleet::run(&arguments).await,
+        Command::Proxy(arguments) => proxy_command::run(&arguments).await,
         Command::Api { command } => api::run(&command).await,
         Command::Open { command } => open::run(&command).await,
         Command::Drill { command } => drill::run(&command).await,

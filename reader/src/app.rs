@@ -16,14 +16,16 @@ use shared::{
     error::ApiError,
     http::{self as server, Reply, Service},
     model::Timestamp,
-    store,
+    store::{self, Hosts},
 };
 
 use crate::{
     answer::Answer,
     cache::Deltas,
     config::Config,
+    disk::Disk,
     handlers,
+    link::Link,
     metrics::Metrics,
     routes::Route,
     snapshot::{Board, Wardrobe, common_headers},
@@ -48,11 +50,15 @@ pub struct App {
     pub wardrobe: Arc<Wardrobe>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
-    /// Connections, used by the follower only.
+    /// Connections for requests; the follower has its own.
     pub pool: Pool,
     /// The headers of every answer.
     common: Arc<HeaderMap>,
     leaving: Arc<AtomicBool>,
+    /// The database servers, and which of them is followed.
+    pub link: Arc<Link>,
+    /// The snapshot on disk, where one is kept.
+    pub disk: Option<Arc<Disk>>,
 }
 
 impl App {
@@ -65,8 +71,11 @@ impl App {
         let metrics = Metrics::new().map_err(|error| ApiError::Internal(error.into()))?;
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
         let common = common_headers(config.site.backoff);
+        let hosts = Arc::new(Hosts::new(&config.database, "countersign-reader")?);
         Ok(Self {
-            pool: store::pool(&config.database, "countersign-reader")?,
+            pool: store::pool_of(&config.database, hosts.clone())?,
+            link: Arc::new(Link::new(hosts)),
+            disk: open_disk(&config, &metrics),
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),
@@ -141,6 +150,19 @@ impl App {
         // A CDN must not keep it: the next client may send a good request to the same URL.
         let reply = reply.header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.finish(reply.into(), &Method::GET)
+    }
+}
+
+/// A reader without its directory serves all the same, and says so.
+fn open_disk(config: &Config, metrics: &Metrics) -> Option<Arc<Disk>> {
+    let directory = config.snapshot_dir.as_ref()?;
+    match Disk::open(directory, metrics.disk.clone()) {
+        Ok(disk) => Some(Arc::new(disk)),
+        Err(error) => {
+            metrics.disk.errors.inc();
+            tracing::error!(directory = %directory.display(), %error, "snapshot_dir cannot be used");
+            None
+        }
     }
 }
 

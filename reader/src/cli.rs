@@ -6,7 +6,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use shared::{http, telemetry};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::{JoinSet, spawn_blocking},
+};
 
 use crate::{
     app::App,
@@ -167,9 +170,14 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
     tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
     tasks.spawn(versions::follow(app.clone()));
     tasks.spawn(polish(app.clone()));
+    let disk = app.disk.clone();
     let limits = app.config.limits.clone();
     let served = server::serve(listener, app, limits, tls, http::shutdown_signal()).await;
     tasks.shutdown().await;
+    // The last publication of this second is not on disk yet.
+    if let Some(disk) = disk {
+        let _ = spawn_blocking(move || disk.flush()).await;
+    }
     if let Err(error) = served {
         tracing::error!(%error, "stopped");
         return UNAVAILABLE;

@@ -1,6 +1,10 @@
 //! The reader's settings. `defaults.toml` lists them with their meaning.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use shared::{
     chain::RootHash,
@@ -110,6 +114,8 @@ pub struct Config {
     pub tls: Option<Files>,
     /// Where operators ask, if not where clients do.
     pub operators: Option<SocketAddr>,
+    /// Where the last good snapshot is kept, if anywhere.
+    pub snapshot_dir: Option<PathBuf>,
 }
 
 /// What the service says about itself.
@@ -206,7 +212,7 @@ impl Config {
                 revalidating: seconds(layers, "cache.stale_while_revalidate_seconds"),
                 failing: seconds(layers, "cache.stale_if_error_seconds"),
             },
-            database: Database::read(layers),
+            database: Database::read_for_reader(layers),
             telemetry: Telemetry::read(layers),
             changes: Changes::read(layers),
             site: Site::read(layers),
@@ -226,6 +232,7 @@ impl Config {
                 )),
             },
             delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
+            snapshot_dir: layers.optional("snapshot_dir").map(PathBuf::from),
         };
         if config.changes.monitored.buckets().is_empty() {
             layers.problem("changes.resources is empty: nothing would be published");

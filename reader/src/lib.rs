@@ -12,6 +12,8 @@
 //! | [`snapshot`] | what is served: verified, rendered and compressed before anybody asks |
 //! | [`operators`] | a port of its own for metrics |
 //! | [`polish`] | makes the forms of bodies that take long |
+//! | [`disk`] | the last good snapshot, from which a reader starts without its database |
+//! | [`link`] | which database server is followed, as operators see it |
 //! | [`cache`] | answers to `_since`, prepared when first asked for |
 //! | [`config`], [`metrics`] | what operators set, and what they watch |
 //! | [`cli`], [`verify`] | the commands |
@@ -23,8 +25,10 @@ pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod handlers;
 pub mod hot;
+pub mod link;
 pub mod metrics;
 pub mod operators;
 pub mod polish;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry};
 use shared::{
     certificates::Watch,
     model::Timestamp,
     telemetry::{self, HttpMetrics, PREFIX},
 };
 
-use crate::{app::App, snapshot::Reason};
+use crate::{app::App, disk::Counts, snapshot::Reason};
 
 /// The reader's metrics.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Metrics {
     pub shed: IntCounter,
     /// Rounds of the follower that failed.
     pub storage_errors: IntCounter,
+    /// The snapshot on disk.
+    pub disk: Counts,
     /// When certificates end.
     pub certificates: Watch,
     rejected: IntCounterVec,
@@ -37,6 +39,10 @@ pub struct Metrics {
 #[derive(Debug)]
 struct Gauges {
     up: Gauge,
+    address: GaugeVec,
+    standby: Gauge,
+    replay_lag: Gauge,
+    switches: Gauge,
     lag: Gauge,
     watermark: Gauge,
     age: Gauge,
@@ -75,6 +81,15 @@ impl Metrics {
             delta_misses: counter("delta_cache_misses_total", "Deltas that had to be prepared.")?,
             shed: counter("connections_shed_total", "Connections turned away: too many.")?,
             storage_errors: counter("storage_errors_total", "Failed rounds of the follower.")?,
+            disk: Counts {
+                saves: counter("disk_snapshot_saves_total", "Snapshots written to disk.")?,
+                errors: counter("disk_snapshot_errors_total", "Failures of snapshot_dir.")?,
+                watermark: telemetry::gauge(
+                    &registry,
+                    "disk_snapshot_watermark_timestamp_seconds",
+                    "The watermark of the snapshot on disk.",
+                )?,
+            },
             certificates: Watch::new(&registry)?,
             rejected,
             gauges: Gauges::new(&registry)?,
@@ -97,8 +112,23 @@ impl Metrics {
 impl Gauges {
     fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name, help| telemetry::gauge(registry, name, help);
+        let address = GaugeVec::new(
+            Opts::new(
+                format!("{PREFIX}_storage_address"),
+                "1 for the database server that is followed, 0 for the others.",
+            ),
+            &["address"],
+        )?;
+        registry.register(Box::new(address.clone()))?;
         Ok(Self {
             up: gauge("storage_up", "1 while the database answers.")?,
+            address,
+            standby: gauge("storage_standby", "1 while a standby is followed.")?,
+            replay_lag: gauge(
+                "storage_replay_lag_seconds",
+                "How far a standby is behind what it has received.",
+            )?,
+            switches: gauge("storage_switches", "How often another database server was taken.")?,
             lag: gauge("watermark_lag_seconds", "The database's watermark less the one served.")?,
             watermark: gauge("watermark_timestamp_seconds", "The watermark served.")?,
             age: gauge(
@@ -118,6 +148,15 @@ impl Gauges {
     fn update(&self, app: &App, now: Timestamp) {
         let pool = app.pool.status();
         self.up.set(f64::from(u8::from(app.board.is_reachable())));
+        let (link, hosts) = (app.link.state(), app.link.hosts());
+        for index in 0..hosts.len() {
+            let followed = f64::from(u8::from(link.index == Some(index)));
+            self.address.with_label_values(&[hosts.name(index)]).set(followed);
+        }
+        self.standby.set(f64::from(u8::from(link.is_standby)));
+        let unknown = if link.is_standby { f64::NAN } else { 0.0 };
+        self.replay_lag.set(link.replay_lag_ms.map_or(unknown, |lag| lag as f64 / 1_000.0));
+        self.switches.set(link.switches as f64);
         self.lag.set(app.board.lag_ms() as f64 / 1_000.0);
         self.age.set(app.board.age_ms(now).map_or(f64::NAN, |age| age as f64 / 1_000.0));
         self.delta_bytes.set(app.deltas.bytes() as f64);

@@ -29,6 +29,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
+use tokio_postgres::config::TargetSessionAttrs;
 use writer::{
     Writer,
     app::App,
@@ -292,10 +293,12 @@ async fn check_schema(app: &App) -> Result<(), Failure> {
 
 async fn migrate_schema(file: Option<&Path>) -> Result<(), Failure> {
     let config = Config::read(&mut layers(file, None)).map_err(Failure::configuration)?;
+    let unavailable = |error| Failure::unavailable(SchemaError::from(error));
+    let mut database: tokio_postgres::Config = config.migrate_url.parse().map_err(unavailable)?;
+    // Of several hosts, the primary.
+    database.target_session_attrs(TargetSessionAttrs::ReadWrite);
     let (mut client, connection) =
-        tokio_postgres::connect(&config.migrate_url, tokio_postgres::NoTls)
-            .await
-            .map_err(|error| Failure::unavailable(SchemaError::from(error)))?;
+        database.connect(tokio_postgres::NoTls).await.map_err(unavailable)?;
     let connection = tokio::spawn(connection);
     let applied = migrate::migrate(&mut client).await.map_err(|error| match error {
         SchemaError::Version { .. } | SchemaError::Changed(_) => Failure::unavailable(error),

@@ -30,6 +30,7 @@ pub fn heartbeat(app: &App, now: Timestamp) -> Reply {
     let is_ready = published.is_some();
     let body = json!({
         "storage": app.board.is_reachable(),
+        "database": app.link.to_json(),
         "snapshots": is_ready,
         "leaving": app.is_leaving(),
         "rejected": rejected,

@@ -85,7 +85,8 @@ impl Board {
     /// The value that the writer has computed for push services, if any, belongs to what is served.
     pub fn tell(&self, broadcast: Option<Timestamp>) {
         let mut state = self.broadcast.lock().unwrap_or_else(PoisonError::into_inner);
-        state.common = broadcast.or(state.common);
+        // A standby may be behind the server that was asked before.
+        state.common = broadcast.max(state.common);
     }
 
     /// The value for push services: the writer's, or else one of our own, which other readers may

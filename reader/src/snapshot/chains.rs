@@ -42,6 +42,12 @@ impl Chains {
         self.0.get(path)
     }
 
+    /// All of them: paths and PEM.
+    pub fn rows(&self) -> impl Iterator<Item = (String, String)> {
+        let text = |body: &Bytes| String::from_utf8_lossy(body).into_owned();
+        self.0.iter().map(move |(path, served)| (path.clone(), text(&served.body)))
+    }
+
     /// The chain that a signature's `x5u` names, if we have it.
     pub fn of(&self, x5u: &str) -> Option<&Chain> {
         self.0.get(&chain_path(x5u)?).map(|served| &served.chain)

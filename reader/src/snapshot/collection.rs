@@ -12,7 +12,10 @@ use shared::{
 };
 
 use super::{Chains, Change, Draft, List, Reason, Wardrobe, check, entries, trusted_keys};
-use crate::config::{Mode, SignatureRules};
+use crate::{
+    config::{Mode, SignatureRules},
+    disk::Disk,
+};
 
 /// A collection as it is served.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct Context<'a> {
     pub chains_base: Option<&'a ChainsBase>,
     /// The headers of what is rendered.
     pub wardrobe: &'a Wardrobe,
+    /// Where a state is kept that may be shown.
+    pub disk: Option<&'a Disk>,
     /// The present time.
     pub now: Timestamp,
 }
@@ -92,6 +97,7 @@ pub fn build(
         })
         .collect();
     let x5us = entries(&metadata).into_iter().map(|entry| entry.x5u).collect();
+    let stored = context.disk.map(|disk| (disk, metadata.clone()));
     if let Some(base) = context.chains_base {
         base.rewrite_all(&mut metadata);
     }
@@ -101,7 +107,14 @@ pub fn build(
     let is_old = |old: &&Arc<Collection>| {
         old.horizon == version.tombstone_horizon && draft.is_same_as(&old.list)
     };
-    if let Some(old) = old.filter(is_old) {
+    let is_first = old.is_none();
+    let old = old.filter(is_old);
+    if let Some((disk, metadata)) = stored
+        && (old.is_none() || disk.lacks(&version))
+    {
+        disk.keep(&version, &metadata, &changes);
+    }
+    if let Some(old) = old {
         return Ok(Built { collection: old.clone(), doubt });
     }
     let dress = context.wardrobe.of(bucket, id, version.metadata_timestamp);
@@ -111,7 +124,7 @@ pub fn build(
         metadata_timestamp: version.metadata_timestamp,
         x5us,
         horizon: version.tombstone_horizon,
-        list: draft.finish(dress, old.is_some()),
+        list: draft.finish(dress, !is_first),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
 }

@@ -107,6 +107,11 @@ impl Published {
         self.public_buckets.contains(bucket)
     }
 
+    /// The buckets of which everybody may know which collections they have.
+    pub fn public_buckets(&self) -> impl Iterator<Item = &String> {
+        self.public_buckets.iter()
+    }
+
     /// Every collection: bucket, id, slot.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Slot)> {
         self.collections.iter().flat_map(|(bucket, collections)| {

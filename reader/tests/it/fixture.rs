@@ -171,6 +171,11 @@ impl Got {
 }
 
 impl Reader {
+    /// A reader in another process.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address, tasks: Vec::new() }
+    }
+
     /// Starts a reader with these settings beside the defaults.
     pub(crate) async fn start(url: &str, settings: &[(&str, &str)]) -> Self {
         let mut layers = Config::layers(None, std::iter::empty(), Some("127.0.0.1:0"));

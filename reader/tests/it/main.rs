@@ -4,12 +4,14 @@
 
 mod chain;
 mod changeset;
+mod disk;
 mod fixture;
 mod front;
 mod health;
 mod hot;
 mod monitor;
 mod outage;
+mod pooler;
 mod roles;
 mod signatures;
 mod sockets;

@@ -10,42 +10,6 @@ use crate::{
     telemetry::LogFormat,
 };
 
-/// How PostgreSQL is reached.
-#[derive(Debug, Clone)]
-pub struct Database {
-    /// Connection URL, or `key=value` text, as libpq reads them.
-    pub url: String,
-    /// Most connections one process opens.
-    pub pool_size: usize,
-    /// Longest time to wait for a connection of the pool, and to open one.
-    pub connect_timeout: Duration,
-    /// Longest time of one statement.
-    pub statement_timeout: Duration,
-    /// Longest wait for a row lock.
-    pub lock_timeout: Duration,
-}
-
-impl Database {
-    /// Reads `storage_url` and its companions.
-    pub fn read(layers: &mut Layers) -> Self {
-        let url = layers.required("storage_url", "the URL of PostgreSQL");
-        if !url.is_empty() && url.parse::<tokio_postgres::Config>().is_err() {
-            layers.problem("storage_url is not a PostgreSQL URL (postgresql://user@host/database)");
-        }
-        Self {
-            url,
-            pool_size: usize::try_from(layers.number("storage_pool_size", 1, 1_000)).unwrap_or(1),
-            connect_timeout: millis(layers, "storage_connect_timeout_ms"),
-            statement_timeout: millis(layers, "storage_statement_timeout_ms"),
-            lock_timeout: millis(layers, "storage_lock_timeout_ms"),
-        }
-    }
-}
-
-fn millis(layers: &mut Layers, key: &str) -> Duration {
-    Duration::from_millis(layers.number(key, 1, 3_600_000))
-}
-
 /// Where a service listens, and what it accepts.
 #[derive(Debug, Clone)]
 pub struct Listen {

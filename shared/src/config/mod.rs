@@ -6,11 +6,13 @@
 
 mod changes;
 mod common;
+mod database;
 mod ini;
 mod layers;
 mod page_size;
 
 pub use changes::{Changes, Redirects, absolute};
-pub use common::{CertificateWarnings, Database, Listen, Monitored, RecordCache, Telemetry, ttl};
+pub use common::{CertificateWarnings, Listen, Monitored, RecordCache, Telemetry, ttl};
+pub use database::{Database, Target};
 pub use layers::{Layers, Origin, Problems};
 pub use page_size::PageSize;

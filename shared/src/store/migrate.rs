@@ -119,7 +119,7 @@ pub async fn check(client: &Client) -> Result<(), SchemaError> {
 
 async fn check_applied(client: &Client) -> Result<usize, SchemaError> {
     let rows = client
-        .query("select version, checksum from schema_migration order by version", &[])
+        .query_typed("select version, checksum from schema_migration order by version", &[])
         .await?;
     for (index, row) in rows.iter().enumerate() {
         let version = usize::try_from(row.get::<_, i32>("version")).unwrap_or(0);

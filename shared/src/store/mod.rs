@@ -1,9 +1,11 @@
 //! PostgreSQL: the pool, the migrations, and the reads that both services run.
 
+mod hosts;
 pub mod migrate;
 mod pool;
 pub mod published;
 mod tx;
 
-pub use pool::pool;
+pub use hosts::{Connected, Hosts};
+pub use pool::{pool, pool_of};
 pub use tx::{Parameters, Tx, Write};

@@ -1,8 +1,16 @@
 //! What a reader takes from the database: the watermark, and published collections as they are in
 //! one snapshot.
+//!
+//! No statement is prepared: each is one message with the types of its parameters, so that all of
+//! this works through a pooler that gives every transaction another session, and a single
+//! statement costs one round trip.
 
 use serde_json::{Map, Value};
-use tokio_postgres::{Client, types::Json};
+use tokio_postgres::{
+    Client,
+    error::SqlState,
+    types::{Json, ToSql, Type},
+};
 
 use super::Tx;
 use crate::{error::ApiError, model::Timestamp};
@@ -44,27 +52,56 @@ pub struct Row {
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn watermark(client: &Client) -> Result<Timestamp, ApiError> {
-    let row = client.query_one("select last_modified from publication_clock", &[]).await?;
+    let row = client.query_typed_one("select last_modified from publication_clock", &[]).await?;
     Ok(Timestamp::from_millis(row.try_get(0)?))
 }
 
-/// The watermark, and what push services are told by a broadcast (`remote-settings.md` §4.1);
-/// `None` before the first time.
+/// What a look at the database tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The publication watermark.
+    pub watermark: Timestamp,
+    /// What push services are told by a broadcast (`remote-settings.md` §4.1); `None` before the
+    /// first time.
+    pub broadcast: Option<Timestamp>,
+    /// Whether this server is a standby.
+    pub is_standby: bool,
+    /// How far a standby is behind what it has received, in milliseconds: zero when it has
+    /// replayed all of it. What it has not even received cannot be known here.
+    pub replay_lag_ms: Option<i64>,
+}
+
+/// Looks at the database: one statement, which reads two rows.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn watermark_and_broadcast(
-    client: &Client,
-    broadcast: &str,
-) -> Result<(Timestamp, Option<Timestamp>), ApiError> {
+pub async fn look(client: &Client, broadcast: &str) -> Result<Look, ApiError> {
     const SQL: &str = "
-        select last_modified, (select value from broadcast_state where id = $1)
+        select last_modified, (select value from broadcast_state where id = $1),
+               pg_is_in_recovery(),
+               case when not pg_is_in_recovery() then null
+                    when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+                    else (extract(epoch from
+                          clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint
+               end
         from publication_clock";
 
-    let row = client.query_one(SQL, &[&broadcast]).await?;
+    let row = client.query_typed_one(SQL, &[(&broadcast, Type::TEXT)]).await?;
     let value: Option<i64> = row.try_get(1)?;
-    Ok((Timestamp::from_millis(row.try_get(0)?), value.map(Timestamp::from_millis)))
+    Ok(Look {
+        watermark: Timestamp::from_millis(row.try_get(0)?),
+        broadcast: value.map(Timestamp::from_millis),
+        is_standby: row.try_get(2)?,
+        replay_lag_ms: row.try_get(3)?,
+    })
+}
+
+/// Whether a standby ended a statement because it stood in the way of what had to be replayed.
+pub fn is_cancelled(error: &ApiError) -> bool {
+    let ApiError::Backend(source) = error else { return false };
+    let code = source.downcast_ref().and_then(tokio_postgres::Error::code);
+    code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
 }
 
 /// Where every live collection of `buckets` stands.
@@ -90,8 +127,7 @@ pub async fn versions(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<Version>, A
         where c.bucket_id = any ($1) and not c.deleted
         order by c.bucket_id, c.id";
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let rows = tx.query(&statement, &[&buckets]).await?;
+    let rows = tx.query_typed(SQL, &[(&buckets, Type::TEXT_ARRAY)]).await?;
     rows.iter()
         .map(|row| {
             Ok(Version {
@@ -116,8 +152,7 @@ pub async fn public_buckets(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<Strin
         select bucket_id from public_object
         where bucket_id = any ($1) and object_uri = '/buckets/' || bucket_id";
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let rows = tx.query(&statement, &[&buckets]).await?;
+    let rows = tx.query_typed(SQL, &[(&buckets, Type::TEXT_ARRAY)]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
@@ -136,8 +171,9 @@ pub async fn metadata(
         select data from collection
         where bucket_id = $1 and collection_id = '' and id = $2 and not deleted";
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let row = tx.query_opt(&statement, &[&bucket, &collection]).await?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&bucket, Type::TEXT), (&collection, Type::TEXT)];
+    let row = tx.query_typed_opt(SQL, &parameters).await?;
     row.map(|row| Ok(row.try_get::<_, Json<_>>(0)?.0)).transpose()
 }
 
@@ -149,8 +185,7 @@ pub async fn metadata(
 pub async fn chains(tx: &Tx<'_>) -> Result<Vec<(String, String)>, ApiError> {
     const SQL: &str = "select path, pem from certificate_chain";
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let rows = tx.query(&statement, &[]).await?;
+    let rows = tx.query_typed(SQL, &[]).await?;
     rows.iter().map(|row| Ok((row.try_get("path")?, row.try_get("pem")?))).collect()
 }
 
@@ -165,8 +200,9 @@ pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Vec<
         where bucket_id = $1 and collection_id = $2
         order by last_modified desc";
 
-    let statement = tx.prepare_cached(SQL).await?;
-    let rows = tx.query(&statement, &[&bucket, &collection]).await?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&bucket, Type::TEXT), (&collection, Type::TEXT)];
+    let rows = tx.query_typed(SQL, &parameters).await?;
     rows.iter()
         .map(|row| {
             Ok(Row {

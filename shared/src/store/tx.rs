@@ -39,6 +39,7 @@ pub struct Tx<'a> {
     client: &'a ClientWrapper,
     mode: Mode,
     state: AtomicU8,
+    guards: Option<&'a str>,
 }
 
 impl<'a> Tx<'a> {
@@ -46,12 +47,18 @@ impl<'a> Tx<'a> {
     ///
     /// Takes the client mutably: two transactions cannot share a connection.
     pub fn reading(client: &'a mut ClientWrapper) -> Self {
-        Self { client, mode: Mode::Read, state: AtomicU8::new(NEW) }
+        Self { client, mode: Mode::Read, state: AtomicU8::new(NEW), guards: None }
     }
 
     /// A transaction that may write.
     pub fn writing(client: &'a mut ClientWrapper) -> Self {
-        Self { client, mode: Mode::Write, state: AtomicU8::new(NEW) }
+        Self { client, mode: Mode::Write, state: AtomicU8::new(NEW), guards: None }
+    }
+
+    /// What must be set at its beginning ([`super::Hosts::guards`]).
+    pub fn guarded(mut self, guards: Option<&'a str>) -> Self {
+        self.guards = guards;
+        self
     }
 
     /// Whether it writes nothing, and sees one state.
@@ -74,7 +81,11 @@ impl<'a> Tx<'a> {
             Mode::Read => "begin isolation level repeatable read read only",
             Mode::Write => "begin",
         };
-        Ok(self.client.batch_execute(text).await?)
+        match self.guards {
+            None => self.client.batch_execute(text).await?,
+            Some(guards) => self.client.batch_execute(&format!("{text}; {guards}")).await?,
+        }
+        Ok(())
     }
 
     /// Prepares a statement, once a connection, and takes its parameters.

@@ -14,7 +14,10 @@ use deadpool_postgres::Pool;
 use tokio_postgres::{Client, NoTls};
 
 pub use self::client::{TestClient, TestReply};
-use crate::{config::Database, store};
+use crate::{
+    config::{Database, Target},
+    store,
+};
 
 /// A migrated database of one test, dropped with the cluster.
 #[derive(Debug)]
@@ -46,6 +49,9 @@ impl TestDatabase {
     pub fn settings(&self, role: &str) -> Database {
         Database {
             url: self.url(role),
+            target: Target::Any,
+            transaction_pooling: false,
+            probe: Duration::from_secs(30),
             pool_size: 10,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
