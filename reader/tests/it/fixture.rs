@@ -142,7 +142,7 @@ impl Signer {
 /// A running reader; stops with the value.
 pub(crate) struct Reader {
     pub(crate) address: SocketAddr,
-    pub(crate) app: App,
+    app: Option<App>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -173,7 +173,12 @@ impl Got {
 impl Reader {
     /// A reader in another process.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { address, tasks: Vec::new() }
+        Self { address, app: None, tasks: Vec::new() }
+    }
+
+    /// What the server in this process shares.
+    pub(crate) fn app(&self) -> App {
+        self.app.clone().unwrap()
     }
 
     /// Starts a reader with these settings beside the defaults.
@@ -201,7 +206,7 @@ impl Reader {
             tokio::spawn(polish(app.clone())),
             tokio::spawn(async move { serving.await.unwrap() }),
         ];
-        Self { address, app, tasks }
+        Self { address, app: Some(app), tasks }
     }
 
     /// A reader of `database` that has loaded it.

@@ -123,7 +123,7 @@ async fn metrics_move_to_the_operators_port() {
     assert_eq!(moved.get("/__metrics__").await.status, 404);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = moved.app.clone();
+    let app = moved.app();
     let (limits, metrics) = (app.config.limits.http2.clone(), app.metrics.http.clone());
     let service = reader::operators::Operators(app);
     let stop = std::future::pending();

@@ -81,7 +81,7 @@ async fn what_is_answered_at_once_is_what_the_full_way_answers() {
         let path = changeset("cfr", &format!("_expected=0&_since={since}"));
         reader.send(Method::GET, &path, &[("accept-encoding", "gzip, br")]).await;
     }
-    let (app, now) = (reader.app.clone(), Timestamp::now());
+    let (app, now) = (reader.app(), Timestamp::now());
     let mut hits = 0;
 
     let mut runner = TestRunner::new(ProptestConfig::with_cases(3_000));

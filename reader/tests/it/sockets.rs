@@ -216,7 +216,7 @@ async fn large_bodies_arrive_whole_however_slowly_they_are_read() {
 #[tokio::test]
 async fn a_reader_that_stops_says_so_first_and_finishes_what_was_begun() {
     let settings = [("http.drain_seconds", "1"), ("http.grace_seconds", "5")];
-    let app = bare(&settings).await.app.clone();
+    let app = bare(&settings).await.app();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
