@@ -40,7 +40,7 @@ fn targets() -> impl Strategy<Value = String> {
     (place, pairs).prop_map(|(place, (expected, pairs))| {
         let mut query = format!("_expected={expected}");
         for (name, value) in pairs {
-            query.push_str(&format!("&{name}={value}"));
+            query.extend(["&", name, "=", &value]);
         }
         format!("/v1/buckets/{place}/changeset?{query}")
     })
