@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     handlers,
     metrics::Metrics,
+    public::Database,
     routes::Route,
     snapshot::{Board, Wardrobe, common_headers},
 };
@@ -48,6 +49,8 @@ pub struct App {
     pub wardrobe: Arc<Wardrobe>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
+    /// What is read from the database when somebody asks.
+    pub public: Arc<Database>,
     /// Connections, used by the follower only.
     pub pool: Pool,
     /// The headers of every answer.
@@ -67,6 +70,7 @@ impl App {
         let common = common_headers(config.site.backoff);
         Ok(Self {
             pool: store::pool(&config.database, "countersign-reader")?,
+            public: Arc::new(Database::new(&config.reads, &config.database)?),
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),

@@ -5,7 +5,8 @@ use std::{path::Path, time::Duration};
 use shared::{
     chain::RootHash,
     config::{
-        CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry, absolute,
+        CertificateWarnings, Changes, Database, Layers, Lifetimes, Listen, Problems, Telemetry,
+        absolute,
     },
     signature::PublicKey,
     wire::ChainsBase,
@@ -99,6 +100,10 @@ pub struct Config {
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
+    /// Lifetimes of ordinary objects and lists at caches.
+    pub lifetimes: Lifetimes,
+    /// What is read from the database when somebody asks.
+    pub reads: Reads,
     /// What caches may do with answers whose life is over.
     pub grace: Grace,
     /// Limits of connections.
@@ -156,6 +161,36 @@ impl SignatureRules {
     }
 }
 
+/// Limits of what is read from the database when somebody asks.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    /// Memory for it, and the size of the largest list.
+    pub max_bytes: usize,
+    /// How long it is remembered.
+    pub keep: Duration,
+    /// How much is read at once, each on a connection.
+    pub at_once: usize,
+    /// How long somebody waits for it.
+    pub patience: Duration,
+}
+
+impl Reads {
+    fn read(layers: &mut Layers) -> Self {
+        let size = |layers: &mut Layers, key: &str, max: u64| {
+            usize::try_from(layers.number(key, 1, max)).unwrap_or(1)
+        };
+        let time = |layers: &mut Layers, key: &str, max: u64| {
+            Duration::from_millis(layers.number(key, 1, max))
+        };
+        Self {
+            max_bytes: size(layers, "database_reads.max_bytes", 1 << 30),
+            keep: time(layers, "database_reads.keep_ms", 60_000),
+            at_once: size(layers, "database_reads.at_once", 100),
+            patience: time(layers, "database_reads.patience_ms", 60_000),
+        }
+    }
+}
+
 /// How often the database is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -197,6 +232,8 @@ impl Config {
                 revalidating: seconds(layers, "cache.stale_while_revalidate_seconds"),
                 failing: seconds(layers, "cache.stale_if_error_seconds"),
             },
+            lifetimes: Lifetimes::read(layers),
+            reads: Reads::read(layers),
             database: Database::read(layers),
             telemetry: Telemetry::read(layers),
             changes: Changes::read(layers),

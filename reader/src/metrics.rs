@@ -27,6 +27,10 @@ pub struct Metrics {
     pub shed: IntCounter,
     /// Rounds of the follower that failed.
     pub storage_errors: IntCounter,
+    /// Reads for those who ask for what is not published.
+    pub database_reads: IntCounter,
+    /// Those that failed, or were refused.
+    pub database_reads_failed: IntCounter,
     /// When certificates end.
     pub certificates: Watch,
     rejected: IntCounterVec,
@@ -75,6 +79,11 @@ impl Metrics {
             delta_misses: counter("delta_cache_misses_total", "Deltas that had to be prepared.")?,
             shed: counter("connections_shed_total", "Connections turned away: too many.")?,
             storage_errors: counter("storage_errors_total", "Failed rounds of the follower.")?,
+            database_reads: counter("database_reads_total", "Reads of what is not published.")?,
+            database_reads_failed: counter(
+                "database_reads_failed_total",
+                "Those that failed, or were refused: 503.",
+            )?,
             certificates: Watch::new(&registry)?,
             rejected,
             gauges: Gauges::new(&registry)?,

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use shared::{error::ApiError, http::segments};
 
+use crate::public::Place;
+
 /// Which API a URL belongs to: the second one has fewer endpoints, and stricter parameters
 /// (`remote-settings.md` §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Route<'a> {
     Monitor(Api),
     /// The same in its legacy form.
     MonitorRecords,
+    /// An ordinary object or list.
+    Public(Place<'a>),
     /// What push services poll.
     Broadcasts(Api),
     /// What changed in a collection.
@@ -79,6 +83,9 @@ impl<'a> Route<'a> {
                 };
                 Self::Changeset { api, bucket, collection }
             }
+            ["v1", "buckets", ..] if names.last() != Some(&"") => {
+                Self::Public(Place::of(segments).ok_or(ApiError::NoSuchEndpoint)?)
+            }
             ["v1" | "v2", "cert-chains", .., last] if !last.is_empty() => {
                 Self::Chain { path: names[2..].join("/") }
             }
@@ -116,6 +123,7 @@ impl<'a> Route<'a> {
             Self::Monitor(Api::V1) => "monitor-changeset",
             Self::Monitor(Api::V2) => "v2-monitor-changeset",
             Self::MonitorRecords => "monitor-records",
+            Self::Public(place) => place.name(),
             Self::Broadcasts(_) => "broadcasts",
             Self::Changeset { api: Api::V1, .. } => "changeset",
             Self::Changeset { api: Api::V2, .. } => "v2-changeset",
@@ -149,6 +157,7 @@ mod tests {
                 format!("v2 {bucket}/{collection}")
             }
             Ok(Route::Chain { path }) => format!("chain {path}"),
+            Ok(Route::Public(place)) => format!("{place:?}").replace('"', ""),
             Ok(Route::AddVersion) => "add-version".to_owned(),
             Ok(Route::DropSlash) => "drop-slash".to_owned(),
             Ok(route) => route.name().to_owned(),
@@ -187,6 +196,16 @@ mod tests {
             ("/v1/boo", "404/111"),
             ("/v12/foo", "404/111"),
             ("/v0/buckets", "404/116"),
+            ("/v1/buckets", "Buckets"),
+            ("/v1/buckets/", "drop-slash"),
+            ("/v1/buckets/b", "Bucket(b)"),
+            ("/v1/buckets/b/collections", "Collections(b)"),
+            ("/v1/buckets/b/collections/c", "Collection(b, c)"),
+            ("/v1/buckets/b/collections/c/records", "Records(b, c)"),
+            ("/v1/buckets/b/collections/c/records/r", "Record(b, c, r)"),
+            ("/v1/buckets/b/collections/c/records/r/x", "404/111"),
+            ("/v1/buckets/b/groups", "404/111"),
+            ("/v1/buckets/b/history", "404/111"),
             ("/v2/", "v2-hello"),
             ("/v2", "add-version"),
             ("/v2/buckets/monitor/collections/changes/changeset", "v2-monitor-changeset"),

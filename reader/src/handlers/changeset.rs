@@ -94,7 +94,7 @@ pub(super) fn count_stale(app: &App, expected: &str, served: Timestamp) {
 }
 
 /// Private collections, and unknown ones of private buckets, are told apart from nothing.
-pub(super) fn find(
+pub(crate) fn find(
     app: &App,
     api: Api,
     bucket: &str,

@@ -9,6 +9,7 @@ mod monitor;
 pub mod preflight;
 mod redirect;
 
+pub(crate) use changeset::find;
 pub use changeset::lives;
 use http::request::Parts;
 use shared::{error::ApiError, model::Timestamp, wire::Asked};
@@ -16,6 +17,7 @@ use shared::{error::ApiError, model::Timestamp, wire::Asked};
 use crate::{
     answer::Answer,
     app::App,
+    public,
     routes::{Api, Route},
 };
 
@@ -38,6 +40,7 @@ pub async fn answer(
             Err(ApiError::NoSuchEndpoint)
         }
         Route::MonitorRecords => monitor::records(app, head, now),
+        Route::Public(place) => public::answer(app, place, head, now).await,
         Route::Broadcasts(api) => Ok(broadcasts::get(app, *api, now)),
         Route::Changeset { api, bucket, collection } => {
             return changeset::get(app, *api, (bucket, collection), head, now).await;

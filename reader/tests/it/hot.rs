@@ -85,8 +85,8 @@ async fn what_is_answered_at_once_is_what_the_full_way_answers() {
     let (app, now) = (reader.app.clone(), Timestamp::now());
     let mut hits = [0, 0];
 
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(3_000));
-    for _ in 0..3_000 {
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(6_000));
+    for _ in 0..6_000 {
         let target = targets().new_tree(&mut runner).unwrap().current();
         if let Some([short, full]) = both(&app, &target, now) {
             hits[usize::from(target.starts_with("/v2/"))] += 1;

@@ -8,9 +8,11 @@ mod changes;
 mod common;
 mod ini;
 mod layers;
+mod lifetimes;
 mod page_size;
 
 pub use changes::{Changes, Redirects, absolute};
 pub use common::{CertificateWarnings, Database, Listen, Monitored, RecordCache, Telemetry, ttl};
 pub use layers::{Layers, Origin, Problems};
+pub use lifetimes::{Lifetimes, cache_expires, kept};
 pub use page_size::PageSize;

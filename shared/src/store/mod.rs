@@ -2,6 +2,7 @@
 
 pub mod migrate;
 mod pool;
+pub mod public;
 pub mod published;
 mod tx;
 

@@ -10,7 +10,7 @@ use shared::{
 
 use super::{
     Operation, Outcome, addressed,
-    list::{Listing, alert},
+    list::Listing,
     merge_problems, modified_meanwhile, no_such_object, require_collection,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     body::check_ignored,
     context::{Change, Ctx},
     listing::{
-        ListQuery, Params,
+        ListQuery, Params, alert,
         token::{self, Cursor, Token},
     },
     preconditions::{Preconditions, Verdict},
