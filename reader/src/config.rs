@@ -12,7 +12,7 @@ use shared::{
     wire::ChainsBase,
 };
 
-use crate::{answer::Grace, server::Limits};
+use crate::{answer::Grace, public::Reads, server::Limits};
 
 /// Every setting with its default and a comment.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -158,36 +158,6 @@ impl SignatureRules {
         let bucket_uri = format!("/buckets/{bucket}");
         let uri = format!("{bucket_uri}/collections/{collection}");
         self.unsigned.iter().any(|known| *known == bucket_uri || *known == uri)
-    }
-}
-
-/// Limits of what is read from the database when somebody asks.
-#[derive(Debug, Clone)]
-pub struct Reads {
-    /// Memory for it, and the size of the largest list.
-    pub max_bytes: usize,
-    /// How long it is remembered.
-    pub keep: Duration,
-    /// How much is read at once, each on a connection.
-    pub at_once: usize,
-    /// How long somebody waits for it.
-    pub patience: Duration,
-}
-
-impl Reads {
-    fn read(layers: &mut Layers) -> Self {
-        let size = |layers: &mut Layers, key: &str, max: u64| {
-            usize::try_from(layers.number(key, 1, max)).unwrap_or(1)
-        };
-        let time = |layers: &mut Layers, key: &str, max: u64| {
-            Duration::from_millis(layers.number(key, 1, max))
-        };
-        Self {
-            max_bytes: size(layers, "database_reads.max_bytes", 1 << 30),
-            keep: time(layers, "database_reads.keep_ms", 60_000),
-            at_once: size(layers, "database_reads.at_once", 100),
-            patience: time(layers, "database_reads.patience_ms", 60_000),
-        }
     }
 }
 

@@ -92,7 +92,9 @@ impl<'a> Route<'a> {
             ["v1" | "v2", name] | [name] if name.starts_with("__") => Self::service(api, name)?,
             ["v1" | "v2"] => Self::AddVersion,
             ["v1" | "v2", .., ""] => Self::DropSlash,
-            [first, ..] if first.starts_with("v1") || first == "v2" => return Err(ApiError::NoSuchEndpoint),
+            [first, ..] if first.starts_with("v1") || first == "v2" => {
+                return Err(ApiError::NoSuchEndpoint);
+            }
             [first, ..] if is_version(first) || path.contains(['\r', '\n']) => {
                 return Err(ApiError::NoSuchVersion);
             }

@@ -269,9 +269,7 @@ impl ApiError {
             Self::Invalid(_) | Self::BadRequest(_) | Self::InvalidState => {
                 (StatusCode::BAD_REQUEST, Errno::InvalidParameters)
             }
-            Self::Unprocessable(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, Errno::InvalidParameters)
-            }
+            Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, Errno::InvalidParameters),
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, Errno::InvalidParameters),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, Errno::InvalidParameters)
@@ -333,7 +331,9 @@ impl ApiError {
     fn message(&self) -> Option<String> {
         match self {
             Self::NoSuchParent { .. } | Self::NoSuchObject { .. } | Self::AnonymousAccounts => None,
-            Self::Invalid(details) | Self::Unprocessable(details) => sorted(details).first().map(|detail| detail.message()),
+            Self::Invalid(details) | Self::Unprocessable(details) => {
+                sorted(details).first().map(|detail| detail.message())
+            }
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(detail.message())
             }

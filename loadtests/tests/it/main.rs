@@ -5,4 +5,5 @@
 mod agreement;
 mod certificates;
 mod certified;
+mod objects;
 mod pair;

@@ -7,7 +7,9 @@ use shared::{
     error::ApiError,
     http::{Query, Reply},
     model::Timestamp,
-    wire::{self, ChangesetQuery, Detour, detour, is_stale, is_too_old, records_detour},
+    wire::{
+        self, ChangesetQuery, Detour, SurrogateKey, detour, is_stale, is_too_old, records_detour,
+    },
 };
 
 use super::{
@@ -19,7 +21,7 @@ use crate::{
     answer::{Accepted, Answer, Encoding, Prepared},
     app::App,
     routes::Api,
-    snapshot::Published,
+    snapshot::{Published, add_keys},
 };
 
 /// Redirects from the parameters alone, which works with the database down; else the list.
@@ -60,7 +62,9 @@ pub(super) fn records(app: &App, head: &Parts, now: Timestamp) -> Result<Reply, 
     let timestamp = published.monitor.timestamp.unwrap_or(now);
     count_stale(app, sent.get("_expected").unwrap_or_default(), timestamp);
     let entries = &published.monitor.entries;
-    wire::records(entries, settings, asked, (&head.method, &head.headers), now)
+    let mut reply = wire::records(entries, settings, asked, (&head.method, &head.headers), now)?;
+    add_keys(&mut reply.headers, &SurrogateKey::of_monitor());
+    Ok(reply)
 }
 
 async fn list(

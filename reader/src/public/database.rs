@@ -19,10 +19,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::list::Listed;
+use super::{list::Listed, reads::Reads};
 use crate::{
     app::App,
-    config::Reads,
     snapshot::{Change, Draft, shown},
 };
 
@@ -104,7 +103,7 @@ impl Database {
             let seen = self.read(app, async |tx| public::object(tx, path).await).await?;
             Ok(Arc::new(object(app, path, seen)))
         };
-        self.objects.try_get_with_by_ref(path, load).await.map_err(again)
+        self.objects.try_get_with_by_ref(path, load).await.map_err(|error| again(&error))
     }
 
     /// A list.
@@ -123,7 +122,7 @@ impl Database {
                 Err(error) => Err(error),
             }
         };
-        match self.lists.try_get_with_by_ref(list, load).await.map_err(again)? {
+        match self.lists.try_get_with_by_ref(list, load).await.map_err(|error| again(&error))? {
             Told::List(listed) => Ok(listed),
             Told::Private => Err(ApiError::MissingAuth),
             Told::NoCollection => {
@@ -249,9 +248,9 @@ fn busy() -> ApiError {
 }
 
 /// The error of the one who read, for all who waited.
-fn again(error: Arc<ApiError>) -> ApiError {
-    if matches!(*error, ApiError::Internal(_)) {
-        return ApiError::internal(with_causes(&*error));
+fn again(error: &ApiError) -> ApiError {
+    if matches!(error, ApiError::Internal(_)) {
+        return ApiError::internal(with_causes(error));
     }
-    ApiError::backend(with_causes(&*error))
+    ApiError::backend(with_causes(error))
 }

@@ -9,12 +9,15 @@
 //! | [`place`] | which object or list a URL names |
 //! | [`database`] | what is read when somebody asks, and how much of it at once |
 //! | [`list`] | the answer to a list's URL |
+//! | [`pages`] | which rows a page holds |
 //! | [`object`] | the answer to an object's URL |
 
 pub mod database;
 pub mod list;
 pub mod object;
+mod pages;
 pub mod place;
+mod reads;
 
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use shared::{
     model::{Id, ListPath, ObjectPath, Resource, Timestamp},
 };
 
-pub use self::{database::Database, place::Place};
+pub use self::{database::Database, place::Place, reads::Reads};
 use self::{
     list::{Listed, Listing},
     object::Single,
@@ -136,7 +139,11 @@ async fn record(
     }
     let Ok(record) = Id::new(record) else {
         let parent = app.public.object(app, &ObjectPath::collection(bucket, collection)).await?;
-        return Err(if parent.is_readable { invalid_id() } else { ApiError::MissingAuth });
+        return Err(match (parent.is_readable, &parent.found) {
+            (false, _) => ApiError::MissingAuth,
+            (true, Some(_)) => invalid_id(),
+            (true, None) => unknown_collection(id),
+        });
     };
     object(app, list.object(record), head, now).await
 }
@@ -163,7 +170,11 @@ async fn no_collection(app: &App, bucket: Id, id: &str) -> Result<ApiError, ApiE
     if !parent.is_readable {
         return Ok(ApiError::MissingAuth);
     }
-    Ok(ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_owned() })
+    Ok(unknown_collection(id))
+}
+
+fn unknown_collection(id: &str) -> ApiError {
+    ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_owned() }
 }
 
 fn invalid_id() -> ApiError {

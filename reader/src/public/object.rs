@@ -62,10 +62,9 @@ impl Single<'_> {
             ListPath::Records(bucket, collection) => {
                 SurrogateKey::of_collection(bucket, collection)
             }
-            ListPath::Buckets
-            | ListPath::Groups(_)
-            | ListPath::Accounts
-            | ListPath::History(_) => SurrogateKey::of_bucket(self.id),
+            ListPath::Buckets | ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => {
+                SurrogateKey::of_bucket(self.id)
+            }
         }
     }
 }

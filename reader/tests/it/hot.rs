@@ -39,11 +39,9 @@ fn targets() -> impl Strategy<Value = String> {
     ];
     let api = prop_oneof![Just("v1"), Just("v2")];
     (api, place, pairs).prop_map(|(api, place, (expected, pairs))| {
-        let mut query = format!("_expected={expected}");
-        for (name, value) in pairs {
-            query.push_str(&format!("&{name}={value}"));
-        }
-        format!("/{api}/buckets/{place}/changeset?{query}")
+        let rest: Vec<String> =
+            pairs.into_iter().map(|(name, value)| format!("&{name}={value}")).collect();
+        format!("/{api}/buckets/{place}/changeset?_expected={expected}{}", rest.concat())
     })
 }
 

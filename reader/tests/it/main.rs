@@ -4,11 +4,15 @@
 
 mod chain;
 mod changeset;
+mod deviations;
 mod fixture;
 mod health;
 mod hot;
+mod matrix;
 mod monitor;
 mod outage;
+mod public;
 mod roles;
 mod signatures;
+mod v2;
 mod verify;

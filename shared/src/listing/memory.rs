@@ -90,7 +90,8 @@ impl<'a> Picks<'a> {
     /// Where the page's objects stand, and where the next page begins.
     pub fn finish(mut self) -> (Vec<usize>, Option<Cursor>) {
         self.sort();
-        let next = (self.found.len() > self.limit).then(|| self.found.get(self.limit.checked_sub(1)?));
+        let next =
+            (self.found.len() > self.limit).then(|| self.found.get(self.limit.checked_sub(1)?));
         let next = next.flatten().map(|(place, _)| cursor(place.clone()));
         self.found.truncate(self.limit);
         (self.found.into_iter().map(|(_, index)| index).collect(), next)

@@ -24,7 +24,8 @@ impl ChangesetQuery {
             (Ok(Some(expected)), Ok(since)) => (expected, since),
             (expected, since) => {
                 let missing = Detail::new(Location::QueryString, "_expected", "Required");
-                let expected = expected.map_or_else(Some, |found| found.is_none().then_some(missing));
+                let expected =
+                    expected.map_or_else(Some, |found| found.is_none().then_some(missing));
                 let problems = [expected, since.err()].into_iter().flatten().collect();
                 return Err(ApiError::Unprocessable(problems));
             }

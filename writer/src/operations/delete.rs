@@ -9,9 +9,8 @@ use shared::{
 };
 
 use super::{
-    Operation, Outcome, addressed,
-    list::Listing,
-    merge_problems, modified_meanwhile, no_such_object, require_collection,
+    Operation, Outcome, addressed, list::Listing, merge_problems, modified_meanwhile,
+    no_such_object, require_collection,
 };
 use crate::{
     authz,
