@@ -96,6 +96,7 @@ fn held_collection(
 ) -> Result<Reply, ApiError> {
     let found = match handlers::find(app, Api::V1, &bucket, id) {
         Ok(found) => Some(found),
+        Err(ApiError::NoSuchParent { .. }) if Id::new(id).is_err() => return Err(invalid_id()),
         Err(ApiError::NoSuchParent { .. }) => None,
         Err(error) => return Err(error),
     };

@@ -140,12 +140,13 @@ async fn an_object_shows_no_permissions_and_a_private_one_is_as_if_it_were_not_t
     for (path, status) in [
         ("/v1/buckets/main/collections/none", 404),
         ("/v1/buckets/main/collections/none/records", 404),
-        ("/v1/buckets/main/collections/_bad", 404),
+        ("/v1/buckets/main/collections/_bad", 400),
         ("/v1/buckets/main/collections/cfr/records/none", 404),
         ("/v1/buckets/main/collections/cfr/records/_bad", 400),
         ("/v1/buckets/main/collections/cfr/records/gone", 404),
         ("/v1/buckets/other/collections/open/records/none", 404),
         ("/v1/buckets/other/collections/open/records/_bad", 400),
+        ("/v1/buckets/main/collections/_bad/records", 404),
     ] {
         assert_eq!(reader.get(path).await.status.as_u16(), status, "{path}");
     }

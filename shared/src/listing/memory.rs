@@ -327,7 +327,7 @@ mod tests {
                 object.as_object().unwrap().clone()
             })
             .collect();
-        let query = query("_sort=bucket&exclude_id=3");
+        let query = query("_sort=bucket&exclude_id=%223%22");
         let (whole, next) = page(long.iter(), &query, None, 10);
         let mut picks = Picks::new(&query, None, 10);
         long.iter().enumerate().for_each(|(at, object)| picks.offer(at, object));
