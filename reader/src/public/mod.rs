@@ -8,9 +8,9 @@
 //! |---|---|
 //! | [`place`] | which object or list a URL names |
 //! | [`database`] | what is read when somebody asks, and how much of it at once |
-//! | [`list`] | the answer to a list's URL |
-//! | [`pages`] | which rows a page holds |
-//! | [`object`] | the answer to an object's URL |
+//! | [`mod@list`] | the answer to a list's URL |
+//! | `pages` | which rows a page holds |
+//! | [`mod@object`] | the answer to an object's URL |
 
 pub mod database;
 pub mod list;
