@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use deadpool_postgres::Pool;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER},
@@ -16,7 +15,7 @@ use shared::{
     error::ApiError,
     http::{self as server, Reply, Service},
     model::Timestamp,
-    store::{self, Hosts},
+    store::Hosts,
 };
 
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     handlers,
     link::Link,
     metrics::Metrics,
+    public::Database,
     routes::Route,
     snapshot::{Board, Wardrobe, common_headers},
 };
@@ -50,8 +50,8 @@ pub struct App {
     pub wardrobe: Arc<Wardrobe>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
-    /// Connections for requests; the follower has its own.
-    pub pool: Pool,
+    /// What is read from the database when somebody asks.
+    pub public: Arc<Database>,
     /// The headers of every answer.
     common: Arc<HeaderMap>,
     leaving: Arc<AtomicBool>,
@@ -73,7 +73,7 @@ impl App {
         let common = common_headers(config.site.backoff);
         let hosts = Arc::new(Hosts::new(&config.database, "countersign-reader")?);
         Ok(Self {
-            pool: store::pool_of(&config.database, hosts.clone())?,
+            public: Arc::new(Database::new(&config.reads, &config.database)?),
             link: Arc::new(Link::new(hosts)),
             disk: open_disk(&config, &metrics),
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),

@@ -9,7 +9,8 @@ use std::{
 use shared::{
     chain::RootHash,
     config::{
-        CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry, absolute,
+        CertificateWarnings, Changes, Database, Layers, Lifetimes, Listen, Problems, Telemetry,
+        absolute,
     },
     signature::PublicKey,
     wire::ChainsBase,
@@ -17,6 +18,7 @@ use shared::{
 
 use crate::{
     answer::Grace,
+    public::Reads,
     server::{Files, Limits},
 };
 
@@ -106,6 +108,10 @@ pub struct Config {
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
+    /// Lifetimes of ordinary objects and lists at caches.
+    pub lifetimes: Lifetimes,
+    /// What is read from the database when somebody asks.
+    pub reads: Reads,
     /// What caches may do with answers whose life is over.
     pub grace: Grace,
     /// Limits of connections.
@@ -212,6 +218,8 @@ impl Config {
                 revalidating: seconds(layers, "cache.stale_while_revalidate_seconds"),
                 failing: seconds(layers, "cache.stale_if_error_seconds"),
             },
+            lifetimes: Lifetimes::read(layers),
+            reads: Reads::read(layers),
             database: Database::read_for_reader(layers),
             telemetry: Telemetry::read(layers),
             changes: Changes::read(layers),

@@ -18,6 +18,7 @@ use crate::{
     app::App,
     cache::AsList,
     handlers::lives,
+    routes::Api,
 };
 
 /// An answer, and where it is counted.
@@ -33,87 +34,101 @@ pub struct Hit {
 
 /// What is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Poll {
-    /// The list of published collections.
-    Monitor,
-    /// A collection.
-    Changeset,
+pub struct Poll {
+    api: Api,
+    is_monitor: bool,
 }
 
 /// Where hits are counted: looked up once, not for each request.
 #[derive(Debug)]
-pub struct Counters([[Series; 2]; 2]);
+pub struct Counters([[Series; 2]; 4]);
 
 impl Counters {
     /// Counters among those of all requests.
     pub fn new(metrics: &HttpMetrics) -> Self {
-        Self(["monitor-changeset", "changeset"].map(|route| {
+        let routes = ["monitor-changeset", "changeset", "v2-monitor-changeset", "v2-changeset"];
+        Self(routes.map(|route| {
             ["GET", "HEAD"].map(|method| metrics.series(method, route, StatusCode::OK))
         }))
     }
 
     /// Where such a hit is counted.
     pub fn of(&self, poll: Poll, is_head: bool) -> &Series {
-        &self.0[usize::from(poll == Poll::Changeset)][usize::from(is_head)]
+        let row = usize::from(poll.api == Api::V2) * 2 + usize::from(!poll.is_monitor);
+        &self.0[row][usize::from(is_head)]
     }
 }
 
 /// Answers GET and HEAD of `target`, a path and a query as they were sent.
 pub fn answer(app: &App, target: &str, accepted: Accepted, now: Timestamp) -> Option<Hit> {
     let (path, query) = target.split_once('?')?;
-    let path = path.strip_prefix("/v1/buckets/")?.strip_suffix("/changeset")?;
+    let (api, path) = match path.strip_prefix("/v1/buckets/") {
+        Some(path) => (Api::V1, path),
+        None => (Api::V2, path.strip_prefix("/v2/buckets/")?),
+    };
+    let path = path.strip_suffix("/changeset")?;
     let (bucket, id) = path.split_once("/collections/")?;
     // What must be decoded, or is another resource's path, is not for us.
     if [bucket, id].iter().any(|name| name.is_empty() || name.contains(['/', '%'])) {
         return None;
     }
-    let query = Numbers::parse(query)?;
+    let asked = Asked { api, bucket, id, query: Numbers::parse(query, api)?, accepted };
     if (bucket, id) == ("monitor", "changes") {
-        monitor(app, &query, accepted, now)
+        monitor(app, &asked, now)
     } else {
-        changeset(app, (bucket, id), &query, accepted)
+        changeset(app, &asked)
     }
 }
 
-fn monitor(app: &App, query: &Numbers<'_>, accepted: Accepted, now: Timestamp) -> Option<Hit> {
+/// What is asked for.
+struct Asked<'a> {
+    api: Api,
+    bucket: &'a str,
+    id: &'a str,
+    query: Numbers<'a>,
+    accepted: Accepted,
+}
+
+fn monitor(app: &App, asked: &Asked<'_>, now: Timestamp) -> Option<Hit> {
+    let query = &asked.query;
     let max_age_days = app.config.changes.redirects.since_max_age_days;
     let leads_elsewhere = |since| about_since(Some(query.number), since, now, max_age_days);
     if query.since.and_then(leads_elsewhere).is_some() {
         return None;
     }
     let published = app.board.published()?;
-    hit(app, &published, published.monitor.timestamp?, query, accepted, Poll::Monitor)
+    hit(app, &published, published.monitor.timestamp?, asked)
 }
 
-fn changeset(
-    app: &App,
-    (bucket, id): (&str, &str),
-    query: &Numbers<'_>,
-    accepted: Accepted,
-) -> Option<Hit> {
+fn changeset(app: &App, asked: &Asked<'_>) -> Option<Hit> {
     let published = app.board.published()?;
-    let slot = published.get(bucket, id).filter(|slot| slot.public)?;
+    let slot = published.get(asked.bucket, asked.id).filter(|slot| slot.public)?;
     let found = slot.good.as_ref()?;
-    if query.since.is_some_and(|since| since < found.horizon) {
+    let Numbers { number, since, .. } = asked.query;
+    if since.is_some_and(|since| since < found.horizon) {
         return None;
     }
-    hit(app, found, found.timestamp, query, accepted, Poll::Changeset)
+    let is_ahead = |since| Timestamp::ZERO < number && number < since;
+    if asked.api == Api::V2 && since.is_some_and(is_ahead) {
+        return None;
+    }
+    hit(app, found, found.timestamp, asked)
 }
 
 fn hit<L: AsList>(
     app: &App,
     owner: &Arc<L>,
     served: Timestamp,
-    query: &Numbers<'_>,
-    accepted: Accepted,
-    poll: Poll,
+    Asked { api, bucket, id, query, accepted }: &Asked<'_>,
 ) -> Option<Hit> {
     if is_stale(query.expected, served) {
         return None;
     }
     let list = owner.list();
-    let form = app.deltas.ready(list, list.part(query.since, None), accepted)?;
-    Some(Hit { form, lifetime: lives(query.expected, served, list.dress()), poll })
+    let form = app.deltas.ready(list, list.part(query.since, None), *accepted)?;
+    let lifetime = lives(*api, (bucket, id), query.expected, served, list.dress());
+    let is_monitor = (*bucket, *id) == ("monitor", "changes");
+    Some(Hit { form, lifetime, poll: Poll { api: *api, is_monitor } })
 }
 
 /// A query string that holds numbers, each name once at most.
@@ -125,13 +140,14 @@ struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    fn parse(query: &'a str) -> Option<Self> {
+    fn parse(query: &'a str, api: Api) -> Option<Self> {
         let (mut expected, mut since) = (None, None);
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=')?;
             let twice = match name {
                 "_expected" => expected.replace(value).is_some(),
-                "_since" => since.replace(unquoted(value)).is_some(),
+                "_since" if api == Api::V1 => since.replace(unquoted(value)).is_some(),
+                "_since" => since.replace(value).is_some(),
                 _ => return None,
             };
             if twice {
@@ -169,8 +185,10 @@ mod tests {
 
     #[test]
     fn only_numbers_are_for_us() {
-        let parse =
-            |query| Numbers::parse(query).map(|q| (q.expected, q.since.map(Timestamp::as_millis)));
+        let parse = |query| {
+            let numbers = Numbers::parse(query, Api::V1)?;
+            Some((numbers.expected, numbers.since.map(Timestamp::as_millis)))
+        };
         assert_eq!(parse("_expected=0"), Some(("0", None)));
         assert_eq!(parse("_since=%2242%22&_expected=17"), Some(("17", Some(42))));
         assert_eq!(parse("_expected=17&_since=\"42\""), Some(("17", Some(42))));
@@ -192,5 +210,6 @@ mod tests {
         ] {
             assert_eq!(parse(query), None, "{query}");
         }
+        assert_eq!(Numbers::parse("_expected=1&_since=%2242%22", Api::V2), None);
     }
 }

@@ -8,6 +8,7 @@
 //! | [`answer`] | what goes back: bytes prepared before the request |
 //! | [`app`] | what all requests share, and what every answer gets |
 //! | [`handlers`] | one file per endpoint |
+//! | [`public`] | objects and lists that everybody may read, as Kinto shows them |
 //! | [`versions`] | follows the publication watermark and loads what changed |
 //! | [`snapshot`] | what is served: verified, rendered and compressed before anybody asks |
 //! | [`operators`] | a port of its own for metrics |
@@ -32,6 +33,7 @@ pub mod link;
 pub mod metrics;
 pub mod operators;
 pub mod polish;
+pub mod public;
 pub mod routes;
 pub mod server;
 pub mod snapshot;

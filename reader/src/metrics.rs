@@ -29,6 +29,10 @@ pub struct Metrics {
     pub storage_errors: IntCounter,
     /// The snapshot on disk.
     pub disk: Counts,
+    /// Reads for those who ask for what is not published.
+    pub database_reads: IntCounter,
+    /// Those that failed, or were refused.
+    pub database_reads_failed: IntCounter,
     /// When certificates end.
     pub certificates: Watch,
     rejected: IntCounterVec,
@@ -90,6 +94,11 @@ impl Metrics {
                     "The watermark of the snapshot on disk.",
                 )?,
             },
+            database_reads: counter("database_reads_total", "Reads of what is not published.")?,
+            database_reads_failed: counter(
+                "database_reads_failed_total",
+                "Those that failed, or were refused: 503.",
+            )?,
             certificates: Watch::new(&registry)?,
             rejected,
             gauges: Gauges::new(&registry)?,
@@ -146,7 +155,7 @@ impl Gauges {
 
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 is enough")]
     fn update(&self, app: &App, now: Timestamp) {
-        let pool = app.pool.status();
+        let pool = app.public.pool().status();
         self.up.set(f64::from(u8::from(app.board.is_reachable())));
         let (link, hosts) = (app.link.state(), app.link.hosts());
         for index in 0..hosts.len() {

@@ -175,6 +175,10 @@ pub enum ApiError {
     /// Something in the request is wrong.
     #[error("Invalid parameters")]
     Invalid(Vec<Detail>),
+    /// A parameter is not of its type, where the API says so with a status of its own
+    /// (`remote-settings.md` §6.3).
+    #[error("Invalid parameters")]
+    Unprocessable(Vec<Detail>),
     /// The answer cannot be in any form that `Accept` names.
     #[error("not acceptable")]
     NotAcceptable(Detail),
@@ -265,6 +269,7 @@ impl ApiError {
             Self::Invalid(_) | Self::BadRequest(_) | Self::InvalidState => {
                 (StatusCode::BAD_REQUEST, Errno::InvalidParameters)
             }
+            Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, Errno::InvalidParameters),
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, Errno::InvalidParameters),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, Errno::InvalidParameters)
@@ -313,6 +318,7 @@ impl ApiError {
     fn reason(&self, status: StatusCode) -> &'static str {
         match self {
             Self::Invalid(_)
+            | Self::Unprocessable(_)
             | Self::InvalidState
             | Self::NotAcceptable(_)
             | Self::UnsupportedMediaType(_) => "Invalid parameters",
@@ -325,7 +331,9 @@ impl ApiError {
     fn message(&self) -> Option<String> {
         match self {
             Self::NoSuchParent { .. } | Self::NoSuchObject { .. } | Self::AnonymousAccounts => None,
-            Self::Invalid(details) => sorted(details).first().map(|detail| detail.message()),
+            Self::Invalid(details) | Self::Unprocessable(details) => {
+                sorted(details).first().map(|detail| detail.message())
+            }
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(detail.message())
             }
@@ -339,7 +347,7 @@ impl ApiError {
             Self::NoSuchParent { resource, id } | Self::NoSuchObject { resource, id } => {
                 Some(json!({"id": id, "resource_name": resource.name()}))
             }
-            Self::Invalid(details) => Some(json!(sorted(details))),
+            Self::Invalid(details) | Self::Unprocessable(details) => Some(json!(sorted(details))),
             Self::NotAcceptable(detail) | Self::UnsupportedMediaType(detail) => {
                 Some(json!([detail]))
             }

@@ -1,63 +1,13 @@
 //! How long caches may keep what everybody may read (`kinto-http-api.md` §1.13).
 
-use std::collections::BTreeMap;
-
-use http::{HeaderValue, header};
 use shared::{
-    config::Layers,
+    config::{cache_expires, kept},
     error::ApiError,
     http::Reply,
-    model::{ListPath, Resource},
+    model::ListPath,
 };
 
 use crate::context::Ctx;
-
-/// Lifetimes in seconds, by the settings that give them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lifetimes(BTreeMap<String, u32>);
-
-const RECORDS: &str = "record_cache_expires_seconds";
-
-impl Lifetimes {
-    /// Reads `{resource}_cache_expires_seconds` and, for records, those of one bucket or one
-    /// collection: `{b}.`, `{b}.{c}.`, or Kinto's former `{b}_`, `{b}_{c}_`.
-    pub fn read(layers: &mut Layers) -> Self {
-        let mut keys = layers.keys(|key| key.ends_with(RECORDS));
-        let resources =
-            [Resource::Bucket, Resource::Group, Resource::Collection, Resource::Account];
-        keys.extend(resources.map(|resource| format!("{}_cache_expires_seconds", resource.name())));
-        keys.push(RECORDS.to_owned());
-        let mut lifetimes = BTreeMap::new();
-        for key in keys {
-            let seconds = layers.optional_number(&key, 0, u64::from(u32::MAX));
-            if let Some(seconds) = seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
-                lifetimes.insert(key, seconds);
-            }
-        }
-        Self(lifetimes)
-    }
-
-    /// The lifetime of lists and objects that are not records; 0 counts as none.
-    fn of(&self, resource: Resource) -> Option<u32> {
-        let key = format!("{}_cache_expires_seconds", resource.name());
-        self.0.get(&key).copied().filter(|seconds| *seconds > 0)
-    }
-
-    /// The lifetime of a collection's records: the most special setting, and not less than the
-    /// collection's own attribute.
-    fn of_records(&self, bucket: &str, collection: &str, attribute: Option<u32>) -> Option<u32> {
-        let setting = [
-            format!("{bucket}.{collection}.{RECORDS}"),
-            format!("{bucket}.{RECORDS}"),
-            RECORDS.to_owned(),
-            format!("{bucket}_{collection}_{RECORDS}"),
-            format!("{bucket}_{RECORDS}"),
-        ]
-        .iter()
-        .find_map(|key| self.0.get(key).copied());
-        setting.max(attribute)
-    }
-}
 
 /// The reply to a read of `list` or one of its objects, with what caches are told: nobody's
 /// reading but everybody's is theirs to keep.
@@ -67,71 +17,13 @@ impl Lifetimes {
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn apply(ctx: &mut Ctx<'_>, list: &ListPath, reply: Reply) -> Result<Reply, ApiError> {
     let lifetime = if ctx.user.id.is_none() { lifetime(ctx, list).await? } else { None };
-    Ok(match lifetime {
-        Some(seconds) => reply.lifetime(seconds, ctx.now),
-        None => reply.header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store")),
-    })
+    Ok(kept(reply, lifetime, ctx.now))
 }
 
 async fn lifetime(ctx: &mut Ctx<'_>, list: &ListPath) -> Result<Option<u32>, ApiError> {
-    let lifetimes = &ctx.app.config.service.lifetimes;
-    let ListPath::Records(bucket, collection) = list else {
-        return Ok(lifetimes.of(list.resource()));
-    };
-    let parent = ListPath::Collections(bucket.clone()).object(collection.clone());
-    let attribute = ctx
-        .object(&parent)
-        .await?
-        .and_then(|parent| parent.data.get("cache_expires")?.as_u64())
-        .and_then(|seconds| u32::try_from(seconds).ok());
-    Ok(lifetimes.of_records(bucket, collection, attribute))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lifetimes(pairs: &[(&str, u32)]) -> Lifetimes {
-        Lifetimes(pairs.iter().map(|(key, seconds)| ((*key).to_owned(), *seconds)).collect())
+    let mut attribute = None;
+    if let (ListPath::Records(..), Some(parent)) = (list, list.parent()) {
+        attribute = ctx.object(&parent).await?.and_then(|parent| cache_expires(&parent.data));
     }
-
-    #[test]
-    fn the_most_special_setting_wins() {
-        let all = lifetimes(&[
-            ("b.c.record_cache_expires_seconds", 1),
-            ("b.record_cache_expires_seconds", 2),
-            ("record_cache_expires_seconds", 3),
-            ("old_c_record_cache_expires_seconds", 4),
-        ]);
-
-        assert_eq!(all.of_records("b", "c", None), Some(1));
-        assert_eq!(all.of_records("b", "d", None), Some(2));
-        assert_eq!(all.of_records("x", "c", None), Some(3));
-        let old = lifetimes(&[
-            ("b_c_record_cache_expires_seconds", 5),
-            ("b_record_cache_expires_seconds", 6),
-        ]);
-        assert_eq!(
-            (old.of_records("b", "c", None), old.of_records("b", "d", None)),
-            (Some(5), Some(6))
-        );
-        assert_eq!(old.of_records("x", "c", None), None);
-    }
-
-    #[test]
-    fn the_collection_may_only_lengthen() {
-        let ten = lifetimes(&[("record_cache_expires_seconds", 10)]);
-
-        assert_eq!(ten.of_records("b", "c", Some(5)), Some(10));
-        assert_eq!(ten.of_records("b", "c", Some(50)), Some(50));
-        assert_eq!(lifetimes(&[]).of_records("b", "c", Some(0)), Some(0));
-    }
-
-    #[test]
-    fn zero_is_no_lifetime_of_other_resources() {
-        let zero =
-            lifetimes(&[("bucket_cache_expires_seconds", 0), ("group_cache_expires_seconds", 9)]);
-
-        assert_eq!((zero.of(Resource::Bucket), zero.of(Resource::Group)), (None, Some(9)));
-    }
+    Ok(ctx.app.config.service.lifetimes.of_list(list, attribute))
 }

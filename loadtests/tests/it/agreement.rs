@@ -23,15 +23,22 @@ const HEADERS: [&str; 11] = [
     "retry-after",
 ];
 
-/// Fails where the two answers differ. What is refused may be kept by the reader's caches for some
-/// seconds, and nobody caches the writer's refusals.
+/// Fails where the two answers differ. Only the reader is behind caches: what it refuses may be kept
+/// for some seconds, what it serves may be used a little longer, and its changesets have a tag.
 #[track_caller]
-fn assert_same(what: &str, (writer, reader): &(TestReply, TestReply)) {
+pub(crate) fn assert_same(what: &str, (writer, reader): &(TestReply, TestReply)) {
     assert_eq!(writer.status, reader.status, "{what}: {}", writer.json);
     assert_eq!(writer.bytes, reader.bytes, "{what}");
     let is_refusal = writer.status >= 400;
-    for name in HEADERS.iter().filter(|name| !(is_refusal && **name == "cache-control")) {
-        assert_eq!(writer.header(name), reader.header(name), "{what}: {name}");
+    for name in HEADERS {
+        let (ours, theirs) = (writer.header(name), reader.header(name));
+        let theirs = match name {
+            "cache-control" if is_refusal => continue,
+            "cache-control" => theirs.split(", stale-").next().unwrap_or_default(),
+            "etag" if ours.is_empty() => continue,
+            _ => theirs,
+        };
+        assert_eq!(ours, theirs, "{what}: {name}");
     }
 }
 
@@ -97,12 +104,10 @@ async fn the_monitor_s_changeset_is_the_same() {
         assert_same(&query, &both);
         assert_same(&query, &pair.ask("HEAD", &path, &[]).await);
     }
-    for header in ["if-none-match", "if-match"] {
-        let asked = [(header, "*")];
-        let both = pair.ask("GET", &format!("{MONITOR}?_expected=0"), &asked).await;
-        assert_eq!(both.0.status, 200, "conditions mean nothing here");
-        assert_same(header, &both);
-    }
+    let conditional =
+        pair.ask("GET", &format!("{MONITOR}?_expected=0"), &[("if-match", "*")]).await;
+    assert_eq!(conditional.0.status, 200, "conditions mean nothing here");
+    assert_same("if-match", &conditional);
     let quoted = pair.ask("GET", &format!("{MONITOR}?_since=%221%22&_expected=%225%22"), &[]).await;
     let to = format!("https://cdn.example.net/v1{MONITOR}?_since=%221%22&_expected=5");
     assert_eq!(quoted.0.header("location"), to);

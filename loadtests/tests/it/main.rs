@@ -7,5 +7,6 @@ mod certificates;
 mod certified;
 mod configurations;
 mod dashboards;
+mod objects;
 mod open;
 mod pair;

@@ -7,13 +7,14 @@ use shared::{
     error::ApiError,
     http::Query,
     model::{Resource, Timestamp},
-    wire::{ChangesetQuery, Detour, is_stale, lifetime},
+    wire::{ChangesetQuery, Detour, default_lifetime, is_stale, lifetime},
 };
 
 use super::{asked, not_ready};
 use crate::{
     answer::{Accepted, Answer, Dress, Lifetime},
     app::App,
+    routes::Api,
     snapshot::{Collection, Published},
 };
 
@@ -25,20 +26,24 @@ const CLOCK_SKEW_MS: i64 = 60_000;
 /// Answers from memory: the database may be down by now.
 pub(super) async fn get(
     app: &App,
-    bucket: &str,
-    id: &str,
+    api: Api,
+    (bucket, id): (&str, &str),
     head: &Parts,
     now: Timestamp,
 ) -> Result<Answer, ApiError> {
-    let mut found = find(app, bucket, id)?;
-    let query = ChangesetQuery::parse(&Query::parse(head.uri.query().unwrap_or_default())?)?;
+    let mut found = find(app, api, bucket, id)?;
+    let sent = Query::parse(head.uri.query().unwrap_or_default())?;
+    let query = match api {
+        Api::V1 => ChangesetQuery::parse(&sent)?,
+        Api::V2 => ChangesetQuery::parse_v2(&sent)?,
+    };
     if is_stale(&query.expected, found.timestamp) {
         let has_it = |published: &Published| {
             let good = published.get(bucket, id).and_then(|slot| slot.good.as_ref());
             good.is_some_and(|good| !is_stale(&query.expected, good.timestamp))
         };
         catch_up(app, &query.expected, now, has_it).await;
-        found = find(app, bucket, id)?;
+        found = find(app, api, bucket, id)?;
     }
     if query.since.is_some_and(|since| since < found.horizon) {
         let reply = Detour::DropSince.reply(&app.config.changes.redirects, asked(head), now);
@@ -48,12 +53,24 @@ pub(super) async fn get(
 
     let part = found.list.part(query.since, query.limit);
     let form = app.deltas.form(&found, part, Accepted::of(&head.headers)).await;
-    Ok(Answer::Prepared(form, lives(&query.expected, found.timestamp, found.list.dress())))
+    let (served, dress) = (found.timestamp, found.list.dress());
+    Ok(Answer::Prepared(form, lives(api, (bucket, id), &query.expected, served, dress)))
 }
 
 /// How long caches may keep a changeset that carries the timestamp `served`.
-pub fn lives(expected: &str, served: Timestamp, dress: &Dress) -> Lifetime {
-    Lifetime::of(lifetime(expected, served, dress.policy), is_stale(expected, served))
+pub fn lives(
+    api: Api,
+    (bucket, id): (&str, &str),
+    expected: &str,
+    served: Timestamp,
+    dress: &Dress,
+) -> Lifetime {
+    let seconds = lifetime(expected, served, dress.policy);
+    let seconds = match api {
+        Api::V1 => seconds,
+        Api::V2 => seconds.or_else(|| Some(default_lifetime(bucket, id, expected))),
+    };
+    Lifetime::of(seconds, is_stale(expected, served))
 }
 
 /// Waits for what the client expects, if that can be something that was just published.
@@ -77,16 +94,22 @@ pub(super) fn count_stale(app: &App, expected: &str, served: Timestamp) {
 }
 
 /// Private collections, and unknown ones of private buckets, are told apart from nothing.
-fn find(app: &App, bucket: &str, id: &str) -> Result<Arc<Collection>, ApiError> {
+pub(crate) fn find(
+    app: &App,
+    api: Api,
+    bucket: &str,
+    id: &str,
+) -> Result<Arc<Collection>, ApiError> {
     let published = app.board.published().ok_or_else(not_ready)?;
+    let unknown = || ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_owned() };
     match published.get(bucket, id) {
+        // The second API has nobody who could sign in.
+        Some(slot) if !slot.public && api == Api::V2 => Err(unknown()),
         Some(slot) if !slot.public => Err(ApiError::MissingAuth),
         Some(slot) => slot.good.clone().ok_or_else(|| {
             ApiError::backend("no state of this collection was good enough to be served")
         }),
-        None if published.is_public_bucket(bucket) => {
-            Err(ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_owned() })
-        }
+        None if api == Api::V2 || published.is_public_bucket(bucket) => Err(unknown()),
         None => Err(ApiError::MissingAuth),
     }
 }

@@ -5,9 +5,10 @@ use http::{
     header::{HOST, VARY},
     request::Parts,
 };
-use serde_json::json;
-use shared::{http::Reply, model::Timestamp, wire::capability};
+use serde_json::{Value, json};
+use shared::{error::ApiError, http::Reply, model::Timestamp, wire::capability};
 
+use super::not_ready;
 use crate::app::App;
 
 /// Says what this is, and what it can do.
@@ -20,10 +21,41 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
         "project_docs": site.project_docs,
         "url": root_url(&site.root, head),
         "settings": {"batch_max_requests": 25, "readonly": true, "explicit_permissions": true},
-        "capabilities": {"changes": capability(&app.config.changes)}
+        "capabilities": capabilities(app),
     });
     let reply = Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now);
     if site.root.is_empty() { reply.header_text(VARY, "Host") } else { reply }
+}
+
+/// The root of the second API (`remote-settings.md` §6.2): the reference's is a Git repository,
+/// whose place the watermark takes.
+///
+/// # Errors
+///
+/// 503 while nothing is loaded.
+pub(super) fn get_v2(app: &App, now: Timestamp) -> Result<Reply, ApiError> {
+    let site = &app.config.site;
+    let published = app.board.published().ok_or_else(not_ready)?;
+    let newest = published.monitor.timestamp.unwrap_or(published.watermark);
+    let body = json!({
+        "project_name": site.project_name,
+        "project_version": env!("CARGO_PKG_VERSION"),
+        "project_docs": site.project_docs,
+        "http_api_version": "2.0",
+        "settings": {"readonly": true},
+        "git": {"common": {
+            "id": published.watermark.to_string(),
+            "timestamp": newest,
+            "datetime": newest.iso8601(),
+        }},
+        "capabilities": capabilities(app),
+    });
+    Ok(Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now))
+}
+
+/// The same of both.
+fn capabilities(app: &App) -> Value {
+    json!({"changes": capability(&app.config.changes)})
 }
 
 /// Absolute by the settings; without any, by the request's own host.

@@ -9,11 +9,17 @@ mod monitor;
 pub mod preflight;
 mod redirect;
 
+pub(crate) use changeset::find;
 pub use changeset::lives;
 use http::request::Parts;
 use shared::{error::ApiError, model::Timestamp, wire::Asked};
 
-use crate::{answer::Answer, app::App, routes::Route};
+use crate::{
+    answer::Answer,
+    app::App,
+    public,
+    routes::{Api, Route},
+};
 
 /// Answers GET and HEAD.
 ///
@@ -27,15 +33,17 @@ pub async fn answer(
     now: Timestamp,
 ) -> Result<Answer, ApiError> {
     let made = match route {
-        Route::Hello => Ok(hello::get(app, head, now)),
-        Route::Monitor => return monitor::get(app, head, now).await,
+        Route::Hello(Api::V1) => Ok(hello::get(app, head, now)),
+        Route::Hello(Api::V2) => hello::get_v2(app, now),
+        Route::Monitor(api) => return monitor::get(app, *api, head, now).await,
         Route::MonitorRecords if !app.config.changes.records_enabled => {
             Err(ApiError::NoSuchEndpoint)
         }
         Route::MonitorRecords => monitor::records(app, head, now),
-        Route::Broadcasts => Ok(broadcasts::get(app, now)),
-        Route::Changeset { bucket, collection } => {
-            return changeset::get(app, bucket, collection, head, now).await;
+        Route::Public(place) => public::answer(app, place, head, now).await,
+        Route::Broadcasts(api) => Ok(broadcasts::get(app, *api, now)),
+        Route::Changeset { api, bucket, collection } => {
+            return changeset::get(app, *api, (bucket, collection), head, now).await;
         }
         Route::Chain { path } => chain::get(app, path, head),
         Route::LbHeartbeat => Ok(health::lbheartbeat(app)),

@@ -7,7 +7,9 @@ use shared::{
     error::ApiError,
     http::{Query, Reply},
     model::Timestamp,
-    wire::{self, ChangesetQuery, detour, is_stale, records_detour},
+    wire::{
+        self, ChangesetQuery, Detour, SurrogateKey, detour, is_stale, is_too_old, records_detour,
+    },
 };
 
 use super::{
@@ -18,18 +20,35 @@ use super::{
 use crate::{
     answer::{Accepted, Answer, Encoding, Prepared},
     app::App,
-    snapshot::Published,
+    routes::Api,
+    snapshot::{Published, add_keys},
 };
 
 /// Redirects from the parameters alone, which works with the database down; else the list.
-pub(super) async fn get(app: &App, head: &Parts, now: Timestamp) -> Result<Answer, ApiError> {
+pub(super) async fn get(
+    app: &App,
+    api: Api,
+    head: &Parts,
+    now: Timestamp,
+) -> Result<Answer, ApiError> {
     let asked = asked(head);
-    let query = ChangesetQuery::parse(&Query::parse(asked.query)?)?;
+    let sent = Query::parse(asked.query)?;
     let redirects = &app.config.changes.redirects;
-    if let Some(detour) = detour(&query, now, redirects.since_max_age_days)? {
-        return Ok(detour.reply(redirects, asked, now).into());
+    let (query, detour) = match api {
+        Api::V1 => {
+            let query = ChangesetQuery::parse(&sent)?;
+            let detour = detour(&query, now, redirects.since_max_age_days)?;
+            (query, detour)
+        }
+        Api::V2 if is_too_old(&sent, now, redirects.since_max_age_days) => {
+            (ChangesetQuery::default(), Some(Detour::DropSince))
+        }
+        Api::V2 => (ChangesetQuery::parse_v2(&sent)?, None),
+    };
+    match detour {
+        Some(detour) => Ok(detour.reply(redirects, asked, now).into()),
+        None => list(app, api, &query, head, now).await,
     }
-    list(app, &query, head, now).await
 }
 
 /// The same as an ordinary list, for Firefox before 88.
@@ -43,11 +62,14 @@ pub(super) fn records(app: &App, head: &Parts, now: Timestamp) -> Result<Reply, 
     let timestamp = published.monitor.timestamp.unwrap_or(now);
     count_stale(app, sent.get("_expected").unwrap_or_default(), timestamp);
     let entries = &published.monitor.entries;
-    wire::records(entries, settings, asked, (&head.method, &head.headers), now)
+    let mut reply = wire::records(entries, settings, asked, (&head.method, &head.headers), now)?;
+    add_keys(&mut reply.headers, &SurrogateKey::of_monitor());
+    Ok(reply)
 }
 
 async fn list(
     app: &App,
+    api: Api,
     query: &ChangesetQuery,
     head: &Parts,
     now: Timestamp,
@@ -64,7 +86,8 @@ async fn list(
     count_stale(app, &query.expected, timestamp);
 
     let list = &published.monitor.list;
-    let lifetime = lives(&query.expected, timestamp, list.dress());
+    let of = ("monitor", "changes");
+    let lifetime = lives(api, of, &query.expected, timestamp, list.dress());
     let is_filtered = query.bucket.is_some() || query.collection.is_some();
     let form = if is_filtered || published.monitor.timestamp.is_none() {
         let body = published.monitor.entries.changeset(query, now);

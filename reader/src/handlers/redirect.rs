@@ -5,10 +5,11 @@ use shared::{http::Reply, model::Timestamp};
 
 use crate::app::App;
 
-/// The same path below `/v1`. Beginning with it, it cannot leave the host.
+/// The same path below `/v1`, or the root of a version. Beginning so, it cannot leave the host.
 pub(super) fn add_version(app: &App, head: &Parts) -> Reply {
     let path = head.uri.path();
-    let path = if path == "/v1" { "/v1/".to_owned() } else { format!("/v1{path}") };
+    let is_version = matches!(path, "/v1" | "/v2");
+    let path = if is_version { format!("{path}/") } else { format!("/v1{path}") };
     app.config.changes.redirects.to(&path, head.uri.query().unwrap_or_default())
 }
 

@@ -24,6 +24,8 @@ pub struct Collection {
     pub timestamp: Timestamp,
     /// The metadata's timestamp.
     pub metadata_timestamp: Timestamp,
+    /// Its attributes, as its own URL shows them.
+    pub object: Map<String, Value>,
     /// The chains that its signatures name, before they are rewritten.
     pub x5us: Vec<String>,
     /// Tombstones up to this timestamp may be gone: a `_since` before it cannot be answered.
@@ -102,6 +104,7 @@ pub fn build(
         base.rewrite_all(&mut metadata);
     }
     let (bucket, id) = (&version.bucket, &version.collection);
+    let object = shown(id, version.metadata_timestamp, &metadata);
     let metadata = changeset_metadata(bucket, id, version.metadata_timestamp, metadata);
     let draft = Draft::new(&metadata, version.timestamp, &changes);
     let is_old = |old: &&Arc<Collection>| {
@@ -122,11 +125,24 @@ pub fn build(
     let collection = Collection {
         timestamp: version.timestamp,
         metadata_timestamp: version.metadata_timestamp,
+        object,
         x5us,
         horizon: version.tombstone_horizon,
         list: draft.finish(dress, !is_first),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
+}
+
+/// An object as clients see it.
+pub fn shown(
+    id: &str,
+    last_modified: Timestamp,
+    attributes: &Map<String, Value>,
+) -> Map<String, Value> {
+    let mut object = attributes.clone();
+    object.insert("id".to_owned(), id.into());
+    object.insert("last_modified".to_owned(), last_modified.as_millis().into());
+    object
 }
 
 /// What is wrong with the signature, if anything is.

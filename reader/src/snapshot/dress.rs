@@ -33,7 +33,7 @@ pub fn common_headers(backoff: Option<u64>) -> HeaderMap {
 }
 
 /// The names by which caches can be told to forget an answer.
-pub(super) fn add_keys(headers: &mut HeaderMap, keys: &[SurrogateKey]) {
+pub fn add_keys(headers: &mut HeaderMap, keys: &[SurrogateKey]) {
     let values = [
         (HeaderName::from_static("surrogate-key"), surrogate_key_header(keys)),
         (HeaderName::from_static("cache-tag"), cache_tag_header(keys)),

@@ -11,6 +11,17 @@ const TAIL: &[u8] = b"]}";
 
 /// One rendered change.
 #[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its timestamp.
+    pub last_modified: Timestamp,
+    /// Whether it is a tombstone.
+    pub deleted: bool,
+    /// Its JSON.
+    pub json: &'a [u8],
+}
+
+/// Where a rendered change is.
+#[derive(Debug, Clone, Copy)]
 struct Row {
     last_modified: Timestamp,
     deleted: bool,
@@ -92,6 +103,46 @@ impl Draft {
         }
     }
 
+    /// How many changes there are, tombstones included.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many of them are no tombstones.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// The change at `index`, newest first.
+    pub fn row(&self, index: usize) -> Option<Shown<'_>> {
+        let row = self.rows.get(index)?;
+        // The comma between two rows belongs to neither.
+        let start = index.checked_sub(1).and_then(|before| self.rows.get(before));
+        let start = self.head + start.map_or(0, |before| before.end + 1);
+        let json = self.all.get(start..self.head + row.end)?;
+        Some(Shown { last_modified: row.last_modified, deleted: row.deleted, json })
+    }
+
+    /// The changes from `index` on, newest first.
+    pub fn rows_from(&self, index: usize) -> impl Iterator<Item = (usize, Shown<'_>)> {
+        (index..self.rows.len()).filter_map(|index| Some((index, self.row(index)?)))
+    }
+
+    /// How many changes are at least as new as `last_modified`.
+    pub fn count_from(&self, last_modified: Timestamp) -> usize {
+        self.rows.partition_point(|row| row.last_modified >= last_modified)
+    }
+
+    /// Memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.all.len() + self.rows.len() * size_of::<Row>()
+    }
+
     /// Whether `list` was made of the same.
     pub fn is_same_as(&self, list: &List) -> bool {
         self.all == list.draft.all
@@ -129,6 +180,11 @@ impl List {
     /// Identifies these very bytes within the process.
     pub fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// The changes.
+    pub fn draft(&self) -> &Draft {
+        &self.draft
     }
 
     /// The whole list, in each encoding.

@@ -16,9 +16,9 @@ use std::{
 pub use board::Board;
 pub use chains::{Chains, ServedChain};
 pub use check::{check, entries, own_key, trusted_keys};
-pub use collection::{Built, Collection, Context, Source, build};
-pub use dress::{EXPOSED, Wardrobe, common_headers};
-pub use list::{Change, Draft, List, Part};
+pub use collection::{Built, Collection, Context, Source, build, shown};
+pub use dress::{EXPOSED, Wardrobe, add_keys, common_headers};
+pub use list::{Change, Draft, List, Part, Shown};
 pub use monitor::Monitor;
 use shared::{certificates::Ends, model::Timestamp, wire::Entry};
 

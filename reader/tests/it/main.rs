@@ -4,15 +4,21 @@
 
 mod chain;
 mod changeset;
+mod deviations;
 mod disk;
 mod fixture;
 mod front;
 mod health;
 mod hot;
+mod matrix;
 mod monitor;
 mod outage;
 mod pooler;
+mod public;
+mod roles;
 mod roles;
 mod signatures;
+mod signatures;
 mod sockets;
+mod v2;
 mod verify;

@@ -68,7 +68,7 @@ async fn a_schema_of_another_version_is_not_served() {
 }
 
 /// Lets the reader connect, or cuts and refuses its connections.
-async fn connections(database: &Database, are_allowed: &str) {
+pub(crate) async fn connections(database: &Database, are_allowed: &str) {
     let url = database.test.url("countersign_owner");
     let (server, name) = url.rsplit_once('/').unwrap();
     let elsewhere = format!("{server}/postgres");

@@ -9,10 +9,12 @@ mod common;
 mod database;
 mod ini;
 mod layers;
+mod lifetimes;
 mod page_size;
 
 pub use changes::{Changes, Redirects, absolute};
 pub use common::{CertificateWarnings, Listen, Monitored, RecordCache, Telemetry, ttl};
 pub use database::{Database, Target};
 pub use layers::{Layers, Origin, Problems};
+pub use lifetimes::{Lifetimes, cache_expires, kept};
 pub use page_size::PageSize;

@@ -23,12 +23,22 @@ impl Body {
     ///
     /// [`ApiError::Internal`] when it cannot be JSON, which a map of values always can.
     pub fn push(&mut self, object: &Map<String, Value>) -> Result<(), ApiError> {
-        if self.0.len() > START.len() {
-            self.0.push(b',');
-        }
+        self.separate();
         object
             .serialize(&mut serde_json::Serializer::new(&mut self.0))
             .map_err(|error| ApiError::Internal(error.into()))
+    }
+
+    /// Adds an object that is JSON already.
+    pub fn push_json(&mut self, object: &[u8]) {
+        self.separate();
+        self.0.extend_from_slice(object);
+    }
+
+    fn separate(&mut self) {
+        if self.0.len() > START.len() {
+            self.0.push(b',');
+        }
     }
 
     /// The finished text.

@@ -21,10 +21,12 @@ pub fn filtered<'a>(
     objects: impl Iterator<Item = &'a Object>,
     filters: &[Filter],
 ) -> Vec<&'a Object> {
-    let passes = |object: &&Object| {
-        filters.iter().all(|filter| matches(member(object, &filter.field), &filter.test))
-    };
-    objects.filter(passes).collect()
+    objects.filter(|object| passes(object, filters)).collect()
+}
+
+/// Whether every filter lets the object through.
+pub fn passes(object: &Object, filters: &[Filter]) -> bool {
+    filters.iter().all(|filter| matches(member(object, &filter.field), &filter.test))
 }
 
 /// The page of at most `limit` objects that begins after a place, and where the next one begins.
@@ -41,10 +43,68 @@ pub fn page<'a>(
         found.retain(|object| order(query, &place(query, object), &after).is_gt());
     }
     let next = found.get(limit).and_then(|_| found.get(limit.checked_sub(1)?));
-    let shown = |value: Option<Value>| value.map(|value| value.to_string());
-    let next = next.map(|last| place(query, last).into_iter().map(shown).collect());
+    let next = next.map(|last| after_of(query, last));
     found.truncate(limit);
     (found, next)
+}
+
+/// A page in the making, of objects that come one by one: what cannot be in it is forgotten, so that
+/// it takes the memory of a page, whatever the list's length.
+#[derive(Debug)]
+pub struct Picks<'a> {
+    query: &'a ListQuery,
+    after: Option<Place>,
+    limit: usize,
+    found: Vec<(Place, usize)>,
+}
+
+impl<'a> Picks<'a> {
+    /// The page of at most `limit` objects that begins after a place.
+    pub fn new(query: &'a ListQuery, after: Option<&Cursor>, limit: usize) -> Self {
+        let after = after.map(|after| after.iter().map(|text| parsed(text.as_deref())).collect());
+        Self { query, after, limit, found: Vec::new() }
+    }
+
+    /// Offers an object, which stands at `index` of its list.
+    pub fn offer(&mut self, index: usize, object: &Object) {
+        if !passes(object, &self.query.filters) {
+            return;
+        }
+        let place = place(self.query, object);
+        if self.after.as_ref().is_some_and(|after| order(self.query, &place, after).is_le()) {
+            return;
+        }
+        self.found.push((place, index));
+        // Sorted now and then: the cost for each object stays that of sorting a page.
+        if self.found.len() > self.limit.saturating_mul(2).saturating_add(64) {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        self.found.sort_by(|(a, _), (b, _)| order(self.query, a, b));
+        // One more than the page says that there is a next one.
+        self.found.truncate(self.limit.saturating_add(1));
+    }
+
+    /// Where the page's objects stand, and where the next page begins.
+    pub fn finish(mut self) -> (Vec<usize>, Option<Cursor>) {
+        self.sort();
+        let next =
+            (self.found.len() > self.limit).then(|| self.found.get(self.limit.checked_sub(1)?));
+        let next = next.flatten().map(|(place, _)| cursor(place.clone()));
+        self.found.truncate(self.limit);
+        (self.found.into_iter().map(|(_, index)| index).collect(), next)
+    }
+}
+
+/// Where a page begins that comes after an object.
+pub fn after_of(query: &ListQuery, object: &Object) -> Cursor {
+    cursor(place(query, object))
+}
+
+fn cursor(place: Place) -> Cursor {
+    place.into_iter().map(|value| value.map(|value| value.to_string())).collect()
 }
 
 /// The values of an order's criteria in one object, then its id: two objects may have one
@@ -225,7 +285,12 @@ mod tests {
         let objects = objects();
         let (query, mut after, mut all) = (query(text), None, Vec::new());
         loop {
+            let mut picks = Picks::new(&query, after.as_ref(), 1);
+            objects.iter().enumerate().for_each(|(at, object)| picks.offer(at, object));
+            let (picked, next_picked) = picks.finish();
             let (page, next) = page(objects.iter(), &query, after.as_ref(), 1);
+            let picked: Vec<_> = picked.into_iter().map(|at| &objects[at]).collect();
+            assert_eq!((&picked, &next_picked), (&page, &next), "one by one, and all at once");
             all.extend(page.iter().map(|object| object["id"].as_str().unwrap().to_owned()));
             match next {
                 None => return all.concat(),
@@ -251,6 +316,26 @@ mod tests {
         ] {
             assert_eq!(ids(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_page_of_a_long_list_is_that_of_the_sorted_list() {
+        let long: Vec<Object> = (0..1_000_i64)
+            .map(|at| {
+                let bucket = (at * 7_919 % 1_000).to_string();
+                let object = json!({"id": at.to_string(), "last_modified": at, "bucket": bucket});
+                object.as_object().unwrap().clone()
+            })
+            .collect();
+        let query = query("_sort=bucket&exclude_id=%223%22");
+        let (whole, next) = page(long.iter(), &query, None, 10);
+        let mut picks = Picks::new(&query, None, 10);
+        long.iter().enumerate().for_each(|(at, object)| picks.offer(at, object));
+
+        let (picked, next_picked) = picks.finish();
+
+        assert_eq!(picked.into_iter().map(|at| &long[at]).collect::<Vec<_>>(), whole);
+        assert_eq!(next_picked, next);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub mod token;
 
 pub use body::Body;
 pub use filter::{Comparison, Filter, Test};
-pub use page::next_page;
+pub use page::{alert, counted, next_page};
 pub use params::Params;
 pub use query::ListQuery;
 pub use schema::{Field, Schema};

@@ -1,9 +1,16 @@
-//! The URL of the next page (§3.5.2).
+//! What a list's answer says beside its objects: how many there are, and where the next page is.
 
-use crate::http::Query;
+use std::fmt::Display;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
 use url::form_urlencoded::Serializer;
 
-/// `url` with the parameters that were sent, but for the page's size and where to go on.
+use super::ListQuery;
+use crate::http::{Query, Reply};
+
+/// The URL of the next page (§3.5.2): `url` with the parameters that were sent, but for the page's
+/// size and where to go on.
 pub fn next_page(url: &str, sent: &Query, limit: u64, token: &str) -> String {
     let mut parameters = Serializer::new(String::new());
     for (name, value) in sent.iter().filter(|(name, _)| !matches!(*name, "_limit" | "_token")) {
@@ -11,6 +18,28 @@ pub fn next_page(url: &str, sent: &Query, limit: u64, token: &str) -> String {
     }
     parameters.append_pair("_limit", &limit.to_string()).append_pair("_token", token);
     format!("{url}?{}", parameters.finish())
+}
+
+/// The answer to HEAD of a list: how many objects there are. The body is that of an empty list, of
+/// which only the length is sent (§2.2).
+pub fn counted(count: impl Display) -> Reply {
+    let reply = Reply::json(StatusCode::OK, &json!({"data": []}));
+    ["total-objects", "total-records"].into_iter().fold(reply, |reply, name| {
+        reply.header_text(HeaderName::from_static(name), &count.to_string())
+    })
+}
+
+/// Tells users of `_to` that it is deprecated (§3.6.3).
+pub fn alert(reply: Reply, query: &ListQuery) -> Reply {
+    const TEXT: &str = "{\"code\":\"soft-eol\",\
+        \"message\":\"_to is now deprecated, you should use _before instead\",\
+        \"url\":\"https://kinto.readthedocs.io/en/2.4.0/api/resource.html\
+        #list-of-available-url-parameters\"}";
+
+    if !query.uses_to {
+        return reply;
+    }
+    reply.header(HeaderName::from_static("alert"), HeaderValue::from_static(TEXT))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod hosts;
 pub mod migrate;
 mod pool;
+pub mod public;
 pub mod published;
 mod tx;
 

@@ -104,7 +104,7 @@ fn single(query: &Query, name: &'static str) -> Result<Option<String>, Detail> {
 }
 
 /// A list as the reference, which is written in Python, shows it: `['1', '2']`.
-fn python_list(values: &[&str]) -> String {
+pub(super) fn python_list(values: &[&str]) -> String {
     let quoted: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
     format!("[{}]", quoted.join(", "))
 }

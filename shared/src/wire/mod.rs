@@ -14,6 +14,7 @@ mod lifetime;
 mod monitor;
 mod records;
 mod surrogate;
+mod v2;
 
 pub use broadcasts::{MONITOR_BROADCAST, broadcasts, candidate, debounce, is_young};
 pub use capability::capability;
@@ -24,3 +25,4 @@ pub use lifetime::{is_stale, lifetime};
 pub use monitor::{Asked, Detour, about_since, detour, records_detour};
 pub use records::records;
 pub use surrogate::{SurrogateKey, cache_tag_header, surrogate_key_header};
+pub use v2::{default_lifetime, is_too_old};

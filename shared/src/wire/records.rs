@@ -15,7 +15,7 @@ use crate::{
     error::{ApiError, merge_problems},
     http::{Query, Reply},
     listing::{
-        Body, ListQuery, Params, Schema, memory, next_page,
+        Body, ListQuery, Params, Schema, counted, memory, next_page,
         token::{self, Binding, Token},
     },
     model::Timestamp,
@@ -48,7 +48,8 @@ pub fn records(
         Verdict::Proceed if !is_dated(headers, current) => {
             let query = ListQuery::new(params, &SCHEMA, now)?;
             if method == Method::HEAD {
-                counted(entries, &query)
+                let objects = entries.iter().map(|entry| &entry.members);
+                counted(memory::filtered(objects, &query.filters).len())
             } else {
                 page(entries, settings, asked.path, (&sent, &query))?
             }
@@ -69,14 +70,6 @@ fn is_dated(headers: &HeaderMap, current: Timestamp) -> bool {
 
 fn nothing() -> Reply {
     Reply::json(StatusCode::OK, &json!({"data": []}))
-}
-
-fn counted(entries: &Entries, query: &ListQuery) -> Reply {
-    let objects = entries.iter().map(|entry| &entry.members);
-    let count = memory::filtered(objects, &query.filters).len().to_string();
-    ["total-objects", "total-records"]
-        .into_iter()
-        .fold(nothing(), |reply, name| reply.header_text(HeaderName::from_static(name), &count))
 }
 
 fn page(

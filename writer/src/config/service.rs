@@ -4,10 +4,12 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, time::Duration}
 
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
-use shared::{config::Layers, model::Timestamp};
+use shared::{
+    config::{Layers, Lifetimes},
+    model::Timestamp,
+};
 
 use crate::{
-    caching::Lifetimes,
     cors::Cors,
     ids::Generators,
     notices::{Backoff, EndOfService},

@@ -9,16 +9,15 @@ use shared::{
 };
 
 use super::{
-    Operation, Outcome, addressed,
-    list::{Listing, alert},
-    merge_problems, modified_meanwhile, no_such_object, require_collection,
+    Operation, Outcome, addressed, list::Listing, merge_problems, modified_meanwhile,
+    no_such_object, require_collection,
 };
 use crate::{
     authz,
     body::check_ignored,
     context::{Change, Ctx},
     listing::{
-        ListQuery, Params,
+        ListQuery, Params, alert,
         token::{self, Cursor, Token},
     },
     preconditions::{Preconditions, Verdict},

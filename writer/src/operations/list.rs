@@ -1,7 +1,7 @@
 //! `GET` and `HEAD` of a list (`kinto-http-api.md` §2.9.2, §3).
 
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use serde_json::{Map, Value, json};
+use http::{HeaderName, Method, StatusCode};
+use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
     http::{Query, Reply},
@@ -16,7 +16,7 @@ use crate::{
     caching,
     context::Ctx,
     listing::{
-        Body, ListQuery, Params, Schema, next_page,
+        Body, ListQuery, Params, Schema, alert, counted, next_page,
         token::{Binding, Cursor, Token},
     },
     pages::{Key, Page},
@@ -242,27 +242,6 @@ impl Listing<'_> {
     fn binding<'a>(&'a self, ctx: &'a Ctx<'_>, query: &'a ListQuery) -> Binding<'a> {
         Binding { user_id: ctx.user.id.as_deref(), list: &self.uri, parameters: &query.bound }
     }
-}
-
-/// The body is that of an empty list, and hyper sends its length only (§2.2).
-fn counted(count: i64) -> Reply {
-    let reply = Reply::json(StatusCode::OK, &json!({"data": []}));
-    ["total-objects", "total-records"].into_iter().fold(reply, |reply, name| {
-        reply.header_text(HeaderName::from_static(name), &count.to_string())
-    })
-}
-
-/// Tells users of `_to` that it is deprecated (§3.6.3).
-pub(super) fn alert(reply: Reply, query: &ListQuery) -> Reply {
-    const TEXT: &str = "{\"code\":\"soft-eol\",\
-        \"message\":\"_to is now deprecated, you should use _before instead\",\
-        \"url\":\"https://kinto.readthedocs.io/en/2.4.0/api/resource.html\
-        #list-of-available-url-parameters\"}";
-
-    if !query.uses_to {
-        return reply;
-    }
-    reply.header(HeaderName::from_static("alert"), HeaderValue::from_static(TEXT))
 }
 
 /// An object as clients see it, made of what was read.
