@@ -65,12 +65,13 @@ impl App {
         let metrics = Metrics::new().map_err(|error| ApiError::Internal(error.into()))?;
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
         let common = common_headers(config.site.backoff);
+        let wardrobe = Wardrobe::new(common.clone(), config.changes.clone(), config.dictionaries);
         Ok(Self {
             pool: store::pool(&config.database, "countersign-reader")?,
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),
-            wardrobe: Arc::new(Wardrobe::new(common.clone(), config.changes.clone())),
+            wardrobe: Arc::new(wardrobe),
             common: Arc::new(common),
             config: Arc::new(config),
             leaving: Arc::default(),

@@ -12,7 +12,7 @@ use shared::{
 };
 
 use crate::{
-    answer::Grace,
+    answer::{Dictionaries, Grace},
     server::{Files, Limits},
 };
 
@@ -102,6 +102,8 @@ pub struct Config {
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
+    /// Which bodies later ones are given as differences from.
+    pub dictionaries: Dictionaries,
     /// What caches may do with answers whose life is over.
     pub grace: Grace,
     /// Limits of connections.
@@ -226,6 +228,7 @@ impl Config {
                 )),
             },
             delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
+            dictionaries: Dictionaries::read(layers),
         };
         if config.changes.monitored.buckets().is_empty() {
             layers.problem("changes.resources is empty: nothing would be published");

@@ -111,7 +111,7 @@ pub fn build(
         metadata_timestamp: version.metadata_timestamp,
         x5us,
         horizon: version.tombstone_horizon,
-        list: draft.finish(dress, old.is_some()),
+        list: draft.finish(dress, old.map(|old| &old.list), old.is_some()),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
 }

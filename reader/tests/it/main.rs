@@ -4,6 +4,7 @@
 
 mod chain;
 mod changeset;
+mod dictionaries;
 mod fixture;
 mod front;
 mod health;
