@@ -72,6 +72,7 @@ impl App {
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
         let common = common_headers(config.site.backoff);
         let hosts = Arc::new(Hosts::new(&config.database, "countersign-reader")?);
+        let wardrobe = Wardrobe::new(common.clone(), config.changes.clone(), config.dictionaries);
         Ok(Self {
             public: Arc::new(Database::new(&config.reads, &config.database)?),
             link: Arc::new(Link::new(hosts)),
@@ -79,7 +80,7 @@ impl App {
             deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),
-            wardrobe: Arc::new(Wardrobe::new(common.clone(), config.changes.clone())),
+            wardrobe: Arc::new(wardrobe),
             common: Arc::new(common),
             config: Arc::new(config),
             leaving: Arc::default(),

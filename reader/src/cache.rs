@@ -52,7 +52,7 @@ impl Deltas {
     /// A part in the form that the client prefers, if it is prepared.
     pub fn ready(&self, list: &List, part: Part, accepted: Accepted) -> Option<Arc<Prepared>> {
         if part == Part::Full {
-            return Some(list.full().best(accepted).clone());
+            return Some(list.best(accepted).clone());
         }
         let form = self.cache.get(&key(list, part, accepted)).now_or_never().flatten();
         if form.is_some() {
@@ -70,7 +70,7 @@ impl Deltas {
     ) -> Arc<Prepared> {
         let list = owner.list();
         if part == Part::Full {
-            return list.full().best(accepted).clone();
+            return list.best(accepted).clone();
         }
         let key = key(list, part, accepted);
         if let Some(form) = self.cache.get(&key).await {

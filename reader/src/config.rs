@@ -17,7 +17,7 @@ use shared::{
 };
 
 use crate::{
-    answer::Grace,
+    answer::{Dictionaries, Grace},
     public::Reads,
     server::{Files, Limits},
 };
@@ -112,6 +112,8 @@ pub struct Config {
     pub lifetimes: Lifetimes,
     /// What is read from the database when somebody asks.
     pub reads: Reads,
+    /// Which bodies later ones are given as differences from.
+    pub dictionaries: Dictionaries,
     /// What caches may do with answers whose life is over.
     pub grace: Grace,
     /// Limits of connections.
@@ -241,6 +243,7 @@ impl Config {
             },
             delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
             snapshot_dir: layers.optional("snapshot_dir").map(PathBuf::from),
+            dictionaries: Dictionaries::read(layers),
         };
         if config.changes.monitored.buckets().is_empty() {
             layers.problem("changes.resources is empty: nothing would be published");

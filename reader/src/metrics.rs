@@ -52,6 +52,7 @@ struct Gauges {
     age: Gauge,
     bytes: Gauge,
     delta_bytes: Gauge,
+    dictionary_bytes: Gauge,
     collections: Gauge,
     held_back: Gauge,
     pool_size: Gauge,
@@ -146,6 +147,10 @@ impl Gauges {
             )?,
             bytes: gauge("snapshot_bytes", "Memory of the rendered changesets.")?,
             delta_bytes: gauge("delta_cache_bytes", "Memory of the prepared deltas.")?,
+            dictionary_bytes: gauge(
+                "dictionary_bytes",
+                "Memory of former versions, and of what was compressed with them.",
+            )?,
             collections: gauge("collections", "Published collections.")?,
             held_back: gauge("collections_held_back", "Those whose present state is refused.")?,
             pool_size: gauge("storage_pool_size", "Connections of the pool.")?,
@@ -174,6 +179,7 @@ impl Gauges {
         if let Some(published) = app.board.published() {
             self.watermark.set(published.watermark.as_millis() as f64 / 1_000.0);
             self.bytes.set(published.bytes() as f64);
+            self.dictionary_bytes.set(published.dictionary_bytes() as f64);
             self.collections.set(published.iter().count() as f64);
             self.held_back.set(published.refused().count() as f64);
             app.metrics.certificates.measure(&published.certificates(), now);

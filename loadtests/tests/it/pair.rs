@@ -123,9 +123,15 @@ pub(crate) async fn start_reader(
 ) -> TestClient {
     let mut layers = reader::config::Config::layers(None, std::iter::empty(), None);
     let url = database.url("countersign_reader");
-    for (name, value) in [("storage_url", url.as_str()), ("watermark.poll_interval_ms", "20")]
-        .into_iter()
-        .chain(settings.iter().copied())
+    // What only readers say, because only they stand behind caches, is not compared.
+    for (name, value) in [
+        ("storage_url", url.as_str()),
+        ("watermark.poll_interval_ms", "20"),
+        ("cache.stale_while_revalidate_seconds", "0"),
+        ("cache.stale_if_error_seconds", "0"),
+    ]
+    .into_iter()
+    .chain(settings.iter().copied())
     {
         layers.set(name, value);
     }

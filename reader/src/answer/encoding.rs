@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, header::ACCEPT_ENCODING};
 
+use super::DictionaryId;
+
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
@@ -30,15 +32,20 @@ impl Encoding {
     }
 }
 
-/// What a client accepts: a weight in thousandths for each of [`Encoding::ALL`].
+/// What a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted([u16; 4]);
+pub struct Accepted {
+    /// In thousandths, for each of [`Encoding::ALL`].
+    weights: [u16; 4],
+    /// What it has, and takes a difference from.
+    dictionary: Option<DictionaryId>,
+}
 
 impl Accepted {
     /// Only the plain form.
-    pub const PLAIN: Self = Self([0, 0, 0, 1_000]);
+    pub const PLAIN: Self = Self { weights: [0, 0, 0, 1_000], dictionary: None };
 
-    /// Reads `Accept-Encoding`, each of its lines.
+    /// Reads `Accept-Encoding`, each of its lines, of a client that has no dictionary.
     pub fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut named: [Option<u16>; 4] = [None; 4];
         let mut any = None;
@@ -54,20 +61,32 @@ impl Accepted {
         let or_any = |weight: Option<u16>| weight.or(any).unwrap_or(0);
         // The plain form is always right: it is sent also to those who refuse everything.
         let plain = identity.or(any.filter(|weight| *weight > 0)).unwrap_or(1);
-        Self([or_any(brotli), or_any(zstd), or_any(gzip), plain])
+        let weights = [or_any(brotli), or_any(zstd), or_any(gzip), plain];
+        Self { weights, dictionary: None }
     }
 
-    /// Reads the header from a map.
+    /// Reads a map of headers, `Available-Dictionary` among them.
     pub fn of(headers: &HeaderMap) -> Self {
-        Self::parse(headers.get_all(ACCEPT_ENCODING).iter().map(http::HeaderValue::as_bytes))
+        let lines = headers.get_all(ACCEPT_ENCODING).iter().map(http::HeaderValue::as_bytes);
+        let Self { weights, .. } = Self::parse(lines);
+        let otherwise = weights.into_iter().max().unwrap_or_default();
+        Self { weights, dictionary: DictionaryId::offered(headers, otherwise) }
+    }
+
+    /// The dictionary that the client has, where it prefers what is made with it.
+    pub fn dictionary(&self) -> Option<DictionaryId> {
+        self.dictionary
     }
 
     /// The acceptable encodings, the most welcome first; of equals, that of the smallest bodies.
     pub fn preferred(self) -> impl Iterator<Item = Encoding> {
         let mut order = [0, 1, 2, 3];
         // Stable, and of four: insertions, no allocation.
-        order.sort_by_key(|&index| std::cmp::Reverse(self.0[index]));
-        order.into_iter().filter(move |&index| self.0[index] > 0).map(|index| Encoding::ALL[index])
+        order.sort_by_key(|&index| std::cmp::Reverse(self.weights[index]));
+        order
+            .into_iter()
+            .filter(move |&index| self.weights[index] > 0)
+            .map(|index| Encoding::ALL[index])
     }
 }
 
@@ -87,7 +106,7 @@ fn index_of(name: &[u8]) -> Option<usize> {
 }
 
 /// `gzip;q=0.5` is `("gzip", 500)`. A weight that cannot be read forbids.
-fn weighted(item: &[u8]) -> (&[u8], u16) {
+pub(super) fn weighted(item: &[u8]) -> (&[u8], u16) {
     let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
     let name = parts.next().unwrap_or_default();
     let weight = parts.find_map(|part| part.strip_prefix(b"q=").or(part.strip_prefix(b"Q=")));

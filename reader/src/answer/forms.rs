@@ -68,6 +68,11 @@ impl Forms {
         self.identity.body().bytes()
     }
 
+    /// The body as gzip, where that is smaller.
+    pub fn gzip(&self) -> Option<Bytes> {
+        self.gzip.as_ref().map(|form| form.body().bytes().clone())
+    }
+
     /// Memory that all take, in bytes.
     pub fn bytes(&self) -> usize {
         Encoding::ALL.iter().filter_map(|&encoding| self.get(encoding)).map(|f| f.weight()).sum()

@@ -5,11 +5,13 @@
 //! | [`prepared`] | status line, headers and body of one form of a resource |
 //! | [`forms`] | all forms of a body: plain, gzip, zstd, brotli |
 //! | [`encoding`] | which form a client prefers |
+//! | [`dictionary`] | a body as the difference from one that the client has |
 //! | [`lifetime`] | how long caches may keep an answer |
 //! | [`dates`] | HTTP dates, formatted once a second |
 
 pub mod compress;
 pub mod dates;
+pub mod dictionary;
 pub mod encoding;
 pub mod forms;
 pub mod lifetime;
@@ -25,6 +27,7 @@ use shared::{http::Reply, model::Timestamp};
 
 pub use self::{
     dates::Dates,
+    dictionary::{Dictionaries, DictionaryId, Role},
     encoding::{Accepted, Encoding},
     forms::Forms,
     lifetime::{Grace, Lifetime},

@@ -6,12 +6,15 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, VARY},
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 use shared::config::ttl::Policy;
 
-use super::Encoding;
+use super::{
+    Encoding,
+    dictionary::{Role, USE_AS_DICTIONARY},
+};
 
 /// Bodies of at least so many bytes lie in a file in memory as well, from which the kernel sends
 /// them without a copy. Below, setting that up costs more than the copy (`docs/performance.md`).
@@ -24,6 +27,22 @@ pub struct Dress {
     pub headers: HeaderMap,
     /// How long caches may keep it.
     pub policy: Policy,
+    /// When a whole body is a dictionary, and for what; never if unset.
+    pub dictionary: Option<Role>,
+}
+
+impl Dress {
+    /// The same for a whole body of `length` bytes, in any form: if it is a dictionary, its answer
+    /// may be made with one, which caches must know.
+    pub fn of_whole(&self, length: usize) -> Self {
+        let mut dress = self.clone();
+        if let Some(role) = self.dictionary.as_ref().filter(|role| role.rules.allow(length)) {
+            dress.headers.insert(USE_AS_DICTIONARY, role.matching.clone());
+            let vary = HeaderValue::from_static("Accept-Encoding, Available-Dictionary");
+            dress.headers.insert(VARY, vary);
+        }
+        dress
+    }
 }
 
 /// Status line, headers and body of a 200. `Cache-Control`, `Expires`, `Date` and `Connection`
@@ -46,9 +65,14 @@ pub struct Body {
 impl Prepared {
     /// Prepares `bytes`, which are encoded so.
     pub fn new(bytes: Bytes, encoding: Encoding, dress: &Dress) -> Self {
+        Self::encoded(bytes, encoding.name(), dress)
+    }
+
+    /// Prepares `bytes`, whose encoding has this name.
+    pub fn encoded(bytes: Bytes, encoding: Option<&'static str>, dress: &Dress) -> Self {
         let mut headers = dress.headers.clone();
         headers.insert(CONTENT_LENGTH, bytes.len().into());
-        if let Some(name) = encoding.name() {
+        if let Some(name) = encoding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
         let etag = strong_etag(&bytes);

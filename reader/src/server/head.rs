@@ -105,6 +105,7 @@ impl<'h, 'b> Head<'h, 'b> {
                 }
                 15 if is("accept-encoding") => accepts = true,
                 17 if is("transfer-encoding") => is_chunked = true,
+                20 if is("available-dictionary") => self.is_special = true,
                 _ => (),
             }
         }

@@ -110,7 +110,7 @@ pub fn build(
     let is_old = |old: &&Arc<Collection>| {
         old.horizon == version.tombstone_horizon && draft.is_same_as(&old.list)
     };
-    let is_first = old.is_none();
+    let before = old;
     let old = old.filter(is_old);
     if let Some((disk, metadata)) = stored
         && (old.is_none() || disk.lacks(&version))
@@ -128,7 +128,7 @@ pub fn build(
         object,
         x5us,
         horizon: version.tombstone_horizon,
-        list: draft.finish(dress, !is_first),
+        list: draft.finish(dress, before.map(|old| &old.list), before.is_some()),
     };
     Ok(Built { collection: Arc::new(collection), doubt })
 }

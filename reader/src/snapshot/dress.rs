@@ -14,7 +14,7 @@ use shared::{
     wire::{SurrogateKey, cache_tag_header, surrogate_key_header},
 };
 
-use crate::answer::Dress;
+use crate::answer::{Dictionaries, Dress, Role};
 
 /// Headers that scripts in browsers may read.
 pub const EXPOSED: &str = "Backoff, Retry-After, Alert, Content-Length, Content-Type, \
@@ -50,15 +50,16 @@ pub fn add_keys(headers: &mut HeaderMap, keys: &[SurrogateKey]) {
 pub struct Wardrobe {
     common: HeaderMap,
     changes: Changes,
+    dictionaries: Dictionaries,
 }
 
 impl Wardrobe {
-    /// With these headers on everything, and these lifetimes.
-    pub fn new(mut common: HeaderMap, changes: Changes) -> Self {
+    /// With these headers on everything, these lifetimes, and these rules for dictionaries.
+    pub fn new(mut common: HeaderMap, changes: Changes, dictionaries: Dictionaries) -> Self {
         security_headers(http::StatusCode::OK, &mut common);
         common.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         common.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        Self { common, changes }
+        Self { common, changes, dictionaries }
     }
 
     /// What entries of the monitor show as `host`.
@@ -79,6 +80,7 @@ impl Wardrobe {
             SurrogateKey::of_collection(bucket, collection)
         };
         add_keys(&mut headers, &keys);
-        Dress { headers, policy: self.changes.lifetimes.of(bucket, collection) }
+        let policy = self.changes.lifetimes.of(bucket, collection);
+        Dress { headers, policy, dictionary: Role::of(bucket, collection, self.dictionaries) }
     }
 }

@@ -1,11 +1,15 @@
 //! A changeset's body, rendered once: whole, and as the prefixes that answer `_since`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use shared::{model::Timestamp, wire::changeset_head};
 
-use crate::answer::{Dress, Forms};
+use super::Lineage;
+use crate::answer::{Accepted, Dress, Forms, Prepared};
 
 const TAIL: &[u8] = b"]}";
 
@@ -57,6 +61,7 @@ pub struct List {
     draft: Draft,
     dress: Dress,
     full: Forms,
+    lineage: Option<Arc<Lineage>>,
 }
 
 /// Which changes of a list are wanted.
@@ -87,20 +92,20 @@ impl Draft {
         Self { rows, live, head, all: all.into() }
     }
 
-    /// Prepares the whole list to be sent, with these headers; `is_patient` as in [`Forms::new`].
-    pub fn finish(self, dress: Dress, is_patient: bool) -> List {
+    /// Prepares the whole list, which follows `old`, to be sent with these headers; `is_patient` as in
+    /// [`Forms::new`].
+    pub fn finish(self, dress: Dress, old: Option<&List>, is_patient: bool) -> List {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let full = if self.live == self.rows.len() {
             self.all.clone()
         } else {
             self.render(Part::Live(self.live))
         };
-        List {
-            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            full: Forms::new(full, &dress, is_patient),
-            dress,
-            draft: self,
-        }
+        let full = Forms::new(full.clone(), &dress.of_whole(full.len()), is_patient);
+        let lineage = dress.dictionary.as_ref().and_then(|role| {
+            Lineage::new(&full, old.and_then(|old| old.lineage.as_ref()), role.rules)
+        });
+        List { serial: SERIAL.fetch_add(1, Ordering::Relaxed), full, lineage, dress, draft: self }
     }
 
     /// How many changes there are, tombstones included.
@@ -197,9 +202,26 @@ impl List {
         &self.dress
     }
 
-    /// Makes the forms of the whole list that are missing; see [`Forms::complete`].
+    /// The whole list as the client prefers it, as far as that is there.
+    pub fn best(&self, accepted: Accepted) -> &Arc<Prepared> {
+        let difference = self.lineage.as_ref().and_then(|lineage| lineage.from(accepted));
+        difference.unwrap_or_else(|| self.full.best(accepted))
+    }
+
+    /// Makes what is missing of the whole list: see [`Forms::complete`] and [`Lineage::complete`].
     pub fn complete(&self) {
-        self.full.complete(&self.dress);
+        let plain = self.full.plain();
+        let dress = self.dress.of_whole(plain.len());
+        // First what is waited for: those who come now are those who have a former version.
+        if let Some(lineage) = &self.lineage {
+            lineage.complete(plain, &dress);
+        }
+        self.full.complete(&dress);
+    }
+
+    /// Whether every form is there.
+    pub fn is_complete(&self) -> bool {
+        self.full.is_complete() && self.lineage.as_ref().is_none_or(|lineage| lineage.is_complete())
     }
 
     /// Which part answers `_since` and `_limit`: the same part for every `_since` between the same
@@ -221,7 +243,12 @@ impl List {
         if part == Part::Full { self.full.plain().clone() } else { self.draft.render(part) }
     }
 
-    /// Memory that it takes, in bytes.
+    /// Memory that former versions take, and the differences from them, in bytes.
+    pub fn dictionary_bytes(&self) -> usize {
+        self.lineage.as_ref().map_or(0, |lineage| lineage.bytes())
+    }
+
+    /// Memory that it takes, in bytes, without [`List::dictionary_bytes`].
     pub fn bytes(&self) -> usize {
         let shared = self.draft.live == self.draft.rows.len();
         let all = if shared { 0 } else { self.draft.all.len() };
@@ -263,7 +290,7 @@ mod tests {
             latest.iter().map(|(id, (at, deleted))| change(*id, *at, *deleted)).collect();
         changes.sort_by_key(|change| std::cmp::Reverse(change.last_modified));
         let timestamp = Timestamp::from_millis(i64::try_from(history.len()).unwrap());
-        Draft::new(b"{}", timestamp, &changes).finish(Dress::default(), true)
+        Draft::new(b"{}", timestamp, &changes).finish(Dress::default(), None, true)
     }
 
     fn changes(list: &List, since: Option<Timestamp>, limit: Option<usize>) -> Vec<Value> {
@@ -319,8 +346,11 @@ mod tests {
     #[test]
     fn every_since_between_two_changes_is_the_same_part() {
         let changes = [change(1, 30, false), change(2, 20, true), change(3, 10, false)];
-        let list =
-            Draft::new(b"{}", Timestamp::from_millis(30), &changes).finish(Dress::default(), true);
+        let list = Draft::new(b"{}", Timestamp::from_millis(30), &changes).finish(
+            Dress::default(),
+            None,
+            true,
+        );
         let part = |since| list.part(Some(Timestamp::from_millis(since)), None);
 
         assert_eq!(part(9), Part::Newest(3));

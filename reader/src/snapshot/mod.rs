@@ -5,6 +5,7 @@ mod chains;
 mod check;
 mod collection;
 mod dress;
+mod lineage;
 mod list;
 mod monitor;
 
@@ -18,6 +19,7 @@ pub use chains::{Chains, ServedChain};
 pub use check::{check, entries, own_key, trusted_keys};
 pub use collection::{Built, Collection, Context, Source, build, shown};
 pub use dress::{EXPOSED, Wardrobe, add_keys, common_headers};
+pub use lineage::Lineage;
 pub use list::{Change, Draft, List, Part, Shown};
 pub use monitor::Monitor;
 use shared::{certificates::Ends, model::Timestamp, wire::Entry};
@@ -75,20 +77,21 @@ pub struct Published {
 }
 
 impl Published {
-    /// Puts a state together. `slots` are (bucket, collection, slot).
+    /// Puts a state together that follows `old`. `slots` are (bucket, collection, slot).
     pub fn new(
         watermark: Timestamp,
         wardrobe: &Wardrobe,
         slots: Vec<(String, String, Slot)>,
         public_buckets: Vec<String>,
         chains: Arc<Chains>,
+        old: Option<&Self>,
     ) -> Self {
         let served = slots.iter().filter_map(|(bucket, collection, slot)| {
             slot.good
                 .as_ref()
                 .map(|good| Entry::new(wardrobe.http_host(), bucket, collection, good.timestamp))
         });
-        let monitor = Monitor::new(served.collect(), wardrobe);
+        let monitor = Monitor::new(served.collect(), wardrobe, old.map(|old| &old.monitor));
         let mut collections: HashMap<String, HashMap<String, Slot>> = HashMap::new();
         for (bucket, collection, slot) in slots {
             collections.entry(bucket).or_default().insert(collection, slot);
@@ -135,16 +138,23 @@ impl Published {
 
     /// The lists, some forms of which are not made yet, the smallest first.
     pub fn incomplete(&self) -> Vec<&List> {
-        let collections = self.iter().filter_map(|(_, _, slot)| slot.good.as_ref());
-        let lists = collections.map(|good| &good.list).chain([&self.monitor.list]);
-        let mut lists: Vec<&List> = lists.filter(|list| !list.full().is_complete()).collect();
+        let mut lists: Vec<&List> = self.lists().filter(|list| !list.is_complete()).collect();
         lists.sort_by_key(|list| list.full().plain().len());
         lists
     }
 
     /// Memory that the rendered bodies take.
     pub fn bytes(&self) -> usize {
+        self.lists().map(List::bytes).sum()
+    }
+
+    /// Memory that dictionaries take, and what was made with them.
+    pub fn dictionary_bytes(&self) -> usize {
+        self.lists().map(List::dictionary_bytes).sum()
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &List> {
         let collections = self.iter().filter_map(|(_, _, slot)| slot.good.as_ref());
-        collections.map(|good| good.list.bytes()).sum::<usize>() + self.monitor.list.bytes()
+        collections.map(|good| &good.list).chain([&self.monitor.list])
     }
 }

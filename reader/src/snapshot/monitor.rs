@@ -19,8 +19,8 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Sorts and renders the entries.
-    pub fn new(entries: Vec<Entry>, wardrobe: &Wardrobe) -> Self {
+    /// Sorts and renders the entries that follow those of `old`.
+    pub fn new(entries: Vec<Entry>, wardrobe: &Wardrobe, old: Option<&Self>) -> Self {
         let entries = Entries::new(entries);
         let changes: Vec<Change> = entries
             .iter()
@@ -33,6 +33,7 @@ impl Monitor {
         let timestamp = entries.timestamp();
         let draft = Draft::new(Entries::metadata(), timestamp.unwrap_or_default(), &changes);
         let dress = wardrobe.of("monitor", "changes", timestamp.unwrap_or_default());
-        Self { entries, timestamp, list: draft.finish(dress, true) }
+        let list = draft.finish(dress, old.map(|old| &old.list), true);
+        Self { entries, timestamp, list }
     }
 }

@@ -72,8 +72,8 @@ impl Follower {
         for pending in pending {
             slots.push(self.finish(pending).await);
         }
-        let published =
-            Published::new(watermark, &self.app.wardrobe, slots, public_buckets, chains);
+        let (wardrobe, old) = (&self.app.wardrobe, old.as_deref());
+        let published = Published::new(watermark, wardrobe, slots, public_buckets, chains, old);
         let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
         watch.remind(&published.certificates(), rules, Timestamp::now());
         self.app.board.publish(published);

@@ -172,7 +172,7 @@ impl Follower {
             self.is_schema_checked = false;
             self.app.link.hosts().prefer(self.index);
             // Connections of requests shall follow.
-            self.app.pool.retain(|_, _| false);
+            self.app.public.pool().retain(|_, _| false);
         }
     }
 

@@ -55,7 +55,7 @@ async fn load(app: &App, disk: &Arc<Disk>) -> Result<Option<(Stored, Published)>
         slots.push(finish(app, &collection, task).await?);
     }
     let buckets = stored.public_buckets.clone();
-    let published = Published::new(stored.watermark(), &app.wardrobe, slots, buckets, chains);
+    let published = Published::new(stored.watermark(), &app.wardrobe, slots, buckets, chains, None);
     Ok(Some((stored, published)))
 }
 

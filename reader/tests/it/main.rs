@@ -5,6 +5,7 @@
 mod chain;
 mod changeset;
 mod deviations;
+mod dictionaries;
 mod disk;
 mod fixture;
 mod front;
@@ -16,8 +17,6 @@ mod outage;
 mod pooler;
 mod public;
 mod roles;
-mod roles;
-mod signatures;
 mod signatures;
 mod sockets;
 mod v2;
