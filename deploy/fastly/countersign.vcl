@@ -39,9 +39,8 @@ sub vcl_recv {
   }
 
   # [2] Fastly has made br or gzip of Accept-Encoding. A dictionary's encodings are the reader's, too.
-  if (req.http.Available-Dictionary && req.http.Fastly-Orig-Accept-Encoding ~ "(?i)\bdc[bz]\b") {
-    set req.http.Accept-Encoding = if(req.http.Fastly-Orig-Accept-Encoding ~ "(?i)\bdcb\b",
-      "dcb, br, gzip", "dcz, br, gzip");
+  if (req.http.Available-Dictionary && req.http.Fastly-Orig-Accept-Encoding ~ "(?i)\bdcz\b") {
+    set req.http.Accept-Encoding = "dcz, br, gzip";
   } else {
     unset req.http.Available-Dictionary;
   }

@@ -5,8 +5,8 @@ vcl 4.1;
 import directors;
 
 probe alive {
-    # Says only that it is ready: it serves from memory also while its database is away.
-    .url = "/v1/__lbheartbeat__";
+    # 200 as soon as there is something to serve, also while the database is away; 503 before the end.
+    .url = "/v1/__heartbeat__";
     .interval = 2s;
     .timeout = 1s;
     .window = 5;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use moka::future::Cache;
 use prometheus::IntCounter;
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
     answer::{
@@ -18,7 +18,7 @@ use crate::{
     snapshot::{Collection, List, Part},
 };
 
-/// Bodies smaller than this are compressed where they are asked for.
+/// Parts of lists smaller than this are made where they are asked for.
 const INLINE_BYTES: usize = 16 * 1024;
 
 /// Which answer.
@@ -110,17 +110,26 @@ impl AsList for crate::snapshot::Published {
     }
 }
 
+/// Parts that are prepared at once: whoever asks for many different ones waits, and the threads that
+/// serve do not.
+static PREPARING: Semaphore = Semaphore::const_new(4);
+
 async fn prepare<L: AsList>(owner: Arc<L>, part: Part, encoding: Encoding) -> Arc<Prepared> {
-    let plain = owner.list().render(part);
-    let small = if plain.len() < INLINE_BYTES {
-        compress(&plain, encoding, Pace::Quick)
-    } else {
-        let input = plain.clone();
-        spawn_blocking(move || compress(&input, encoding, Pace::Quick)).await.ok().flatten()
-    };
-    let dress = owner.list().dress();
-    Arc::new(match small {
-        Some(small) => Prepared::new(small, encoding, dress),
-        None => Prepared::new(plain, Encoding::Identity, dress),
-    })
+    let is_small = owner.list().full().plain().len() < INLINE_BYTES;
+    if is_small {
+        return Arc::new(render(owner.list(), part, encoding));
+    }
+    // The semaphore is never closed.
+    let _permit = PREPARING.acquire().await;
+    let kept = owner.clone();
+    let made = spawn_blocking(move || render(kept.list(), part, encoding)).await;
+    Arc::new(made.unwrap_or_else(|_| render(owner.list(), part, Encoding::Identity)))
+}
+
+fn render(list: &List, part: Part, encoding: Encoding) -> Prepared {
+    let plain = list.render(part);
+    match compress(&plain, encoding, Pace::Quick) {
+        Some(small) => Prepared::new(small, encoding, list.dress()),
+        None => Prepared::new(plain, Encoding::Identity, list.dress()),
+    }
 }

@@ -19,7 +19,8 @@ impl Service for Operators {
         if head.method != Method::GET {
             return Answer::new("refused", Reply::empty(http::StatusCode::METHOD_NOT_ALLOWED));
         }
-        match head.uri.path() {
+        let path = head.uri.path();
+        match path.strip_prefix("/v1").unwrap_or(path) {
             "/__metrics__" | "/metrics" => Answer::new("metrics", health::metrics(app, now)),
             "/__heartbeat__" => Answer::new("heartbeat", health::heartbeat(app, now)),
             "/__lbheartbeat__" => Answer::new("lbheartbeat", health::lbheartbeat(app)),

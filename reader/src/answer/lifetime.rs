@@ -53,7 +53,7 @@ impl Lifetime {
         }
     }
 
-    /// Writes the value of `Cache-Control`. Grace is never longer than the life before it.
+    /// Writes the value of `Cache-Control`. What is revalidated is served no longer than it lived.
     fn push_control(self, out: &mut Vec<u8>, grace: Grace) {
         let Some(seconds) = self.seconds() else { return };
         if seconds == 0 {

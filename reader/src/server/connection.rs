@@ -57,6 +57,8 @@ pub(super) struct Connection<T> {
     timer: Pin<Box<Sleep>>,
     input: Vec<u8>,
     filled: usize,
+    /// When the first byte of the head under way arrived.
+    begun: Instant,
     page: Page,
     answered: u64,
 }
@@ -71,6 +73,7 @@ impl<T: Transport> Connection<T> {
             timer,
             input: vec![0; FIRST_SPACE],
             filled: 0,
+            begun: Instant::now(),
             page: Page::default(),
             answered: 0,
         }
@@ -79,7 +82,7 @@ impl<T: Transport> Connection<T> {
     /// Answers until one side has enough. Errors of a connection are the client's, who has left.
     pub(super) async fn run(mut self) {
         if let Ok(()) = self.exchange().await {
-            let _ = self.stream.shutdown().await;
+            let _ = timeout(LINGER, self.stream.shutdown()).await;
         }
     }
 
@@ -99,6 +102,7 @@ impl<T: Transport> Connection<T> {
                 }
                 self.input.copy_within(end..self.filled, 0);
                 self.filled -= end;
+                self.begun = Instant::now();
                 seen = 0;
                 continue;
             }
@@ -122,8 +126,12 @@ impl<T: Transport> Connection<T> {
         }
         let limits = &self.state.limits;
         let is_idle = self.filled == 0 && self.answered > 0;
-        let patience = if is_idle { limits.idle_timeout } else { limits.head_timeout };
-        let deadline = Instant::now() + patience;
+        // A head that trickles in has one time for all of it, not one for each byte.
+        let deadline = match (self.filled, is_idle) {
+            (0, true) => Instant::now() + limits.idle_timeout,
+            (0, false) => Instant::now() + limits.head_timeout,
+            _ => self.begun + limits.head_timeout,
+        };
         if !is_idle && self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
@@ -147,6 +155,9 @@ impl<T: Transport> Connection<T> {
             }
         });
         let count = read.await?;
+        if self.filled == 0 {
+            self.begun = Instant::now();
+        }
         self.filled += count;
         Ok(count > 0)
     }
@@ -204,7 +215,7 @@ impl<T: Transport> Connection<T> {
     /// Ends the connection so that the client reads the answer: a socket that is closed with bytes
     /// unread resets the connection, and what was sent may be lost (RFC 9112 §9.6).
     async fn linger(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
+        timeout(LINGER, self.stream.shutdown()).await??;
         let mut rest = vec![0; 4 * 1024];
         let drain = async {
             let mut read = 0;

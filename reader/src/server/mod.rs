@@ -19,7 +19,8 @@ use std::{
     time::Duration,
 };
 
-use http::{Version, request::Parts};
+use bytes::Bytes;
+use http::{Method, Version, request::Parts};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use shared::{
     error::ApiError,
@@ -253,7 +254,11 @@ impl State {
     /// The answer to what is not a plain poll: counted, and logged where that is wanted.
     async fn full_answer(&self, parts: Parts, started: Instant, now: Timestamp) -> Reply {
         let (route, answer) = self.app.answer(&parts, now).await;
-        let reply = answer.into_reply(self.app.config.grace, now);
+        let mut reply = answer.into_reply(self.app.config.grace, now);
+        if parts.method == Method::HEAD {
+            // Its length is among the headers; its bytes would be taken for the next answer.
+            reply.body = Bytes::new();
+        }
         let (status, elapsed) = (reply.status, started.elapsed());
         self.app.metrics.http.observe(&parts.method, route, status, elapsed);
         if self.limits.log.wants(status) {

@@ -4,6 +4,7 @@ use std::{
     io::{self, IoSlice},
     os::fd::AsFd as _,
     pin::{Pin, pin},
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Poll, ready},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use std::future::poll_fn;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::answer::Body;
@@ -36,8 +37,8 @@ impl Transport for TcpStream {
 /// Slowest client that is waited for, in bytes each second.
 const SLOWEST: u64 = 1_024;
 
-/// Sends head and body. `stall` is how long a client may take for nothing, before the time counts
-/// that its bytes need at [`SLOWEST`].
+/// Sends head and body. `stall` is how long a client may take none of the bytes; all of them may take
+/// so long as well, and the time that they need at [`SLOWEST`].
 ///
 /// # Errors
 ///
@@ -51,28 +52,46 @@ pub(super) async fn respond<T: Transport>(
     let bytes = body.map_or(&[][..], |body| body.bytes());
     let file = body.and_then(Body::file);
     let patience = stall + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+    let taken = AtomicUsize::new(0);
     match (file, stream.socket()) {
         (Some(file), Some(socket)) => {
-            within(patience, from_file(socket, head, file, bytes.len())).await
+            let sending = from_file(socket, head, file, bytes.len(), &taken);
+            within(stall, patience, &taken, sending).await
         }
-        _ => within(patience, from_memory(stream, head, bytes)).await,
+        _ => within(stall, patience, &taken, from_memory(stream, head, bytes, &taken)).await,
     }
 }
 
 /// Most answers fit the socket's buffer: only those that do not get a timer.
 async fn within(
+    stall: Duration,
     patience: Duration,
+    taken: &AtomicUsize,
     sending: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
     let mut sending = pin!(sending);
     let first = poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await;
-    match first {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => timeout(patience, sending).await?,
+    if let Poll::Ready(outcome) = first {
+        return outcome;
+    }
+    let deadline = Instant::now() + patience;
+    loop {
+        let before = taken.load(Ordering::Relaxed);
+        if let Ok(outcome) = timeout(stall, sending.as_mut()).await {
+            return outcome;
+        }
+        if taken.load(Ordering::Relaxed) == before || Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
     }
 }
 
-async fn from_memory<T: Transport>(stream: &mut T, head: &[u8], body: &[u8]) -> io::Result<()> {
+async fn from_memory<T: Transport>(
+    stream: &mut T,
+    head: &[u8],
+    body: &[u8],
+    taken: &AtomicUsize,
+) -> io::Result<()> {
     let mut sent = 0;
     poll_fn(|context| {
         while sent < head.len() + body.len() {
@@ -88,6 +107,7 @@ async fn from_memory<T: Transport>(stream: &mut T, head: &[u8], body: &[u8]) -> 
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             sent += count;
+            taken.store(sent, Ordering::Relaxed);
         }
         Pin::new(&mut *stream).poll_flush(context)
     })
@@ -100,6 +120,7 @@ async fn from_file(
     head: &[u8],
     file: &std::fs::File,
     length: usize,
+    taken: &AtomicUsize,
 ) -> io::Result<()> {
     let mut sent = 0;
     while sent < head.len() {
@@ -120,6 +141,7 @@ async fn from_file(
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        taken.fetch_add(count, Ordering::Relaxed);
     }
     Ok(())
 }

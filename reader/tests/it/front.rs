@@ -133,7 +133,9 @@ async fn metrics_move_to_the_operators_port() {
         ask(TcpStream::connect(address).await.unwrap(), request.as_bytes()).await
     };
 
-    assert!(get("/__metrics__").await.contains("countersign_requests_total"));
+    for path in ["/__metrics__", "/v1/__metrics__"] {
+        assert!(get(path).await.contains("countersign_requests_total"), "{path}");
+    }
     assert!(get("/__heartbeat__").await.starts_with("HTTP/1.1 503"), "nothing is loaded");
     assert!(get("/v1/").await.starts_with("HTTP/1.1 404"), "no client's business");
 }
