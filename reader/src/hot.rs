@@ -1,4 +1,5 @@
-//! The polls of millions: answered with bytes that are there, without an allocation or a lock.
+//! The polls of millions: answered with bytes that are there. A whole list costs neither an allocation
+//! nor a lock; a delta costs a look-up in the cache of deltas.
 //!
 //! Only what is plain is answered here: a changeset that is public and held, asked for with numbers.
 //! Everything else, and every doubt, is left to [`App::answer`], which gives the very same answers

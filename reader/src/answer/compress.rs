@@ -30,7 +30,7 @@ pub fn compress(body: &[u8], encoding: Encoding, pace: Pace) -> Option<Bytes> {
     (compressed.len() < body.len()).then(|| Bytes::from(compressed))
 }
 
-/// One level for all: higher ones gain a hundredth.
+/// The library's default level, at either pace.
 fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3 + 64), Compression::new(6));
     encoder.write_all(body).ok()?;

@@ -38,7 +38,7 @@ impl Forms {
         forms
     }
 
-    /// Makes the forms that are missing: takes about a second for each 5 MB.
+    /// Makes the forms that are missing: seconds for a body of some megabytes.
     pub fn complete(&self, dress: &Dress) {
         self.zstd.get_or_init(|| form(self.plain(), Encoding::Zstd, dress));
         self.brotli.get_or_init(|| form(self.plain(), Encoding::Brotli, dress));
