@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-api load drill cdn alerts drills fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-sets bench-api load drill cdn alerts drills fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -66,12 +66,18 @@ bench: ## Measure publications, a reader beside nginx, and a writer beside Kinto
 	$(RELEASE)
 	@deploy/dev/bench.sh
 	@deploy/dev/bench-reader.sh
+	@deploy/dev/bench-sets.sh
 	@exec deploy/dev/bench-api.sh
 
 bench-reader: ## Of `make bench`, only a reader beside nginx with the same bytes
 	@deploy/dev/install.sh nginx wrk
 	$(RELEASE)
 	@exec deploy/dev/bench-reader.sh
+
+bench-sets: ## Of `make bench`, only what a large set costs a reader: its start, its memory, its deltas
+	@deploy/dev/install.sh wrk
+	$(RELEASE)
+	@exec deploy/dev/bench-sets.sh
 
 bench-api: ## Of `make bench`, only the writer beside Kinto
 	@deploy/dev/install.sh
@@ -97,6 +103,7 @@ cdn: ## Try Varnish and nginx, with the configurations of deploy/, before a read
 alerts: ## Check and try the alert rules with Prometheus' own tool
 	@deploy/dev/install.sh promtool
 	@cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts-test.yml
+
 drills: ## Break databases and what lies between, DURATION=600 s of publications, and check each answer
 	@deploy/dev/install.sh pgbouncer
 	@DRILL_SECONDS=$(or $(SECONDS),10) DRILL_DURATION=$(or $(DURATION),600) \

@@ -1,6 +1,6 @@
 //! One form of a resource, ready to be sent.
 
-use std::{fs::File, io::Write as _, sync::Arc};
+use std::{fs::File, io::Write as _, sync::OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -16,9 +16,9 @@ use super::{
     dictionary::{Role, USE_AS_DICTIONARY},
 };
 
-/// Bodies of at least so many bytes lie in a file in memory as well, from which the kernel sends
-/// them without a copy. Below, setting that up costs more than the copy (`docs/performance.md`).
-const FILE_BYTES: usize = 64 * 1024;
+/// Bodies of at least so many bytes that are sent also get a file in memory, from which the kernel
+/// sends them without a copy. Below, that costs more than the copy (`docs/performance.md`).
+const FILE_BYTES: usize = 2 * 1024;
 
 /// What all forms and parts of one resource have in common.
 #[derive(Debug, Clone, Default)]
@@ -56,10 +56,20 @@ pub struct Prepared {
 }
 
 /// A body.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Body {
     bytes: Bytes,
-    file: Option<Arc<File>>,
+    sending: Sending,
+}
+
+/// How a body leaves.
+#[derive(Debug)]
+enum Sending {
+    /// By a copy.
+    Copied,
+    /// From a file in memory, which is made when somebody first asks: most forms of most bodies are
+    /// never asked for. Unset where the system gave none.
+    FromFile(OnceLock<Option<File>>),
 }
 
 impl Prepared {
@@ -127,13 +137,14 @@ fn strong_etag(bytes: &[u8]) -> HeaderValue {
 impl Body {
     /// A body of these bytes.
     pub fn new(bytes: Bytes) -> Self {
-        let file = (bytes.len() >= FILE_BYTES).then(|| in_memory_file(&bytes)).flatten();
-        Self { bytes, file }
+        let is_large = bytes.len() >= FILE_BYTES;
+        let sending = if is_large { Sending::FromFile(OnceLock::new()) } else { Sending::Copied };
+        Self { bytes, sending }
     }
 
     /// A body that is sent once.
     pub fn once(bytes: Bytes) -> Self {
-        Self { bytes, file: None }
+        Self { bytes, sending: Sending::Copied }
     }
 
     /// The bytes.
@@ -143,20 +154,27 @@ impl Body {
 
     /// The same bytes, where the kernel can send them from.
     pub fn file(&self) -> Option<&File> {
-        self.file.as_deref()
+        match &self.sending {
+            Sending::Copied => None,
+            Sending::FromFile(file) => file.get_or_init(|| in_memory_file(&self.bytes)).as_ref(),
+        }
     }
 
     fn weight(&self) -> usize {
-        self.bytes.len() * if self.file.is_some() { 2 } else { 1 }
+        let has_file = match &self.sending {
+            Sending::Copied => false,
+            Sending::FromFile(file) => matches!(file.get(), Some(Some(_))),
+        };
+        self.bytes.len() * if has_file { 2 } else { 1 }
     }
 }
 
 /// `None` where the system has no such files, or no descriptor left: the bytes are sent instead.
-fn in_memory_file(bytes: &[u8]) -> Option<Arc<File>> {
+fn in_memory_file(bytes: &[u8]) -> Option<File> {
     let descriptor = memfd_create("countersign", MemfdFlags::CLOEXEC).ok()?;
     let mut file = File::from(descriptor);
     file.write_all(bytes).ok()?;
-    Some(Arc::new(file))
+    Some(file)
 }
 
 /// `HTTP/1.1 200 OK`. The phrase means nothing (RFC 9112 §4), and helps people.
@@ -211,14 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_lies_in_a_file_too() {
+    fn a_large_body_that_is_sent_lies_in_a_file_too() {
         let bytes = Bytes::from(vec![b'x'; FILE_BYTES]);
         let body = Body::new(bytes.clone());
         let mut read = vec![0; FILE_BYTES];
+        assert_eq!(body.weight(), FILE_BYTES);
 
         body.file().unwrap().read_exact_at(&mut read, 0).unwrap();
         assert_eq!(read, bytes);
         assert_eq!(body.file().unwrap().read(&mut [0]).unwrap(), 0, "and no byte more");
+        assert_eq!(body.weight(), 2 * FILE_BYTES);
         assert!(Body::new(bytes.slice(1..)).file().is_none());
+        assert!(Body::once(bytes).file().is_none());
     }
 }

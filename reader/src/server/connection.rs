@@ -182,8 +182,8 @@ impl<T: Transport> Connection<T> {
             self.page.end(then, head.version, now);
             state.counters.of(hit.poll, is_head).observe(started.elapsed());
             let body = (!is_head).then(|| hit.form.body());
-            let stall = state.limits.stall_timeout;
-            respond(&mut self.stream, &self.page.bytes, body, stall).await?;
+            let (heads, stall) = ([hit.form.head(), &self.page.bytes], state.limits.stall_timeout);
+            respond(&mut self.stream, heads, body, stall).await?;
             return Ok(then);
         }
         let parts = match head.to_parts() {
@@ -195,9 +195,8 @@ impl<T: Transport> Connection<T> {
         let reply = Box::pin(state.full_answer(parts, started, now)).await;
         self.page.made(&reply);
         self.page.end(then, version, now);
-        let body = Body::once(reply.body);
-        respond(&mut self.stream, &self.page.bytes, Some(&body), state.limits.stall_timeout)
-            .await?;
+        let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
+        respond(&mut self.stream, heads, Some(&body), state.limits.stall_timeout).await?;
         Ok(then)
     }
 
@@ -207,8 +206,8 @@ impl<T: Transport> Connection<T> {
         let reply = self.state.refusal(error, now);
         self.page.made(&reply);
         self.page.end(Then::Close, Version::HTTP_11, now);
-        let (body, stall) = (Body::once(reply.body), self.state.limits.stall_timeout);
-        respond(&mut self.stream, &self.page.bytes, Some(&body), stall).await?;
+        let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
+        respond(&mut self.stream, heads, Some(&body), self.state.limits.stall_timeout).await?;
         Ok(Then::Close)
     }
 
@@ -253,7 +252,8 @@ fn hit(state: &State, head: &Head<'_, '_>, now: Timestamp) -> Option<(Hit, bool)
     Some((hot::answer(&state.app, head.target, head.accepted, now)?, is_head))
 }
 
-/// An answer's head, as it is written. One for each connection: its memory is used again.
+/// What is written of an answer's head for itself: all of it, or what follows one that was prepared.
+/// One for each connection: its memory is used again.
 #[derive(Default)]
 struct Page {
     bytes: Vec<u8>,
@@ -263,7 +263,6 @@ struct Page {
 impl Page {
     fn prepared(&mut self, hit: &Hit, grace: Grace, now: Timestamp) {
         self.bytes.clear();
-        self.bytes.extend_from_slice(hit.form.head());
         hit.lifetime.push(&mut self.bytes, grace, now, &mut self.dates);
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::{
     fs::sendfile,
-    net::{SendFlags, send},
+    net::{SendAncillaryBuffer, SendFlags, sendmsg},
 };
 use std::future::poll_fn;
 use tokio::{
@@ -37,6 +37,9 @@ impl Transport for TcpStream {
 /// Slowest client that is waited for, in bytes each second.
 const SLOWEST: u64 = 1_024;
 
+/// An answer's head: what was prepared, and what the moment adds.
+pub(super) type Heads<'a> = [&'a [u8]; 2];
+
 /// Sends head and body. `stall` is how long a client may take none of the bytes; all of them may take
 /// so long as well, and the time that they need at [`SLOWEST`].
 ///
@@ -45,7 +48,7 @@ const SLOWEST: u64 = 1_024;
 /// When the client has left, or is too slow.
 pub(super) async fn respond<T: Transport>(
     stream: &mut T,
-    head: &[u8],
+    heads: Heads<'_>,
     body: Option<&Body>,
     stall: Duration,
 ) -> io::Result<()> {
@@ -55,10 +58,13 @@ pub(super) async fn respond<T: Transport>(
     let taken = AtomicUsize::new(0);
     match (file, stream.socket()) {
         (Some(file), Some(socket)) => {
-            let sending = from_file(socket, head, file, bytes.len(), &taken);
+            let sending = from_file(socket, heads, file, bytes.len(), &taken);
             within(stall, patience, &taken, sending).await
         }
-        _ => within(stall, patience, &taken, from_memory(stream, head, bytes, &taken)).await,
+        _ => {
+            let parts = [heads[0], heads[1], bytes];
+            within(stall, patience, &taken, from_memory(stream, parts, &taken)).await
+        }
     }
 }
 
@@ -86,22 +92,29 @@ async fn within(
     }
 }
 
+/// What is left of `parts` after `sent` bytes, and which of them is the first that is not empty: TLS
+/// copies what it is given one slice at a time, and an empty one would end it.
+fn rest<const N: usize>(parts: [&[u8]; N], mut sent: usize) -> ([IoSlice<'_>; N], usize) {
+    let left = parts.map(|part| {
+        let gone = sent.min(part.len());
+        sent -= gone;
+        &part[gone..]
+    });
+    let first = left.iter().position(|part| !part.is_empty()).unwrap_or(0);
+    (left.map(IoSlice::new), first)
+}
+
 async fn from_memory<T: Transport>(
     stream: &mut T,
-    head: &[u8],
-    body: &[u8],
+    parts: [&[u8]; 3],
     taken: &AtomicUsize,
 ) -> io::Result<()> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut sent = 0;
     poll_fn(|context| {
-        while sent < head.len() + body.len() {
-            let (head, body) = (
-                head.get(sent..).unwrap_or_default(),
-                body.get(sent.saturating_sub(head.len())..).unwrap_or_default(),
-            );
-            let slices = [IoSlice::new(head), IoSlice::new(body)];
-            // TLS copies what it is given one slice at a time: an empty one would end it.
-            let slices = if head.is_empty() { &slices[1..] } else { &slices[..] };
+        while sent < length {
+            let (slices, first) = rest(parts, sent);
+            let slices = &slices[first..];
             let count = ready!(Pin::new(&mut *stream).poll_write_vectored(context, slices))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -117,16 +130,19 @@ async fn from_memory<T: Transport>(
 /// The kernel takes the body from the file's pages: nothing is copied.
 async fn from_file(
     socket: &TcpStream,
-    head: &[u8],
+    heads: Heads<'_>,
     file: &std::fs::File,
     length: usize,
     taken: &AtomicUsize,
 ) -> io::Result<()> {
-    let mut sent = 0;
-    while sent < head.len() {
+    let (mut sent, heads_length) = (0, heads[0].len() + heads[1].len());
+    while sent < heads_length {
         sent += socket
             .async_io(Interest::WRITABLE, || {
-                Ok(send(socket.as_fd(), &head[sent..], SendFlags::MORE | SendFlags::NOSIGNAL)?)
+                let (slices, first) = rest(heads, sent);
+                let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+                let mut no_control = SendAncillaryBuffer::default();
+                Ok(sendmsg(socket.as_fd(), &slices[first..], &mut no_control, flags)?)
             })
             .await?;
     }

@@ -126,7 +126,7 @@ impl Follower {
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        let source = Source { version: version.clone(), metadata, rows };
+        let version = version.clone();
         let (config, disk) = (self.app.config.clone(), self.app.disk.clone());
         let wardrobe = self.app.wardrobe.clone();
         Ok(Work::Build(spawn_blocking(move || {
@@ -138,7 +138,8 @@ impl Follower {
                 disk: disk.as_deref(),
                 now: Timestamp::now(),
             };
-            build(source, &context, old.as_ref())
+            let rows = rows.decode().map_err(|_| Reason::Unreadable)?;
+            build(Source { version, metadata, rows }, &context, old.as_ref())
         })))
     }
 

@@ -194,7 +194,7 @@ pub async fn chains(tx: &Tx<'_>) -> Result<Vec<(String, String)>, ApiError> {
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Vec<Row>, ApiError> {
+pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Rows, ApiError> {
     const SQL: &str = "
         select id, last_modified, deleted, data from record
         where bucket_id = $1 and collection_id = $2
@@ -202,17 +202,31 @@ pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Vec<
 
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&bucket, Type::TEXT), (&collection, Type::TEXT)];
-    let rows = tx.query_typed(SQL, &parameters).await?;
-    rows.iter()
-        .map(|row| {
+    Ok(Rows(tx.query_typed(SQL, &parameters).await?))
+}
+
+/// Records as they arrived. Reading their JSON is work for another thread than the one that waits
+/// for the database.
+#[derive(Debug)]
+pub struct Rows(Vec<tokio_postgres::Row>);
+
+impl Rows {
+    /// Reads them.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not what it should be.
+    pub fn decode(self) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let decode = |row: tokio_postgres::Row| {
             Ok(Row {
-                id: row.try_get("id")?,
-                last_modified: Timestamp::from_millis(row.try_get("last_modified")?),
-                deleted: row.try_get("deleted")?,
-                data: row.try_get::<_, Json<_>>("data")?.0,
+                id: row.try_get(0)?,
+                last_modified: Timestamp::from_millis(row.try_get(1)?),
+                deleted: row.try_get(2)?,
+                data: row.try_get::<_, Json<_>>(3)?.0,
             })
-        })
-        .collect()
+        };
+        self.0.into_iter().map(decode).collect()
+    }
 }
 
 impl Row {
