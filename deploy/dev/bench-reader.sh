@@ -71,8 +71,8 @@ seed() {
 # The reference gets the same collections through its API, and must serve as many records of each.
 start_reference() {
   local what encoding
-  reference_prepare
-  reference_start taskset -c 0
+  reference_prepare reference
+  reference_start 0
   seed "$REFERENCE"
   for what in "${WHATS[@]}"; do
     for encoding in "${ENCODINGS[@]}"; do

@@ -7,8 +7,8 @@
 # `reference_wanted` fails, and the benches measure without a reference.
 #
 #   reference_wanted              whether there is one; ends the script where it is incomplete
-#   reference_prepare [DATABASE]  its database and tables, its configuration, its port
-#   reference_start [COMMAND…]    starts it and waits: URL in REFERENCE, PID in REFERENCE_PID
+#   reference_prepare DATABASE    its database and tables, its configuration, its port
+#   reference_start CPUS          starts it and waits: URL in REFERENCE, PID in REFERENCE_PID
 #   reference_end                 SIGTERM, and waits
 # shellcheck source-path=SCRIPTDIR source=kinto.sh
 source "$(dirname "${BASH_SOURCE[0]}")/kinto.sh"
@@ -28,7 +28,7 @@ reference_wanted() {
 # history, attachments, notifications or metrics, and hardly any log.
 reference_prepare() {
   KINTO_BIN=$REFERENCE_BIN
-  KINTO_DATABASE=${1:-reference}
+  KINTO_DATABASE=$1
   KINTO_SETTINGS=(
     'kinto.batch_max_requests = 1000'
     'kinto.changes.resources = /buckets/main /buckets/main-preview'
@@ -44,7 +44,7 @@ reference_prepare() {
 }
 
 reference_start() {
-  PYTHONWARNINGS=ignore PYTHONPATH=$STACK KINTO_INI=$STACK/kinto.ini become "$ME" TERM "$@" \
+  PYTHONWARNINGS=ignore PYTHONPATH=$STACK KINTO_INI=$STACK/kinto.ini become "$ME" TERM taskset -c "$1" \
     "$REFERENCE_BIN/granian" reference:app --interface wsgi --host 127.0.0.1 --port "$KINTO_PORT" \
     --workers 1 --backpressure "$REFERENCE_BACKPRESSURE" --log-level warning \
     </dev/null >>"$STACK/logs/kinto.log" 2>&1 &
