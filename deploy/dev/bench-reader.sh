@@ -253,10 +253,10 @@ row() {
         what, encoding, bytes, r, n, r / n, rc, nc, nc / rc, rp, np }'
 }
 
-# A server of one process and 32 threads; its CPU time is its child's, and PostgreSQL's, and not told.
+# Its CPU time is its child's, and PostgreSQL's, and not told.
 print_reference_report() {
   local what encoding
-  say '' "Beside the reference (granian, 1 process, $REFERENCE_BACKPRESSURE threads):" '' \
+  say '' "Beside the reference (granian, 1 process, backpressure $REFERENCE_BACKPRESSURE):" '' \
     '| what | asked for | bytes | bytes of the reference | reader 1/s | reference 1/s | ratio | p99 ms |' \
     '|---|---|---|---|---|---|---|---|'
   for what in "${WHATS[@]}"; do

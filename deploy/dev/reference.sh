@@ -14,7 +14,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/kinto.sh"
 
 REFERENCE_BIN=${REFERENCE_BIN:-} REFERENCE='' REFERENCE_PID=''
-# As the image sets it: so many requests at once in its one process, each on a thread.
+# As the image sets it: so many requests at once in its one process; granian makes up to 16 threads.
 readonly REFERENCE_BACKPRESSURE=32
 
 reference_wanted() {
