@@ -3,7 +3,8 @@
 # REFERENCE_BIN is given (reference.sh). `bench-reader.sh` and `bench-api.sh` are the other parts.
 #
 # Everything is private to the run; medians are shown. From the environment: ROUNDS (3), BIN
-# (target/release), PG_BINDIR, REFERENCE_ROUNDS (1; the reference takes minutes for each).
+# (target/release), PG_BINDIR, REFERENCE_ROUNDS (1; the reference takes minutes for each), LARGE
+# (10000, the records of the large collection).
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
@@ -17,11 +18,15 @@ REFERENCE_ROUNDS=${REFERENCE_ROUNDS:-1}
 WITH_REFERENCE=''
 # The large collection, and the requests of a batch.
 readonly SOURCE=/buckets/main-workspace/collections/large BATCH=1000
-readonly COLLECTION=translations-models LARGE=10000
+LARGE=${LARGE:-10000}
+readonly COLLECTION=translations-models
 
 main() {
   [[ $ROUNDS =~ ^[1-9][0-9]?$ && $REFERENCE_ROUNDS =~ ^[1-9]$ ]] ||
     give_up "$EX_CONFIG" 'ROUNDS is a number from 1 to 99, REFERENCE_ROUNDS from 1 to 9.'
+  # The reference signs and serves no more than 10,000.
+  [[ $LARGE =~ ^[1-9][0-9]{1,4}$ ]] && ((LARGE <= 10000)) ||
+    give_up "$EX_CONFIG" 'LARGE is a number from 10 to 10000.'
   ! reference_wanted || WITH_REFERENCE=1
   stack_open bench
   stack_database

@@ -7,7 +7,7 @@
 # `reference_wanted` fails, and the benches measure without a reference.
 #
 #   reference_wanted              whether there is one; ends the script where it is incomplete
-#   reference_prepare DATABASE    its database and tables, its configuration, its port
+#   reference_prepare DATABASE    its database and tables, its configuration
 #   reference_start CPUS          starts it and waits: URL in REFERENCE, PID in REFERENCE_PID
 #   reference_end                 SIGTERM, and waits
 # shellcheck source-path=SCRIPTDIR source=kinto.sh
@@ -38,12 +38,15 @@ reference_prepare() {
     "kinto.signer.ecdsa.private_key = $STACK/keys/private-key.pem"
   )
   kinto_prepare kinto_remote_settings
-  REFERENCE=$KINTO
   say 'from os import environ' 'from pyramid.paster import get_app' \
     'app = get_app(environ["KINTO_INI"])' >"$STACK/reference.py"
 }
 
 reference_start() {
+  # It listens seconds after it was started: another bench on this machine looks elsewhere.
+  KINTO_PORT=$(free_port $((22000 + RANDOM % 6000)))
+  KINTO=http://127.0.0.1:$KINTO_PORT/v1
+  REFERENCE=$KINTO
   PYTHONWARNINGS=ignore PYTHONPATH=$STACK KINTO_INI=$STACK/kinto.ini become "$ME" TERM taskset -c "$1" \
     "$REFERENCE_BIN/granian" reference:app --interface wsgi --host 127.0.0.1 --port "$KINTO_PORT" \
     --workers 1 --backpressure "$REFERENCE_BACKPRESSURE" --log-level warning \
