@@ -25,7 +25,7 @@ main() {
   [[ $ROUNDS =~ ^[1-9][0-9]?$ && $REFERENCE_ROUNDS =~ ^[1-9]$ ]] ||
     give_up "$EX_CONFIG" 'ROUNDS is a number from 1 to 99, REFERENCE_ROUNDS from 1 to 9.'
   # The reference signs and serves no more than 10,000.
-  [[ $LARGE =~ ^[1-9][0-9]{1,4}$ ]] && ((LARGE <= 10000)) ||
+  [[ $LARGE =~ ^([1-9][0-9]{1,3}|10000)$ ]] ||
     give_up "$EX_CONFIG" 'LARGE is a number from 10 to 10000.'
   ! reference_wanted || WITH_REFERENCE=1
   stack_open bench
@@ -149,6 +149,7 @@ print_large() {
       ratio_row "$what"
     }
   done
+  [[ -z $WITH_REFERENCE ]] || say '' "Rounds of the reference: $REFERENCE_ROUNDS."
 }
 
 # large_row WHO WHAT TITLE

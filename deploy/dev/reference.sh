@@ -19,9 +19,11 @@ readonly REFERENCE_BACKPRESSURE=32
 
 reference_wanted() {
   [[ -n $REFERENCE_BIN ]] || return 1
-  [[ -x $REFERENCE_BIN/kinto && -x $REFERENCE_BIN/granian ]] &&
-    "$REFERENCE_BIN/python" -c 'import kinto_remote_settings' 2>/dev/null ||
-    give_up "$EX_CONFIG" "REFERENCE_BIN=$REFERENCE_BIN: kinto, granian or kinto_remote_settings is missing."
+  if [[ ! -x $REFERENCE_BIN/kinto || ! -x $REFERENCE_BIN/granian ]] ||
+    ! "$REFERENCE_BIN/python" -c 'import kinto_remote_settings' 2>/dev/null; then
+    give_up "$EX_CONFIG" \
+      "REFERENCE_BIN=$REFERENCE_BIN: kinto, granian or kinto_remote_settings is missing."
+  fi
 }
 
 # The same resources, key and review as ours (stack.sh). Less than in production, in its favour: no
@@ -42,6 +44,7 @@ reference_prepare() {
     'app = get_app(environ["KINTO_INI"])' >"$STACK/reference.py"
 }
 
+# shellcheck disable=SC2004,SC2034 # used by those that source this file, or of stack.sh
 reference_start() {
   # It listens seconds after it was started: another bench on this machine looks elsewhere.
   KINTO_PORT=$(free_port $((22000 + RANDOM % 6000)))
