@@ -61,7 +61,7 @@ check: ## Lint, then test: all that CI runs
 	@$(MAKE) lint
 	@$(MAKE) test
 
-bench: ## Measure publications, a reader beside nginx, and a writer beside Kinto
+bench: ## Measure publications, a reader beside nginx, and a writer beside Kinto (REFERENCE_BIN: docs/performance.md)
 	@deploy/dev/install.sh nginx wrk
 	$(RELEASE)
 	@deploy/dev/bench.sh

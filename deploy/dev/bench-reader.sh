@@ -1,37 +1,48 @@
 #!/usr/bin/env bash
-# `make bench-reader`: what a reader serves, beside nginx with the same bytes as static files.
+# `make bench-reader`: what a reader serves, beside nginx with the same bytes as static files, and
+# beside the reference with the same collections where REFERENCE_BIN is given (reference.sh).
 #
 # Everything is private to the run. The servers run on CPU 0, wrk on CPU 1; the contestants take
 # turns, and medians are shown: requests a second, the CPU time of the server for each request, which
 # depends less on what else the machine does, and the latency of which 99 % were shorter. From the
-# environment: ROUNDS (3), DURATION (4 s for each run of wrk), BIN (target/release), PG_BINDIR.
+# environment: ROUNDS (3), DURATION (4 s for each run of wrk), REFERENCE_DURATION (10 s; it answers
+# slowly), COLLECTIONS (100), BIN (target/release), PG_BINDIR. PostgreSQL, which only the reference
+# asks while it serves, may use both CPUs.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
 # shellcheck source-path=SCRIPTDIR source=figures.sh
 source "$(dirname "${BASH_SOURCE[0]}")/figures.sh"
+# shellcheck source-path=SCRIPTDIR source=reference.sh
+source "$(dirname "${BASH_SOURCE[0]}")/reference.sh"
 
 ROUNDS=${ROUNDS:-3}
 DURATION=${DURATION:-4}
+REFERENCE_DURATION=${REFERENCE_DURATION:-10}
 readonly CONNECTIONS=64 COLLECTIONS=${COLLECTIONS:-100}
 # Names of changesets, with the number of their records: 2 KB, 100 KB, 400 KB.
 declare -rA RECORDS=([k2]=6 [k100]=345 [k400]=1380)
+WITH_REFERENCE=''
 readonly WHATS=(monitor k2 k100 k400) ENCODINGS=(identity gzip)
 
 main() {
-  [[ $ROUNDS =~ ^[1-9][0-9]?$ && $DURATION =~ ^[1-9][0-9]?$ ]] ||
-    give_up "$EX_CONFIG" 'ROUNDS and DURATION are numbers from 1 to 99.'
+  [[ $ROUNDS =~ ^[1-9][0-9]?$ && $DURATION =~ ^[1-9][0-9]?$ &&
+    $REFERENCE_DURATION =~ ^[1-9][0-9]?$ ]] ||
+    give_up "$EX_CONFIG" 'ROUNDS, DURATION and REFERENCE_DURATION are numbers from 1 to 99.'
   (($(nproc) >= 2)) || give_up "$EX_UNAVAILABLE" 'Two CPUs are needed: one serves, one asks.'
   NGINX=$(PATH=$PATH:/usr/sbin command -v nginx) && command -v wrk >/dev/null ||
     give_up "$EX_UNAVAILABLE" 'nginx and wrk are needed: deploy/dev/install.sh nginx wrk'
+  ! reference_wanted || WITH_REFERENCE=1
   stack_open bench-reader
   stack_database
   publish
   start_nginx
   check
-  say "Serving, $ROUNDS rounds of 16 × $DURATION s …" >&2
+  [[ -z $WITH_REFERENCE ]] || start_reference
+  say "Serving, $ROUNDS rounds …" >&2
   measure
   print_report
+  [[ -z $WITH_REFERENCE ]] || print_reference_report
 }
 
 publish() {
@@ -45,13 +56,34 @@ publish() {
   done
   stack_configure
   stack_start writer
-  say "Publishing $((COLLECTIONS + 3)) collections …" >&2
-  "$BIN/countersign-load" seed --writer "$WRITER" --data "$STACK/data" \
-    >"$STACK/logs/seed.log" 2>&1 || failed 'Publishing failed' seed
+  seed "$WRITER"
   stack_end writer
   # The stack looks at everything each second, which is for drills.
   stack_start reader env COUNTERSIGN_WATERMARK_RECHECK_INTERVAL_SECONDS=60 taskset -c 0
 }
+
+seed() {
+  say "Publishing $((COLLECTIONS + 3)) collections on $1 …" >&2
+  "$BIN/countersign-load" seed --writer "$1" --data "$STACK/data" \
+    >"$STACK/logs/seed.log" 2>&1 || failed 'Publishing failed' seed
+}
+
+# The reference gets the same collections through its API, and must serve as many records of each.
+start_reference() {
+  local what encoding
+  reference_prepare reference
+  reference_start 0
+  seed "$REFERENCE"
+  for what in "${WHATS[@]}"; do
+    for encoding in "${ENCODINGS[@]}"; do
+      fetch "$encoding" "$REFERENCE$(path "$what")" "$STACK/reference.$what.$encoding"
+    done
+    [[ $(count_ids "$STACK/reference.$what.identity") == $(count_ids "$(file "$what" identity)") ]] ||
+      failed "The reference does not serve the same $what"
+  done
+}
+
+count_ids() { grep -o '"id": *"' "$1" | wc -l; }
 
 # records COUNT: about 290 bytes each, most of which no compression makes smaller.
 records() {
@@ -163,17 +195,21 @@ measure() {
       for encoding in "${ENCODINGS[@]}"; do
         ask "reader.$what.$encoding" "$encoding" "$READER$(path "$what")" "$READER_PID"
         ask "nginx.$what.$encoding" "$encoding" "$(nginx_url "$what")" "$NGINX_PID"
+        [[ -z $WITH_REFERENCE ]] ||
+          ask "reference.$what.$encoding" "$encoding" "$REFERENCE$(path "$what")" "$REFERENCE_PID" \
+            "-d${REFERENCE_DURATION}s" --timeout 60s
       done
     done
   done
 }
 
-# ask NAME ENCODING URL PID: notes NAME.rate (1/s), NAME.cpu (µs) and NAME.p99 (ms).
+# ask NAME ENCODING URL PID [OPTION…]: notes NAME.rate (1/s), NAME.cpu (µs) and NAME.p99 (ms).
+# Options for wrk count instead of those before.
 ask() {
   local output before after served
   before=$(cpu_ticks "$4")
   output=$(taskset -c 1 wrk -t1 "-c$CONNECTIONS" "-d${DURATION}s" --latency \
-    -H "Accept-Encoding: $2" "$3")
+    -H "Accept-Encoding: $2" "${@:5}" "$3")
   after=$(cpu_ticks "$4")
   [[ $output != *Non-2xx* && $output != *'Socket errors'* ]] || failed "$3: $output"
   [[ $output =~ Requests/sec:\ +([0-9.]+) ]] || failed "wrk says nothing of requests: $output"
@@ -215,6 +251,31 @@ row() {
     -v np="$(median "nginx.$name.p99")" 'BEGIN {
       printf "| %s | %s | %d | %d | %d | %.2f | %.1f / %.1f | %.2f | %.2f / %.2f |\n",
         what, encoding, bytes, r, n, r / n, rc, nc, nc / rc, rp, np }'
+}
+
+# Its CPU time is its child's, and PostgreSQL's, and not told.
+print_reference_report() {
+  local what encoding
+  say '' "Beside the reference (granian, 1 process, backpressure $REFERENCE_BACKPRESSURE):" '' \
+    '| what | asked for | bytes | bytes of the reference | reader 1/s | reference 1/s | ratio | p99 ms |' \
+    '|---|---|---|---|---|---|---|---|'
+  for what in "${WHATS[@]}"; do
+    for encoding in "${ENCODINGS[@]}"; do reference_row "$what" "$encoding"; done
+  done | tee "$STACK/rows"
+  awk -F'|' '{ rate += log($8) } END {
+    printf "\nGeometric mean: %.0f times the requests of the reference.\n", exp(rate / NR) }' \
+    "$STACK/rows"
+}
+
+# reference_row WHAT ENCODING
+reference_row() {
+  local name=$1.$2
+  awk -v what="$1" -v encoding="$2" -v bytes="$(stat -c %s "$(file "$1" "$2")")" \
+    -v their_bytes="$(stat -c %s "$STACK/reference.$name")" \
+    -v r="$(median "reader.$name.rate")" -v k="$(median "reference.$name.rate")" \
+    -v rp="$(median "reader.$name.p99")" -v kp="$(median "reference.$name.p99")" 'BEGIN {
+      printf "| %s | %s | %d | %d | %d | %.1f | %.0f | %.2f / %.0f |\n",
+        what, encoding, bytes, their_bytes, r, k, r / k, rp, kp }'
 }
 
 main "$@"

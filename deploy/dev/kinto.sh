@@ -4,10 +4,13 @@
 #   kinto_install            Kinto from PyPI into .run/kinto, as for `make compat`; or KINTO_BIN
 #   kinto_prepare INCLUDES   its database and tables, its configuration, its port: URL in KINTO
 #   kinto_start              starts it and waits until it answers
+#   kinto_await PID          waits until it answers
 # shellcheck source-path=SCRIPTDIR source=python-env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/python-env.sh"
 
 KINTO='' KINTO_DATABASE=kinto
+# Further lines of its configuration.
+KINTO_SETTINGS=()
 
 kinto_install() {
   ROOT=$STACK_ROOT
@@ -39,7 +42,7 @@ use = egg:kinto
 kinto.userid_hmac_secret = of this one run
 multiauth.policies = basicauth
 kinto.includes = $1
-$(kinto_backends)
+$(kinto_backends "${KINTO_SETTINGS[@]}")
 [loggers]
 keys = root
 [handlers]
@@ -58,8 +61,10 @@ format = %(message)s
 INI
 }
 
+# kinto_backends LINE…: and these lines.
 kinto_backends() {
   local backend
+  (($# == 0)) || say "$@"
   for backend in storage cache permission; do
     say "kinto.${backend}_backend = kinto.core.$backend.postgresql" \
       "kinto.${backend}_url = postgresql://$PG_ROLE@/$KINTO_DATABASE?host=$PG_SOCKETS"
@@ -70,10 +75,15 @@ kinto_start() {
   # Warnings of its libraries.
   PYTHONWARNINGS=ignore become "$ME" TERM "$KINTO_BIN/kinto" start --ini "$STACK/kinto.ini" \
     </dev/null >>"$STACK/logs/kinto.log" 2>&1 &
-  local pid=$! deadline=$((SECONDS + 60))
+  local pid=$!
   CHILDREN[$pid]=1
+  kinto_await "$pid"
+}
+
+kinto_await() {
+  local deadline=$((SECONDS + 60))
   until curl -fsS -o /dev/null --max-time 2 --noproxy '*' "$KINTO/__heartbeat__" 2>/dev/null; do
-    is_running "$pid" || failed 'Kinto ended while starting' kinto
+    is_running "$1" || failed 'Kinto ended while starting' kinto
     ((SECONDS < deadline)) || failed 'Kinto did not answer within 60 s' kinto
     sleep 0.1
   done
