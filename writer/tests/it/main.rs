@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;
+mod authority;
 mod autograph;
 mod bad_input;
 mod batch;
@@ -48,6 +49,7 @@ mod settings;
 mod signer_process;
 mod signers;
 mod signing;
+mod signing_chains;
 mod signing_races;
 mod signoff;
 mod signoff_deletion;

@@ -91,6 +91,7 @@ async fn a_bucket_or_a_collection_may_have_a_signer_of_its_own() {
         ("signer.autograph.server_url", &url),
         ("signer.autograph.hawk_id", crate::autograph::HAWK.0),
         ("signer.autograph.hawk_secret", crate::autograph::HAWK.1),
+        ("outgoing.allowed_hosts", "127.0.0.1"),
         ("signer.work.special.signer_backend", "autograph"),
         ("signer.work.special.autograph.key_ids", "next"),
         ("signer.work.alike.signer_backend", "kinto_signer.signer.autograph"),
@@ -217,6 +218,7 @@ fn what_is_wrong_with_a_signer_is_told_at_the_start() {
         (service(&[("signer.autograph.hawk_secret", "")]), "hawk_secret is not set"),
         (service(&[("signer.autograph.key_ids", "")]), "key_ids is not set"),
         (service(&[("signer.autograph.timeout_seconds", "0")]), "from 1 to 30"),
+        (service(&[("signer.autograph.root_hashes", "C8:A8")]), "a root hash is 32 bytes"),
     ] {
         assert!(found.contains(expected), "{expected}: {found}");
         assert!(!found.contains("s3cr3t") && !found.contains(&key_text), "{found}");
