@@ -62,9 +62,10 @@ check: ## Lint, then test: all that CI runs
 	@$(MAKE) lint
 	@$(MAKE) test
 
-bench: ## Measure publications, a reader beside nginx, and a writer beside Kinto
+bench: ## Measure signing, publications, a reader beside nginx, and a writer beside Kinto
 	@deploy/dev/install.sh nginx wrk
 	$(RELEASE)
+	@deploy/dev/bench-signing.sh
 	@deploy/dev/bench.sh
 	@deploy/dev/bench-reader.sh
 	@exec deploy/dev/bench-api.sh

@@ -27,25 +27,35 @@ struct Pki {
 }
 
 /// A directory of certificates, which goes with the value.
-pub(crate) struct Certificates(PathBuf);
+pub(crate) struct Certificates {
+    place: PathBuf,
+    /// Below the place of chains.
+    folder: &'static str,
+}
 
 impl Drop for Certificates {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.place);
     }
 }
 
 impl Certificates {
     /// Made by `pki dev`.
     pub(crate) fn new() -> Self {
-        let made = Self(std::env::temp_dir().join(format!("pki-e2e-{}", uuid::Uuid::new_v4())));
+        Self::in_folder("")
+    }
+
+    /// Whose chains are in a folder of their own: those of two roots may have one name.
+    pub(crate) fn in_folder(folder: &'static str) -> Self {
+        let place = std::env::temp_dir().join(format!("pki-e2e-{}", uuid::Uuid::new_v4()));
+        let made = Self { place, folder };
         made.run("dev", Timestamp::now());
         made
     }
 
     /// Runs `pki {words} --dir …`.
     pub(crate) fn run(&self, words: &str, now: Timestamp) {
-        let dir = self.0.to_str().unwrap();
+        let dir = self.place.to_str().unwrap();
         let words = ["pki"].into_iter().chain(words.split(' ')).chain(["--dir", dir]);
         pki::run(&Pki::try_parse_from(words).unwrap().command, now).unwrap();
     }
@@ -58,7 +68,7 @@ impl Certificates {
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
+        self.place.join(name).to_str().unwrap().to_owned()
     }
 }
 
@@ -149,14 +159,16 @@ async fn signing(
         };
         certificates.iter().map(path).collect::<Vec<_>>().join("\n")
     };
+    let urls: Vec<String> =
+        certificates.iter().map(|certificates| format!("{x5u}{}", certificates.folder)).collect();
     let settings = [
         ("changes.resources", "/buckets/main"),
         ("signer.resources", "/buckets/work -> /buckets/main"),
         ("signer.ecdsa.private_key", &paths("private-key.pem")),
         ("signer.local.chain_path", &paths("chain.pem")),
-        ("signer.local.x5u", &vec![x5u; certificates.len()].join("\n")),
+        ("signer.local.x5u", &urls.join("\n")),
     ];
-    let (writer, app) = start_writer(database, &certificates[0].0, &settings, tasks).await;
+    let (writer, app) = start_writer(database, &certificates[0].place, &settings, tasks).await;
     publish(&app, Timestamp::now()).await.unwrap();
     (writer.as_user("alice"), app)
 }

@@ -77,7 +77,7 @@ async fn leaf_and_intermediate_are_exchanged_below_one_root() {
 
 #[tokio::test]
 async fn a_new_root_is_known_before_it_signs_alone() {
-    let (old, new) = (Certificates::new(), Certificates::new());
+    let (old, new) = (Certificates::new(), Certificates::in_folder("second/"));
     let mut servers = Certified::start(&old).await;
     let pins = [old.pin(), new.pin()];
     let pins = [pins[0].as_str(), pins[1].as_str()];

@@ -54,7 +54,7 @@ pub enum SigningError {
     Local(#[from] KeyError),
     /// The service gave nothing that can be used.
     #[error("the signing service at {0} fails: {1}")]
-    Autograph(http::Uri, AutographError),
+    Autograph(http::Uri, Box<AutographError>),
 }
 
 impl From<SigningError> for ApiError {
@@ -92,6 +92,7 @@ impl Signer {
             Self::Autograph(service) => service
                 .sign(document)
                 .await
+                .map_err(Box::new)
                 .map_err(|error| SigningError::Autograph(service.endpoint().clone(), error)),
         }
     }

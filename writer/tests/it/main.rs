@@ -12,6 +12,7 @@ mod concurrency;
 mod cors;
 mod crashes;
 mod default_bucket;
+mod duplicates;
 mod extras;
 mod fuzz;
 mod golden_matrix;
