@@ -29,7 +29,7 @@ main() {
   "$BIN/countersign-writer" pki dev --dir "$PLACE" >/dev/null
   for size in "${SIZES[@]}"; do measure "$size"; done
   say "Signing and verifying, medians of $SIGNING_ROUNDS, µs:" '' \
-    '| what | by | '"$(printf '%s records | ' "${SIZES[@]}")" '|---|---|---|---|'
+    "| what | by |$(printf ' %s records |' "${SIZES[@]}")" '|---|---|---|---|'
   row canonical ours 'canonical JSON' 'ours'
   row digest ours 'SHA-384 alone' 'aws-lc'
   row sign ours 'P-384 signature, SHA-384 included' 'RustCrypto'

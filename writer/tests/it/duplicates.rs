@@ -53,7 +53,7 @@ async fn write_all(alice: &TestClient) {
     }
     let batch = format!(
         r#"{{"requests": [{{"method": "PUT", "path": "{SOURCE}/records/wrong",
-            "path": "{SOURCE}/records/batch",
+            "path": "{SOURCE}/records/many",
             "body": {{"data": {{"title": "first", "title": "last"}}}}}}]}}"#
     );
     alice.raw("POST", "/batch", &[JSON], batch).await.expect(200);
@@ -73,8 +73,8 @@ async fn of_members_that_are_there_twice_the_last_is_seen_approved_and_published
     assert_eq!(asked["data"]["status"], "to-review");
 
     let expected = [
-        json!({"id": "batch", "title": "last"}),
         json!({"id": "json", "title": "last"}),
+        json!({"id": "many", "title": "last"}),
         json!({"id": "merge", "title": "last"}),
         json!({"id": "post", "title": "last"}),
         json!({"id": "put", "title": "last", "a": [{"x": 2}], "n": 1}),
