@@ -207,6 +207,13 @@ fn what_is_wrong_with_a_signer_is_told_at_the_start() {
         (local(&[("signer.local.chain_path", &chain)]), "is not for the key of"),
         (local(&[("signer.local.chain_path", &key)]), "something else is beside them"),
         (problems(&[("signer.ecdsa.private_key", &format!("{two}\n/no"))]), "/no: No such file"),
+        (
+            problems(&[
+                ("signer.ecdsa.private_key", two.as_str()),
+                ("signer.local.x5u", "https://x/a https://x/a"),
+            ]),
+            "two keys have the chain https://x/a",
+        ),
         (service(&[("signer.autograph.server_url", "")]), "expected the service's http(s) URL"),
         (
             service(&[("signer.autograph.server_url", "file:///x")]),
