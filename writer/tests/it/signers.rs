@@ -207,13 +207,6 @@ fn what_is_wrong_with_a_signer_is_told_at_the_start() {
         (local(&[("signer.local.chain_path", &chain)]), "is not for the key of"),
         (local(&[("signer.local.chain_path", &key)]), "something else is beside them"),
         (problems(&[("signer.ecdsa.private_key", &format!("{two}\n/no"))]), "/no: No such file"),
-        (
-            problems(&[
-                ("signer.ecdsa.private_key", two.as_str()),
-                ("signer.local.x5u", "https://x/a https://x/a"),
-            ]),
-            "two keys have the chain https://x/a",
-        ),
         (service(&[("signer.autograph.server_url", "")]), "expected the service's http(s) URL"),
         (
             service(&[("signer.autograph.server_url", "file:///x")]),
@@ -232,6 +225,20 @@ fn what_is_wrong_with_a_signer_is_told_at_the_start() {
     }
     assert_eq!(local(&[("signer.local.x5u", "https://x/a.chain")]), "");
     assert_eq!(problems(&[("signer.ecdsa.private_key", &two)]), "");
+}
+
+/// Told before anything is published, which would fail.
+#[test]
+fn two_keys_have_no_chain_in_common() {
+    let keys = Keys::new();
+    let two = format!("{}\n{}", keys.make("a"), keys.make("b"));
+    let with = |x5u: &str| {
+        problems(&[("signer.ecdsa.private_key", two.as_str()), ("signer.local.x5u", x5u)])
+    };
+
+    assert_eq!(with("https://x/a https://x/b"), "");
+    let found = with("https://x/a https://x/a");
+    assert!(found.contains("two keys have the chain https://x/a"), "{found}");
 }
 
 /// Clients would refuse what such a chain vouches for, so it is not published.
