@@ -41,11 +41,12 @@ fuzz: ## Send arbitrary input to the writer, SECONDS=600 for each kind of input,
 	@COUNTERSIGN_FUZZ_SECONDS=$(or $(SECONDS),600) exec deploy/dev/with-postgres.sh cargo test --locked \
 		-p countersign-writer --test it -- fuzz:: --nocapture --test-threads=2
 
-races: ## Let reviewers, editors and rollbacks meet, ROUNDS=200 of each, and try HISTORIES=200 at random
+races: ## Reviewers, editors, rollbacks meet, ROUNDS=200 each; HISTORIES=200 at random; OUTAGE=60 s of the signer
 	@deploy/dev/install.sh
 	@COUNTERSIGN_RACE_ROUNDS=$(or $(ROUNDS),200) COUNTERSIGN_HISTORIES=$(or $(HISTORIES),200) \
+		COUNTERSIGN_SIGNER_OUTAGE_SECONDS=$(or $(OUTAGE),60) \
 		exec deploy/dev/with-postgres.sh cargo test --locked -p countersign-writer --test it -- \
-		signoff_races:: signoff_histories:: --nocapture --test-threads=1
+		signoff_races:: signoff_histories:: signing_races:: --nocapture --test-threads=1
 
 lint: ## Check format, lints, documentation and dependencies
 	cargo fmt --all --check
@@ -61,9 +62,10 @@ check: ## Lint, then test: all that CI runs
 	@$(MAKE) lint
 	@$(MAKE) test
 
-bench: ## Measure publications, a reader beside nginx, and a writer beside Kinto (REFERENCE_BIN: docs/performance.md)
+bench: ## Measure signing, publications, a reader beside nginx, a writer beside Kinto (REFERENCE_BIN: docs/performance.md)
 	@deploy/dev/install.sh nginx wrk
 	$(RELEASE)
+	@deploy/dev/bench-signing.sh
 	@deploy/dev/bench.sh
 	@deploy/dev/bench-reader.sh
 	@deploy/dev/bench-sets.sh

@@ -63,6 +63,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: OpenCommand,
     },
+    /// Measure signing and verifying by themselves: medians in microseconds, without a server.
+    Primitives(PrimitivesArguments),
     /// Steps of the crash drills, which deploy/dev/drill.sh puts together.
     Drill {
         /// Which step.
@@ -208,6 +210,26 @@ pub(crate) struct People {
     /// Who approves; somebody else.
     #[arg(long, value_name = "USER:PASSWORD", default_value = "reviewer:reviewer")]
     pub(crate) reviewer: String,
+}
+
+/// Arguments of `primitives`.
+#[derive(Debug, Args)]
+pub(crate) struct PrimitivesArguments {
+    /// The private key, PKCS#8 in PEM, as `countersign-writer pki` makes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Its certificate chain.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chain: PathBuf,
+    /// How many records of 250 bytes are signed.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) records: u32,
+    /// How often each step is done.
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Write records.json and document.json there, for others to do the same.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
 }
 
 /// Arguments of `seed`.

@@ -11,6 +11,7 @@ mod failure;
 mod fleet;
 mod follower;
 mod open;
+mod primitives;
 mod proxy_command;
 mod publish_race;
 mod race;
@@ -36,6 +37,7 @@ async fn main() -> ExitCode {
         Command::Proxy(arguments) => proxy_command::run(&arguments).await,
         Command::Api { command } => api::run(&command).await,
         Command::Open { command } => open::run(&command).await,
+        Command::Primitives(arguments) => primitives::run(&arguments),
         Command::Drill { command } => drill::run(&command).await,
     };
     match result {

@@ -46,7 +46,7 @@ impl App {
     ///
     /// What of the configuration cannot be used: the signer's key.
     pub fn new(config: Config) -> Result<Self, Problems> {
-        let signers = Signers::new(&config.signer.signing);
+        let signers = Signers::new(&config.signer.signing, &config.outgoing);
         let pool = store::pool(&config.database, "countersign-writer");
         let metrics = Metrics::new(config.extras.prometheus.as_ref());
         let outbox = Outbox::new(&config);

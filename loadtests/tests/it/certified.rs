@@ -11,6 +11,7 @@ use shared::{
 use tokio::{task::JoinSet, time::sleep};
 use writer::{
     app::App,
+    jobs::Job,
     pki::{self, publication::publish},
 };
 
@@ -26,25 +27,35 @@ struct Pki {
 }
 
 /// A directory of certificates, which goes with the value.
-pub(crate) struct Certificates(PathBuf);
+pub(crate) struct Certificates {
+    place: PathBuf,
+    /// Below the place of chains.
+    folder: &'static str,
+}
 
 impl Drop for Certificates {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.place);
     }
 }
 
 impl Certificates {
     /// Made by `pki dev`.
     pub(crate) fn new() -> Self {
-        let made = Self(std::env::temp_dir().join(format!("pki-e2e-{}", uuid::Uuid::new_v4())));
+        Self::in_folder("")
+    }
+
+    /// Whose chains are in a folder of their own: those of two roots may have one name.
+    pub(crate) fn in_folder(folder: &'static str) -> Self {
+        let place = std::env::temp_dir().join(format!("pki-e2e-{}", uuid::Uuid::new_v4()));
+        let made = Self { place, folder };
         made.run("dev", Timestamp::now());
         made
     }
 
     /// Runs `pki {words} --dir …`.
     pub(crate) fn run(&self, words: &str, now: Timestamp) {
-        let dir = self.0.to_str().unwrap();
+        let dir = self.place.to_str().unwrap();
         let words = ["pki"].into_iter().chain(words.split(' ')).chain(["--dir", dir]);
         pki::run(&Pki::try_parse_from(words).unwrap().command, now).unwrap();
     }
@@ -56,8 +67,8 @@ impl Certificates {
         pki::run(&Pki::try_parse_from(words).unwrap().command, Timestamp::now()).unwrap().remove(0)
     }
 
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.place.join(name).to_str().unwrap().to_owned()
     }
 }
 
@@ -67,7 +78,8 @@ pub(crate) struct Certified {
     pub(crate) writer: TestClient,
     pub(crate) app: Arc<App>,
     pub(crate) reader: TestClient,
-    _tasks: JoinSet<()>,
+    x5u: String,
+    tasks: JoinSet<()>,
 }
 
 impl Certified {
@@ -75,25 +87,33 @@ impl Certified {
     pub(crate) async fn start(certificates: &Certificates) -> Self {
         let database = TestDatabase::create().await;
         let mut tasks = JoinSet::new();
-        let pin = certificates.pin();
-        let common = ("changes.resources", "/buckets/main");
-        let trust = [common, ("signature.root_hashes", pin.as_str())];
-        let reader = start_reader(&database, &trust, &mut tasks).await;
+        let reader = pinning(&database, &[certificates], &mut tasks).await;
         let x5u = format!("http://{}/v1/cert-chains/", reader.address());
-        let current = certificates.0.join("remote-settings/current");
-        let chain = current.join("chain.pem");
-        let signing = [
-            common,
-            ("signer.resources", "/buckets/work -> /buckets/main"),
-            ("signer.local.chain_path", chain.to_str().unwrap()),
-            ("signer.local.x5u", &x5u),
-        ];
-        let (writer, app) = start_writer(&database, &current, &signing, &mut tasks).await;
-        publish(&app, Timestamp::now()).await.unwrap();
-        let writer = writer.as_user("alice");
+        let (writer, app) = signing(&database, &[certificates], &x5u, &mut tasks).await;
         writer.put("/buckets/work", json!({})).await.expect(201);
         writer.put(SOURCE, json!({})).await.expect(201);
-        Self { database, writer, app, reader, _tasks: tasks }
+        Self { database, writer, app, reader, x5u, tasks }
+    }
+
+    /// From now on the writer is one that signs with these, in this order.
+    pub(crate) async fn sign_with(&mut self, certificates: &[&Certificates]) {
+        let Self { database, x5u, tasks, .. } = self;
+        (self.writer, self.app) = signing(database, certificates, x5u, tasks).await;
+    }
+
+    /// From now on the reader is one that pins the roots of these.
+    pub(crate) async fn pin(&mut self, certificates: &[&Certificates]) {
+        self.reader = pinning(&self.database, certificates, &mut self.tasks).await;
+    }
+
+    /// `refresh-signatures --force`: the changeset, when the reader has the new signatures.
+    pub(crate) async fn refresh(&self) -> Value {
+        let signatures = |changeset: &Value| changeset["metadata"]["signatures"].clone();
+        let before = signatures(&self.until(|got| got["metadata"].is_object()).await);
+        let job = Job::RefreshSignatures { max_age_days: 7, force: true };
+        let report = job.run(&self.app, false).await.unwrap().unwrap();
+        assert_eq!((report.done.len(), report.failed.len()), (1, 0), "{report:?}");
+        self.until(|got| got["metadata"].is_object() && signatures(got) != before).await
     }
 
     /// Publishes a record, and waits until the reader shows it.
@@ -124,4 +144,42 @@ impl Certified {
         let arguments = reader::cli::Arguments::try_parse_from(words).unwrap();
         reader::cli::run(arguments, std::iter::empty()).await
     }
+}
+
+/// A writer of alice's, which has published its chains.
+async fn signing(
+    database: &TestDatabase,
+    certificates: &[&Certificates],
+    x5u: &str,
+    tasks: &mut JoinSet<()>,
+) -> (TestClient, Arc<App>) {
+    let paths = |file: &str| {
+        let path = |certificates: &&Certificates| {
+            certificates.path(&format!("remote-settings/current/{file}"))
+        };
+        certificates.iter().map(path).collect::<Vec<_>>().join("\n")
+    };
+    let urls: Vec<String> =
+        certificates.iter().map(|certificates| format!("{x5u}{}", certificates.folder)).collect();
+    let settings = [
+        ("changes.resources", "/buckets/main"),
+        ("signer.resources", "/buckets/work -> /buckets/main"),
+        ("signer.ecdsa.private_key", &paths("private-key.pem")),
+        ("signer.local.chain_path", &paths("chain.pem")),
+        ("signer.local.x5u", &urls.join("\n")),
+    ];
+    let (writer, app) = start_writer(database, &certificates[0].place, &settings, tasks).await;
+    publish(&app, Timestamp::now()).await.unwrap();
+    (writer.as_user("alice"), app)
+}
+
+async fn pinning(
+    database: &TestDatabase,
+    certificates: &[&Certificates],
+    tasks: &mut JoinSet<()>,
+) -> TestClient {
+    let pins: Vec<String> = certificates.iter().map(|certificates| certificates.pin()).collect();
+    let settings =
+        [("changes.resources", "/buckets/main"), ("signature.root_hashes", &pins.join(" "))];
+    start_reader(database, &settings, tasks).await
 }

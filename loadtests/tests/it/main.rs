@@ -10,3 +10,4 @@ mod dashboards;
 mod objects;
 mod open;
 mod pair;
+mod rotations;

@@ -35,7 +35,9 @@ use shared::{
     config::{CertificateWarnings, Changes, Database, Layers, Listen, Problems, Telemetry},
     model::{Id, Resource},
 };
-pub use signing::{AutographSettings, Backend, LocalKey, LocalKeys, Pem, Signing, TlsWarning};
+pub use signing::{
+    AutographSettings, Backend, ChainTrust, LocalKey, LocalKeys, Pem, Signing, TlsWarning,
+};
 pub use signoff::SignOff;
 pub use subtrees::Subtrees;
 

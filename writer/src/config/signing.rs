@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use http::Uri;
-use shared::{config::Layers, model::ObjectPath, wire::chain_url};
+use shared::{chain::RootHash, config::Layers, model::ObjectPath, wire::chain_url};
 
 use super::Secret;
 
 /// Settings that a bucket or a collection may have for itself.
-const OVERRIDABLE: [&str; 10] = [
+const OVERRIDABLE: [&str; 13] = [
     "signer_backend",
     "ecdsa.private_key",
     "ecdsa.public_key",
@@ -20,6 +20,9 @@ const OVERRIDABLE: [&str; 10] = [
     "autograph.hawk_secret",
     "autograph.key_ids",
     "autograph.timeout_seconds",
+    "autograph.verify_chain",
+    "autograph.root_hashes",
+    "autograph.host",
 ];
 
 /// Which signer signs what: those that differ, and who uses which.
@@ -96,6 +99,17 @@ pub struct AutographSettings {
     pub key_ids: Vec<String>,
     /// Longest time for one answer.
     pub timeout: Duration,
+    /// How the chains that it names are judged; `None`: not at all.
+    pub chains: Option<ChainTrust>,
+}
+
+/// Which certificate chains of a service are good, beside the rules for all.
+#[derive(Debug, Clone)]
+pub struct ChainTrust {
+    /// The roots that clients pin; none: any root.
+    pub roots: Vec<RootHash>,
+    /// The name of the end entity; `None`: any name.
+    pub host: Option<String>,
 }
 
 impl Pem {
@@ -305,13 +319,29 @@ impl Scope {
             layers.problem(format!("{url_key} is `{url}`: expected the service's http(s) URL"));
         }
         let hawk_secret = Secret(hawk_secret);
+        let chains = self.chain_trust(layers);
         server_url.map(|server_url| AutographSettings {
             server_url,
             hawk_id,
             hawk_secret,
             key_ids,
             timeout,
+            chains,
         })
+    }
+
+    fn chain_trust(&self, layers: &mut Layers) -> Option<ChainTrust> {
+        let (key, text) = self.text(layers, "autograph.root_hashes");
+        let mut roots = Vec::new();
+        for word in text.split_whitespace() {
+            match RootHash::parse(word) {
+                Ok(root) => roots.push(root),
+                Err(expected) => layers.problem(format!("{key}: {expected}")),
+            }
+        }
+        let host = self.optional(layers, "autograph.host");
+        let (key, _) = self.text(layers, "autograph.verify_chain");
+        layers.flag(&key).then_some(ChainTrust { roots, host })
     }
 }
 

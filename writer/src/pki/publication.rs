@@ -1,6 +1,7 @@
-//! The chains of our keys on their way to readers, which serve them to clients.
+//! The chains behind signatures on their way to readers, which serve them to clients: those of our
+//! keys, and those of signing services, which were fetched to be checked.
 //!
-//! They are published when the writer starts and when it reads its keys again, before anything is
+//! Ours are published when the writer starts and when it reads its keys again, before anything is
 //! signed with them; and once more in the transaction of a signature that names one of which this
 //! is not known: a signature is never published without its chain.
 
@@ -30,7 +31,7 @@ const RETRY: Duration = Duration::from_mins(1);
 /// A chain is kept for so long after its end, in milliseconds: what names it says so by itself.
 const KEPT_MS: i64 = 90 * 24 * 3_600 * 1_000;
 
-/// A chain of ours, and its URL in signatures.
+/// A chain, and its URL in signatures.
 #[derive(Debug, Clone)]
 pub struct Certified {
     /// The URL.
@@ -54,7 +55,7 @@ impl Known {
     }
 }
 
-/// Publishes the chains of our keys, and tells of those that end: now and then, for ever.
+/// Publishes the chains that are known, and tells of those that end: now and then, for ever.
 pub async fn keep(app: Arc<App>) {
     let mut pause = AGAIN;
     loop {
@@ -75,15 +76,15 @@ pub async fn publish_or_tell(app: &App) -> Duration {
     }
 }
 
-/// Publishes the chains of our keys, and tells of those that end. Readers load them at once.
+/// Publishes the chains that are known, and tells of those that end. Readers load them at once.
 ///
 /// # Errors
 ///
-/// [`ApiError::Backend`] when PostgreSQL is away, or another chain has the URL of one of ours.
+/// [`ApiError::Backend`] when PostgreSQL is away, or another chain has the URL of one of these.
 pub async fn publish(app: &App, now: Timestamp) -> Result<(), ApiError> {
     app.metrics.certificates.remind(&ends(app), app.config.certificates, now);
-    let ours = app.signers.chains();
-    if ours.is_empty() || app.config.service.readonly {
+    let known = app.signers.chains();
+    if known.is_empty() || app.config.service.readonly {
         return Ok(());
     }
     let mut client = app.pool.get().await?;
@@ -91,7 +92,7 @@ pub async fn publish(app: &App, now: Timestamp) -> Result<(), ApiError> {
     tx.begin().await?;
     chains::lock(&tx).await?;
     let mut is_news = false;
-    for certified in &ours {
+    for certified in &known {
         is_news |= add(&tx, certified).await?;
     }
     if is_news {
@@ -99,7 +100,7 @@ pub async fn publish(app: &App, now: Timestamp) -> Result<(), ApiError> {
     }
     chains::erase(&tx, now.plus_millis(-KEPT_MS)).await?;
     tx.commit(Vec::new()).await?;
-    app.chains.set(&ours);
+    app.chains.set(&known);
     Ok(())
 }
 
@@ -129,9 +130,9 @@ async fn add(tx: &Tx<'_>, Certified { x5u, chain }: &Certified) -> Result<bool, 
     chains::add(tx, &path, &pem, chain.validity(Role::Leaf).1).await
 }
 
-/// When the certificates of our keys end.
+/// When the certificates of new signatures end.
 pub fn ends(app: &App) -> Ends {
     let mut ends = Ends::default();
-    app.signers.chains().iter().for_each(|certified| ends.add(&certified.chain));
+    app.signers.chains_in_use().iter().for_each(|certified| ends.add(&certified.chain));
     ends
 }

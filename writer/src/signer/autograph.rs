@@ -20,10 +20,15 @@ use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 use uuid::Uuid;
 
-use super::{expiry::days_to_tell, hawk};
+use super::{
+    expiry::days_to_tell,
+    hawk,
+    x5u::{Chains, X5uError},
+};
 use crate::{
     config::{AutographSettings, OutgoingSettings, TlsWarning},
     outgoing::{Outgoing, OutgoingError},
+    pki::Certified,
 };
 
 /// Exactly this, without `charset`: it is part of what Hawk vouches for.
@@ -38,6 +43,8 @@ pub struct Autograph {
     settings: AutographSettings,
     endpoint: Uri,
     outgoing: Outgoing,
+    /// Where chains are checked.
+    chains: Option<Chains>,
     /// When its TLS certificate was looked at.
     looked: Mutex<Option<Instant>>,
 }
@@ -60,6 +67,9 @@ pub enum AutographError {
     /// The signature is not that of the key that is said to have made it, or of the document.
     #[error("its signature is wrong: {0}")]
     Wrong(#[from] SignatureError),
+    /// Clients would not trust the certificates behind the signature, or cannot have them.
+    #[error("the certificate chain at {0}: {1}")]
+    Chain(String, X5uError),
 }
 
 impl AutographError {
@@ -72,23 +82,30 @@ impl AutographError {
             Self::Away(OutgoingError::Late | OutgoingError::Forbidden(_))
             | Self::Request(_)
             | Self::Reply(_)
-            | Self::Wrong(_) => false,
+            | Self::Wrong(_)
+            | Self::Chain(..) => false,
         }
     }
 }
 
 impl Autograph {
-    /// Connects to nothing yet. The operator chose the address, so it may be a private one.
+    /// Connects to nothing yet. The operator chose the address, so it may be a private one; those
+    /// of chains are the service's choice, and `outgoing` says where they may be.
     ///
     /// # Errors
     ///
     /// When the URL has no host.
-    pub fn new(settings: &AutographSettings) -> Result<Self, http::Error> {
+    pub fn new(
+        settings: &AutographSettings,
+        outgoing: &OutgoingSettings,
+    ) -> Result<Self, http::Error> {
         let reach = OutgoingSettings {
             allow_private: true,
             allowed_hosts: BTreeSet::new(),
             timeout: settings.timeout,
         };
+        let outgoing = OutgoingSettings { timeout: settings.timeout, ..outgoing.clone() };
+        let chains = settings.chains.as_ref().map(|trust| Chains::new(trust, &outgoing));
         let mut parts = Parts::default();
         parts.scheme = settings.server_url.scheme().cloned();
         parts.authority = settings.server_url.authority().cloned();
@@ -97,6 +114,7 @@ impl Autograph {
             settings: settings.clone(),
             endpoint: Uri::from_parts(parts)?,
             outgoing: Outgoing::new(&reach),
+            chains,
             looked: Mutex::default(),
         })
     }
@@ -104,6 +122,16 @@ impl Autograph {
     /// Where it is.
     pub fn endpoint(&self) -> &Uri {
         &self.endpoint
+    }
+
+    /// The chains that its signatures may name, as far as they are known.
+    pub fn chains(&self) -> Vec<Certified> {
+        self.chains.as_ref().map(Chains::all).unwrap_or_default()
+    }
+
+    /// The chain that each key's last signature named.
+    pub fn chains_in_use(&self) -> Vec<Certified> {
+        self.chains.as_ref().map(Chains::in_use).unwrap_or_default()
     }
 
     /// Warns where its TLS certificate is about to end; looks once an hour.
@@ -145,13 +173,18 @@ impl Autograph {
         document: &[u8],
     ) -> Result<ContentSignature, AutographError> {
         let body = body(input, key_id);
-        match self.ask(&body, document).await {
+        let signature = match self.ask(&body, document).await {
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, endpoint = %self.endpoint, key_id, "asked once more to sign");
                 self.ask(&body, document).await
             }
             result => result,
+        }?;
+        if let Some(chains) = &self.chains {
+            let checked = chains.check(key_id, &signature, document).await;
+            checked.map_err(|error| AutographError::Chain(signature.x5u.clone(), error))?;
         }
+        Ok(signature)
     }
 
     async fn ask(&self, body: &Bytes, document: &[u8]) -> Result<ContentSignature, AutographError> {

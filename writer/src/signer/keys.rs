@@ -134,6 +134,12 @@ impl Key {
 
 fn read_all(settings: &LocalKeys) -> Result<Vec<Key>, String> {
     let keys = settings.keys.iter().map(Key::read).collect::<Result<Vec<_>, _>>()?;
+    // Certificates that end in the same second have the same name.
+    for (place, Key { x5u, .. }) in keys.iter().enumerate().filter(|(_, key)| !key.x5u.is_empty()) {
+        if keys.iter().take(place).any(|earlier| earlier.x5u == *x5u) {
+            return Err(format!("two keys have the chain {x5u}: give one a folder of its own"));
+        }
+    }
     if let Some(pem) = &settings.public_key {
         let public = named(pem, |text| {
             PublicKey::from_pem(text.as_bytes()).map_err(|error| error.to_string())

@@ -5,6 +5,7 @@ mod expiry;
 mod hawk;
 mod keys;
 mod local;
+mod x5u;
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use self::{
     keys::{KeyError, Keys},
 };
 use crate::{
-    config::{Backend, Signing},
+    config::{Backend, OutgoingSettings, Signing},
     pki::Certified,
 };
 
@@ -53,7 +54,7 @@ pub enum SigningError {
     Local(#[from] KeyError),
     /// The service gave nothing that can be used.
     #[error("the signing service at {0} fails: {1}")]
-    Autograph(http::Uri, AutographError),
+    Autograph(http::Uri, Box<AutographError>),
 }
 
 impl From<SigningError> for ApiError {
@@ -63,7 +64,7 @@ impl From<SigningError> for ApiError {
 }
 
 impl Signer {
-    fn new(backend: &Backend) -> Result<Self, String> {
+    fn new(backend: &Backend, outgoing: &OutgoingSettings) -> Result<Self, String> {
         match backend {
             Backend::Local(settings) => {
                 let problem = |text| format!("signer.ecdsa.private_key: {text}");
@@ -71,7 +72,7 @@ impl Signer {
             }
             Backend::Autograph(settings) => {
                 let problem = |error| format!("signer.autograph.server_url: {error}");
-                Autograph::new(settings)
+                Autograph::new(settings, outgoing)
                     .map(|service| Self::Autograph(Box::new(service)))
                     .map_err(problem)
             }
@@ -91,6 +92,7 @@ impl Signer {
             Self::Autograph(service) => service
                 .sign(document)
                 .await
+                .map_err(Box::new)
                 .map_err(|error| SigningError::Autograph(service.endpoint().clone(), error)),
         }
     }
@@ -103,11 +105,19 @@ impl Signer {
         }
     }
 
-    /// The chains of our own keys.
+    /// The chains that signatures may name, as far as they are known.
     fn chains(&self) -> Vec<Certified> {
         match self {
             Self::Local(keys) => keys.chains(),
-            Self::Autograph(_) => Vec::new(),
+            Self::Autograph(service) => service.chains(),
+        }
+    }
+
+    /// Those that new signatures name.
+    fn chains_in_use(&self) -> Vec<Certified> {
+        match self {
+            Self::Local(keys) => keys.chains(),
+            Self::Autograph(service) => service.chains_in_use(),
         }
     }
 }
@@ -127,8 +137,9 @@ impl Signers {
     /// # Errors
     ///
     /// What cannot be used of each signer's settings.
-    pub fn new(settings: &Signing) -> Result<Self, Vec<String>> {
-        let made: Vec<_> = settings.backends.iter().map(Signer::new).collect();
+    pub fn new(settings: &Signing, outgoing: &OutgoingSettings) -> Result<Self, Vec<String>> {
+        let backends = settings.backends.iter();
+        let made: Vec<_> = backends.map(|backend| Signer::new(backend, outgoing)).collect();
         let problems: Vec<String> =
             made.iter().filter_map(|result| result.as_ref().err().cloned()).collect();
         if !problems.is_empty() {
@@ -185,9 +196,14 @@ impl Signers {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    /// The chains that clients find with the signatures of our own keys.
+    /// The chains that signatures may name: of our own keys, and those of services that were seen.
     pub fn chains(&self) -> Vec<Certified> {
         self.all.iter().flat_map(Signer::chains).collect()
+    }
+
+    /// The chains that new signatures name.
+    pub fn chains_in_use(&self) -> Vec<Certified> {
+        self.all.iter().flat_map(Signer::chains_in_use).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::{digest, hmac};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{Method, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 use shared::{
     http::{Answer, Limits, Reply, RequestLog, Service, serve},
@@ -23,6 +23,8 @@ use shared::{
 };
 use tokio::{net::TcpListener, time::sleep};
 use writer::signer::LocalSigner;
+
+use crate::authority::Authority;
 
 /// Whom it knows, and by which secret.
 pub(crate) const HAWK: (&str, &str) =
@@ -51,9 +53,28 @@ pub(crate) enum Mood {
     With(&'static str, &'static str),
 }
 
+/// What is at the URL of a chain.
+#[derive(Debug, Clone)]
+pub(crate) enum Page {
+    /// This text.
+    Text(String),
+    /// Nothing but a status.
+    Status(u16),
+    /// Silence.
+    Nothing,
+}
+
 /// What it is and was.
 pub(crate) struct State {
     keys: BTreeMap<&'static str, LocalSigner>,
+    /// The same, as PEM.
+    pems: BTreeMap<&'static str, String>,
+    /// The pages below `/chains/`, by name.
+    pages: Mutex<BTreeMap<String, Page>>,
+    /// Which of them signatures of a key name; by default the one of the key's name.
+    names: Mutex<BTreeMap<String, String>>,
+    /// How often one was fetched.
+    fetched: AtomicUsize,
     /// What it does next, one each request; then it does the last one again.
     moods: Mutex<VecDeque<Mood>>,
     nonces: Mutex<HashSet<String>>,
@@ -67,6 +88,7 @@ pub(crate) struct State {
 #[derive(Clone)]
 pub(crate) struct Autograph {
     pub(crate) url: String,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) state: Arc<State>,
 }
 
@@ -83,17 +105,25 @@ impl Autograph {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/vectors/signatures.json");
         let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let pems = vectors["keys"].as_object().unwrap().values();
-        let signers = pems.map(|key| {
-            LocalSigner::from_pem(key["private_key_pkcs8_pem"].as_str().unwrap()).unwrap()
-        });
+        let pems = pems.map(|key| key["private_key_pkcs8_pem"].as_str().unwrap().to_owned());
+        let pems: BTreeMap<_, _> = ["remote-settings", "next"].into_iter().zip(pems).collect();
+        let signer =
+            |(id, pem): (&&'static str, &String)| (*id, LocalSigner::from_pem(pem).unwrap());
+        let authority = Arc::new(Authority::new());
+        let page =
+            |(id, pem): (&&str, &String)| (format!("{id}.chain"), Page::Text(authority.chain(pem)));
         let state = Arc::new(State {
-            keys: ["remote-settings", "next"].into_iter().zip(signers).collect(),
+            keys: pems.iter().map(signer).collect(),
+            pages: Mutex::new(pems.iter().map(page).collect()),
+            pems,
+            names: Mutex::default(),
+            fetched: AtomicUsize::new(0),
             moods: Mutex::new(VecDeque::from([Mood::Good])),
             nonces: Mutex::default(),
             asked: AtomicUsize::new(0),
             refused: Mutex::default(),
         });
-        let service = Self { url, state };
+        let service = Self { url, authority, state };
         let limits = Limits {
             max_body_bytes: 1 << 24,
             max_connections: 100,
@@ -116,6 +146,7 @@ impl Autograph {
             ("signer.autograph.hawk_id", HAWK.0),
             ("signer.autograph.hawk_secret", HAWK.1),
             ("signer.autograph.timeout_seconds", "1"),
+            ("outgoing.allowed_hosts", "127.0.0.1"),
         ]
         .map(|(key, text)| (key, text.to_owned()))
         .to_vec()
@@ -124,6 +155,41 @@ impl Autograph {
     /// From now on it does these, one each request, and the last one again and again.
     pub(crate) fn will(&self, moods: &[Mood]) {
         *self.state.moods.lock().unwrap() = moods.iter().copied().collect();
+    }
+
+    /// Puts a page below `/chains/`, which signatures of the key name from now on.
+    pub(crate) fn certify(&self, id: &str, name: &str, page: Page) {
+        self.state.pages.lock().unwrap().insert(name.to_owned(), page);
+        self.state.names.lock().unwrap().insert(id.to_owned(), name.to_owned());
+    }
+
+    /// A key's private half, in PEM.
+    pub(crate) fn pem(&self, id: &str) -> &str {
+        &self.state.pems[id]
+    }
+
+    /// Where the signatures of a key say that its chain is.
+    pub(crate) fn x5u(&self, id: &str) -> String {
+        let names = self.state.names.lock().unwrap();
+        let name = names.get(id).cloned().unwrap_or_else(|| format!("{id}.chain"));
+        // An absolute one is not ours.
+        if name.contains("://") { name } else { format!("{}/chains/{name}", self.url) }
+    }
+
+    /// How often chains were fetched since the last time.
+    pub(crate) fn fetched(&self) -> usize {
+        self.state.fetched.swap(0, Ordering::SeqCst)
+    }
+
+    async fn page(&self, name: &str) -> Reply {
+        self.state.fetched.fetch_add(1, Ordering::SeqCst);
+        let page = self.state.pages.lock().unwrap().get(name).cloned();
+        match page {
+            Some(Page::Text(text)) => Reply::text(StatusCode::OK, text),
+            Some(Page::Status(status)) => Reply::empty(StatusCode::from_u16(status).unwrap()),
+            Some(Page::Nothing) => std::future::pending().await,
+            None => Reply::empty(StatusCode::NOT_FOUND),
+        }
     }
 
     pub(crate) fn key(&self, id: &str) -> PublicKey {
@@ -171,7 +237,7 @@ impl Autograph {
             "signer_id": id,
             "public_key": key.sign(b"").public_key,
             "signature": signer.sign(&document).signature,
-            "x5u": format!("https://chains.example/{id}.chain"),
+            "x5u": self.x5u(id),
             "signed_file": "",
         });
         match mood {
@@ -233,6 +299,10 @@ impl Autograph {
 
 impl Service for Autograph {
     async fn call(&self, head: Parts, body: Bytes) -> Answer {
+        if let (&Method::GET, Some(name)) = (&head.method, head.uri.path().strip_prefix("/chains/"))
+        {
+            return Answer::new("chain", self.page(name).await);
+        }
         let reply = if let Some(reason) = self.refusal(&head, &body) {
             self.state.refused.lock().unwrap().push(reason);
             Reply::empty(StatusCode::UNAUTHORIZED)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;
+mod authority;
 mod autograph;
 mod bad_input;
 mod batch;
@@ -11,6 +12,7 @@ mod concurrency;
 mod cors;
 mod crashes;
 mod default_bucket;
+mod duplicates;
 mod extras;
 mod fuzz;
 mod golden_matrix;
@@ -48,6 +50,7 @@ mod settings;
 mod signer_process;
 mod signers;
 mod signing;
+mod signing_chains;
 mod signing_races;
 mod signoff;
 mod signoff_deletion;

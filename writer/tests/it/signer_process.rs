@@ -150,6 +150,7 @@ async fn a_certificate_that_ends_soon_is_told_in_the_log() {
         ("KINTO_SIGNER_AUTOGRAPH_SERVER_URL", format!("https://localhost:{port}")),
         ("KINTO_SIGNER_AUTOGRAPH_HAWK_ID", crate::autograph::HAWK.0.to_owned()),
         ("KINTO_SIGNER_AUTOGRAPH_HAWK_SECRET", crate::autograph::HAWK.1.to_owned()),
+        ("COUNTERSIGN_OUTGOING_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
         ("KINTO_SIGNER_OWN_SIGNER_BACKEND", "local_ecdsa".to_owned()),
         ("KINTO_SIGNER_OWN_ECDSA_PRIVATE_KEY", key.clone()),
     ];

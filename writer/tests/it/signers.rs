@@ -91,6 +91,7 @@ async fn a_bucket_or_a_collection_may_have_a_signer_of_its_own() {
         ("signer.autograph.server_url", &url),
         ("signer.autograph.hawk_id", crate::autograph::HAWK.0),
         ("signer.autograph.hawk_secret", crate::autograph::HAWK.1),
+        ("outgoing.allowed_hosts", "127.0.0.1"),
         ("signer.work.special.signer_backend", "autograph"),
         ("signer.work.special.autograph.key_ids", "next"),
         ("signer.work.alike.signer_backend", "kinto_signer.signer.autograph"),
@@ -217,12 +218,27 @@ fn what_is_wrong_with_a_signer_is_told_at_the_start() {
         (service(&[("signer.autograph.hawk_secret", "")]), "hawk_secret is not set"),
         (service(&[("signer.autograph.key_ids", "")]), "key_ids is not set"),
         (service(&[("signer.autograph.timeout_seconds", "0")]), "from 1 to 30"),
+        (service(&[("signer.autograph.root_hashes", "C8:A8")]), "a root hash is 32 bytes"),
     ] {
         assert!(found.contains(expected), "{expected}: {found}");
         assert!(!found.contains("s3cr3t") && !found.contains(&key_text), "{found}");
     }
     assert_eq!(local(&[("signer.local.x5u", "https://x/a.chain")]), "");
     assert_eq!(problems(&[("signer.ecdsa.private_key", &two)]), "");
+}
+
+/// Told before anything is published, which would fail.
+#[test]
+fn two_keys_have_no_chain_in_common() {
+    let keys = Keys::new();
+    let two = format!("{}\n{}", keys.make("a"), keys.make("b"));
+    let with = |x5u: &str| {
+        problems(&[("signer.ecdsa.private_key", two.as_str()), ("signer.local.x5u", x5u)])
+    };
+
+    assert_eq!(with("https://x/a https://x/b"), "");
+    let found = with("https://x/a https://x/a");
+    assert!(found.contains("two keys have the chain https://x/a"), "{found}");
 }
 
 /// Clients would refuse what such a chain vouches for, so it is not published.

@@ -99,7 +99,7 @@ async fn a_service_signs_what_is_published() {
     assert!(signature.remove("public_key").is_some());
     let expected = json!({
         "mode": "p384ecdsa", "type": "contentsignaturepki", "signer_id": "remote-settings",
-        "ref": "1881ks1du39bi26cfmfczu6pf3", "x5u": "https://chains.example/remote-settings.chain",
+        "ref": "1881ks1du39bi26cfmfczu6pf3", "x5u": autograph.x5u("remote-settings"),
     });
     assert_eq!(json!(signature), expected, "and nothing else (§2.6)");
     assert!(autograph.state.refused.lock().unwrap().is_empty());

@@ -1,4 +1,6 @@
 //! Publishing while a signing service is slow, or away: nobody waits for it.
+//!
+//! `COUNTERSIGN_SIGNER_OUTAGE_SECONDS=60` makes it stay away for a minute.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,12 @@ use crate::{
     harness::SOURCE,
     signing::{MAIN, approve, check_signed, expect_unavailable, harness, under_review},
 };
+
+#[expect(clippy::disallowed_methods, reason = "the length of a test is no setting")]
+fn outage() -> Duration {
+    let asked = std::env::var("COUNTERSIGN_SIGNER_OUTAGE_SECONDS").ok();
+    Duration::from_secs(asked.and_then(|text| text.parse().ok()).unwrap_or(4))
+}
 
 /// What was judged before the service was asked is judged again after: nothing is locked meanwhile.
 #[tokio::test]
@@ -65,8 +73,7 @@ async fn many_publish_while_a_slow_service_signs() {
     }
 }
 
-/// "The signer down for a minute", in seconds: edits go on, approvals answer 503, and all is well
-/// when it returns.
+/// Edits go on, approvals answer 503, and all is well when it returns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_storm_of_edits_does_not_notice_that_the_service_is_down() {
     let autograph = Autograph::start().await;
@@ -75,7 +82,7 @@ async fn a_storm_of_edits_does_not_notice_that_the_service_is_down() {
     let main = harness.anonymous.get(MAIN).await.json;
     autograph.will(&[Mood::Status(500), Mood::Late(30_000)]);
 
-    let end = Instant::now() + Duration::from_secs(4);
+    let end = Instant::now() + outage();
     let mut tasks = JoinSet::new();
     for editor in 0..4 {
         let alice = harness.alice.clone();
@@ -101,6 +108,10 @@ async fn a_storm_of_edits_does_not_notice_that_the_service_is_down() {
         refused += 2;
     }
     let edits = tasks.join_all().await;
+    let (count, slowest) = edits
+        .iter()
+        .fold((0, Duration::ZERO), |(count, slowest), edit| (count + edit.0, slowest.max(edit.1)));
+    eprintln!("{count} edits, the slowest {slowest:?}; {refused} publications refused");
 
     assert!(refused >= 4, "{refused}");
     assert!(edits.iter().all(|(edits, _)| *edits > 10), "{edits:?}");

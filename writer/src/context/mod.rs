@@ -1,4 +1,12 @@
 //! What one request knows while it runs.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `objects` | objects and rights, read and written; entries of history and outbox |
+//! | `times` | the timestamps of lists, and what is published |
+
+mod objects;
+mod times;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -8,18 +16,18 @@ use std::{
 use serde_json::{Map, Value};
 use shared::{
     error::ApiError,
-    model::{AUTHENTICATED, Id, ListPath, ObjectPath, Permission, Timestamp},
+    model::{AUTHENTICATED, Id, ListPath, ObjectPath, Timestamp},
     store::Tx,
 };
 use tokio::try_join;
 
+pub use self::times::is_published;
 use crate::{
     app::App,
     locks::{Outdated, Plan},
     purge::Purged,
     service::ApiRequest,
     signoff::{
-        Role,
         events::{Action, ReviewEvent},
         publish::Publication,
         signing::Presigned,
@@ -27,11 +35,9 @@ use crate::{
     store::{
         aces::Acl,
         clocks::{self, Clocks},
-        history,
         lookup::{self, ListState, Wanted},
         memberships,
         objects::Object,
-        outbox,
     },
     user::User,
     work::Work,
@@ -264,200 +270,6 @@ impl<'a> Ctx<'a> {
         self.work.forget(changed);
     }
 
-    /// The live object at `path`.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn object(&mut self, path: &ObjectPath) -> Result<Option<Object>, ApiError> {
-        self.work.object(self.tx, path).await
-    }
-
-    /// The access control list of `path`.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn acl(&mut self, path: &ObjectPath) -> Result<&Acl, ApiError> {
-        self.work.acl(self.tx, path).await
-    }
-
-    /// Notes that nothing has this path: its id was made a moment ago.
-    pub fn is_new(&mut self, path: &ObjectPath) {
-        self.work.is_new(path);
-    }
-
-    /// Creates or replaces an object; a tombstone of that id is gone.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn put(
-        &mut self,
-        path: &ObjectPath,
-        last_modified: Timestamp,
-        data: Map<String, Value>,
-    ) -> Result<Object, ApiError> {
-        let id = path.id.to_string();
-        let object = Object { id, last_modified, deleted: false, data };
-        if !self.work.put(self.tx, path, object.clone()).await? {
-            self.clocks.count(&path.list, 1);
-        }
-        Ok(object)
-    }
-
-    /// Replaces an object by a tombstone, and its access control list by none.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn delete(
-        &mut self,
-        path: &ObjectPath,
-        last_modified: Timestamp,
-    ) -> Result<Object, ApiError> {
-        let id = path.id.to_string();
-        let tombstone = Object { id, last_modified, deleted: true, data: Map::new() };
-        if self.work.put(self.tx, path, tombstone.clone()).await? {
-            self.clocks.count(&path.list, -1);
-        }
-        self.work.put_acl(self.tx, path, Acl::new()).await?;
-        Ok(tombstone)
-    }
-
-    /// Replaces an access control list.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn put_acl(&mut self, path: &ObjectPath, acl: Acl) -> Result<(), ApiError> {
-        self.work.put_acl(self.tx, path, acl).await
-    }
-
-    /// Gives one right on an object to one more principal.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn grant(
-        &mut self,
-        path: &ObjectPath,
-        permission: Permission,
-        principal: &str,
-    ) -> Result<(), ApiError> {
-        let mut acl = self.acl(path).await?.clone();
-        let principals = acl.entry(permission.name()).or_default();
-        if !principals.iter().any(|known| known == principal) {
-            principals.push(principal.to_owned());
-        }
-        self.put_acl(path, acl).await
-    }
-
-    /// Adds entries to the history of a bucket. They are later than what they tell of: clients ask
-    /// for what came since then.
-    pub fn record(&mut self, bucket: Id, entries: Vec<history::Entry>) {
-        let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-        let known = self.clocks.known(&ListPath::History(bucket.clone()));
-        let until = self.now.plus_millis(1).max(known.unwrap_or_default().plus_millis(count));
-        self.work.record(bucket, until, entries);
-    }
-
-    /// Adds entries to the outbox.
-    pub fn post(&mut self, entries: Vec<outbox::Entry>) {
-        self.work.post(entries);
-    }
-
-    /// The timestamp of a list that is read; now, if the list never had one.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn list_time(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
-        if let Some(current) = self.clocks.known(list) {
-            return Ok(current);
-        }
-        let stored = match self.states.get(list) {
-            Some(state) => state.as_ref().map(|state| state.timestamp),
-            None => clocks::read(self.settled().await?, list).await?,
-        };
-        Ok(stored.unwrap_or(self.now))
-    }
-
-    /// Which state of a list the transaction sees, if it only reads it.
-    pub fn list_state(&self, list: &ListPath) -> Option<&ListState> {
-        self.states.get(list)?.as_ref()
-    }
-
-    /// Locks a list for the rest of the transaction, and returns its timestamp.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when the lock is not granted in time.
-    pub async fn hold(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
-        self.clocks.hold(self.tx, list).await
-    }
-
-    /// Takes the next timestamp for the object `id` of `list`.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn next_timestamp(
-        &mut self,
-        list: &ListPath,
-        id: &str,
-    ) -> Result<Timestamp, ApiError> {
-        let publish = self.publishes(list, id);
-        self.clocks.take(self.tx, list, self.now, 1, publish).await
-    }
-
-    /// Takes `count` consecutive timestamps for objects of a list, and returns the first. Entries
-    /// of the history are later than what they tell of: clients ask for what came since then.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn next_timestamps(
-        &mut self,
-        list: &ListPath,
-        count: usize,
-    ) -> Result<Timestamp, ApiError> {
-        let publish = self.publishes(list, "");
-        let now = match list {
-            ListPath::History(_) => self.now.plus_millis(1),
-            ListPath::Buckets
-            | ListPath::Groups(_)
-            | ListPath::Collections(_)
-            | ListPath::Records(..)
-            | ListPath::Accounts => self.now,
-        };
-        self.clocks.take(self.tx, list, now, count, publish).await
-    }
-
-    /// Gives a list that has just come into being its first timestamp.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn open_list(&mut self, list: &ListPath) -> Result<(), ApiError> {
-        self.next_timestamp(list, "").await?;
-        Ok(())
-    }
-
-    /// Whether changing the object changes what readers serve.
-    pub fn is_published(&self, list: &ListPath, id: &str) -> bool {
-        is_published(self.app, list, id)
-    }
-
-    /// The same, when it is about to be changed: caches will be told.
-    fn publishes(&mut self, list: &ListPath, id: &str) -> bool {
-        let is_published = self.is_published(list, id);
-        if is_published && self.app.config.purge.is_on() {
-            self.purged.note(list, id);
-        }
-        is_published
-    }
-
     /// Notes a change, and forgets the groups that it may have made wrong.
     pub fn changed(&mut self, change: Change) {
         match change.path.list {
@@ -485,21 +297,5 @@ impl<'a> Ctx<'a> {
         writes.extend(self.clocks.store(self.tx).await?);
         writes.extend(self.work.drain_history(self.tx).await?);
         self.tx.commit(writes).await
-    }
-}
-
-/// Whether changing the object changes what readers serve: records and metadata of published
-/// collections, and buckets, whose permissions decide who may read. Previews and destinations
-/// count also where `changes.resources` forgets them: a reader's may not.
-pub fn is_published(app: &App, list: &ListPath, id: &str) -> bool {
-    let (monitored, signed) = (&app.config.changes.monitored, &app.config.signer.resources);
-    let collection = |bucket: &str, id: &str| {
-        monitored.contains(bucket, id) || signed.role(bucket, id) == Some(Role::Signed)
-    };
-    match list {
-        ListPath::Buckets => monitored.may_contain(id) || signed.is_signed_bucket(id),
-        ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => false,
-        ListPath::Collections(bucket) => collection(bucket, id),
-        ListPath::Records(bucket, id) => collection(bucket, id),
     }
 }

@@ -1,0 +1,122 @@
+//! The timestamps of lists in a transaction, and which of them readers follow.
+
+use shared::{
+    error::ApiError,
+    model::{ListPath, Timestamp},
+};
+
+use super::Ctx;
+use crate::{
+    app::App,
+    signoff::Role,
+    store::{clocks, lookup::ListState},
+};
+
+impl Ctx<'_> {
+    /// The timestamp of a list that is read; now, if the list never had one.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn list_time(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
+        if let Some(current) = self.clocks.known(list) {
+            return Ok(current);
+        }
+        let stored = match self.states.get(list) {
+            Some(state) => state.as_ref().map(|state| state.timestamp),
+            None => clocks::read(self.settled().await?, list).await?,
+        };
+        Ok(stored.unwrap_or(self.now))
+    }
+
+    /// Which state of a list the transaction sees, if it only reads it.
+    pub fn list_state(&self, list: &ListPath) -> Option<&ListState> {
+        self.states.get(list)?.as_ref()
+    }
+
+    /// Locks a list for the rest of the transaction, and returns its timestamp.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when the lock is not granted in time.
+    pub async fn hold(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
+        self.clocks.hold(self.tx, list).await
+    }
+
+    /// Takes the next timestamp for the object `id` of `list`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn next_timestamp(
+        &mut self,
+        list: &ListPath,
+        id: &str,
+    ) -> Result<Timestamp, ApiError> {
+        let publish = self.publishes(list, id);
+        self.clocks.take(self.tx, list, self.now, 1, publish).await
+    }
+
+    /// Takes `count` consecutive timestamps for objects of a list, and returns the first. Entries
+    /// of the history are later than what they tell of: clients ask for what came since then.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn next_timestamps(
+        &mut self,
+        list: &ListPath,
+        count: usize,
+    ) -> Result<Timestamp, ApiError> {
+        let publish = self.publishes(list, "");
+        let now = match list {
+            ListPath::History(_) => self.now.plus_millis(1),
+            ListPath::Buckets
+            | ListPath::Groups(_)
+            | ListPath::Collections(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts => self.now,
+        };
+        self.clocks.take(self.tx, list, now, count, publish).await
+    }
+
+    /// Gives a list that has just come into being its first timestamp.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn open_list(&mut self, list: &ListPath) -> Result<(), ApiError> {
+        self.next_timestamp(list, "").await?;
+        Ok(())
+    }
+
+    /// Whether changing the object changes what readers serve.
+    pub fn is_published(&self, list: &ListPath, id: &str) -> bool {
+        is_published(self.app, list, id)
+    }
+
+    /// The same, when it is about to be changed: caches will be told.
+    fn publishes(&mut self, list: &ListPath, id: &str) -> bool {
+        let is_published = self.is_published(list, id);
+        if is_published && self.app.config.purge.is_on() {
+            self.purged.note(list, id);
+        }
+        is_published
+    }
+}
+
+/// Whether changing the object changes what readers serve: records and metadata of published
+/// collections, and buckets, whose permissions decide who may read. Previews and destinations
+/// count also where `changes.resources` forgets them: a reader's may not.
+pub fn is_published(app: &App, list: &ListPath, id: &str) -> bool {
+    let (monitored, signed) = (&app.config.changes.monitored, &app.config.signer.resources);
+    let collection = |bucket: &str, id: &str| {
+        monitored.contains(bucket, id) || signed.role(bucket, id) == Some(Role::Signed)
+    };
+    match list {
+        ListPath::Buckets => monitored.may_contain(id) || signed.is_signed_bucket(id),
+        ListPath::Groups(_) | ListPath::Accounts | ListPath::History(_) => false,
+        ListPath::Collections(bucket) => collection(bucket, id),
+        ListPath::Records(bucket, id) => collection(bucket, id),
+    }
+}
