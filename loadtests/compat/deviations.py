@@ -42,12 +42,14 @@ from .circumstances import (
     repeats_in_batch,
     same_but_for_order,
     same_letters,
+    separates_with_semicolon,
     sorts_composite,
     statuses,
     stayed_after_page,
     tells_failed_operation,
     tells_failure_at_root,
     touches_data_root,
+    writes_json_otherwise,
 )
 from .compare import Difference, Exchange
 
@@ -161,13 +163,23 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
     Deviation(
         "behavior-crash", "2.11.2",
-        "Kinto crashes on a PATCH with `Response-Behavior: light` that removes a member",
+        "Kinto crashes on a PATCH with `Response-Behavior` that removes a member, or has no body below "
+        "the default bucket",
         statuses(CRASH, (200,), removes_and_asks_for_changes),
     ),
     Deviation(
         "timestamp-of-refusal", "2.8.2",
         "Kinto forgets the first timestamp of an empty list with the 412 that told it",
         after_refusal,
+    ),
+    Deviation(
+        "json-forms", "0.3.6", "the same JSON, in UTF-8 and with the shortest numbers, as HEAD tells",
+        writes_json_otherwise,
+    ),
+    Deviation(
+        "query-semicolon", "3.1",
+        "`;` separates parameters for Kinto; not for caches, which could then be made to mix up answers",
+        lambda e, d, b: separates_with_semicolon(e),
     ),
     Deviation(
         "permissions-order", "4.9",
@@ -280,7 +292,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     ),
     Deviation(
         "batch-headers", "6.3.1",
-        "Kinto leaves headers out of refusals in a batch; ours are those of the request alone",
+        "Kinto leaves headers out of refusals in a batch, and the alert; ours are those of the batch",
         batch_refusal_header,
     ),
     Deviation(

@@ -68,16 +68,24 @@ async fn fire(shots: impl Strategy<Value = Shot>) {
         TestRunner::deterministic()
     };
     let start = Instant::now();
-    let mut answers = BTreeMap::<u16, u64>::new();
+    let (mut answers, mut within) = (BTreeMap::<u16, u64>::new(), BTreeMap::<u64, u64>::new());
     while start.elapsed() < duration {
         let shot = shots.new_tree(&mut runner).unwrap().current();
         let headers: Vec<_> =
             shot.headers.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let reply = harness.alice.raw(shot.method, &shot.path, &headers, shot.body.clone()).await;
         assert!(reply.status < 500, "{} {} {shot:?}", reply.status, reply.json);
+        for inner in reply.json["responses"].as_array().into_iter().flatten() {
+            let status = inner["status"].as_u64().unwrap();
+            assert!(status < 500, "{inner} {shot:?}");
+            *within.entry(status).or_default() += 1;
+        }
         *answers.entry(reply.status).or_default() += 1;
     }
     println!("{} requests; by status: {answers:?}", answers.values().sum::<u64>());
+    if !within.is_empty() {
+        println!("{} in batches: {within:?}", within.values().sum::<u64>());
+    }
     harness.alice.get(RECORD).await;
     harness.alice.get("/__heartbeat__").await.expect(200);
 }

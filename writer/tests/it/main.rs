@@ -59,6 +59,7 @@ mod signoff_histories;
 mod signoff_races;
 mod signoff_settings;
 mod signoff_traps;
+mod snapshots;
 mod start;
 mod statements;
 mod threats;

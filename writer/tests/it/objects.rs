@@ -18,6 +18,8 @@ async fn a_malformed_collection_is_told_to_those_who_may_read_the_bucket() {
         harness.anonymous.get(path).await.expect(401);
     }
     harness.alice.get("/buckets/_bad/collections").await.expect(403);
+    let html = [("accept", "text/html")];
+    harness.anonymous.raw("GET", "/buckets/_bad/collections", &html, "").await.expect(406);
 }
 
 /// §0.4: rights, the parent, what is wrong with the request, and only then the id.

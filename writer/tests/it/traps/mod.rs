@@ -118,14 +118,16 @@ async fn play(harness: &Harness, trap: &Trap, bucket: &str) {
     }
     for step in &trap.steps {
         let about = format!("T{} {}: {step}", trap.number, trap.title);
-        let (request, expected) = step.split_once(" -> ").expect(&about);
+        let (request, expected) =
+            step.split_once(" -> ").unwrap_or_else(|| unreachable!("{about}"));
         let reply = send(harness, &filled(request, &names)).await;
         let mut checks = expected.split("; ");
-        let status: u16 = checks.next().unwrap().parse().expect(&about);
+        let status: u16 = checks.next().unwrap().parse().unwrap();
         assert_eq!(reply.status, status, "{about}: {} {:?}", reply.json, reply.headers);
         for check in checks {
             if let Some((name, place)) = check.strip_prefix('$').and_then(|c| c.split_once(" = ")) {
-                names.insert(name.to_owned(), found(&reply, place).expect(&about));
+                let text = found(&reply, place).unwrap_or_else(|| unreachable!("{about}: {place}"));
+                names.insert(name.to_owned(), text);
             } else {
                 let holds = holds(&reply, &filled(check, &names));
                 assert!(holds, "{about}: {check}: {} {:?}", reply.json, reply.headers);
@@ -157,7 +159,7 @@ async fn send(harness: &Harness, request: &str) -> TestReply {
         "alice" => &harness.alice,
         "bob" => &harness.bob,
         "nobody" => &harness.anonymous,
-        who => panic!("{who}"),
+        who => unreachable!("{who}"),
     };
     let (method, path) = (words.next().unwrap(), words.next().unwrap().replace('"', "%22"));
     let mut rest = words.next().unwrap_or_default();
@@ -211,8 +213,38 @@ fn holds(reply: &TestReply, check: &str) -> bool {
         (Some(">"), Some(least)) => text.parse::<i64>().unwrap() > least.parse().unwrap(),
         (Some("="), Some(whole)) if place.starts_with('@') => text == whole,
         (Some("="), Some(whole)) => {
-            text.parse::<Value>().unwrap() == whole.parse::<Value>().expect(check)
+            text.parse::<Value>().unwrap() == whole.parse::<Value>().unwrap()
         }
-        _ => panic!("{check}"),
+        _ => unreachable!("{check}"),
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_seen() {
+    let headers =
+        http::HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"5\""))]);
+    let json = json!({"data": [{"id": "a", "n": 1}]});
+    let reply = TestReply { status: 200, headers, bytes: json.to_string().into(), json };
+
+    for (check, expected) in [
+        ("/data/0/n = 1", true),
+        ("/data/0/n = 2", false),
+        ("/data/0/m = 1", false),
+        ("/data/0/n has 1", true),
+        ("/data/0/id has b", false),
+        ("!/data/0/m", true),
+        ("!/data/0/n", false),
+        ("@etag = 5", true),
+        ("@etag = 6", false),
+        ("@etag > 4", true),
+        ("@etag > 5", false),
+        ("!@etag", false),
+        ("@alert", false),
+        ("ids a", true),
+        ("ids b", false),
+        ("#1", true),
+        ("#0", false),
+    ] {
+        assert_eq!(holds(&reply, check), expected, "{check}");
     }
 }
