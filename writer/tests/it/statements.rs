@@ -108,7 +108,7 @@ async fn cost(
     made: usize,
 ) -> usize {
     let mut least = usize::MAX;
-    for attempt in 0..6 {
+    for attempt in 0..4 {
         let path = format!("{path}_limit={}", 9_000 + attempt);
         let before = sent.load(Ordering::SeqCst);
         let reply = client.raw(method, &path, &[], "").await.expect(200);
