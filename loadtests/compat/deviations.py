@@ -133,7 +133,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "json-patch-root", "2.11.5",
         "Kinto crashes on a JSON patch of the whole `/data` or `/permissions`; we answer 400",
-        statuses((500, 200, 400), (400, 200), touches_data_root),
+        statuses((500, 200), REFUSED, touches_data_root),
     ),
     Deviation(
         "json-patch-permission", "2.11.5",

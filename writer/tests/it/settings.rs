@@ -284,7 +284,6 @@ fn what_has_no_effect_is_told_by_name() {
         ("transaction_per_request", "false"),
         ("event_listeners.redis.use", "kinto_redis.listeners"),
         ("statsd_url", "udp://localhost:8125"),
-        ("admin_assets_path", "/var/www/admin"),
     ] {
         let warnings = read(&[(key, value)]).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
