@@ -58,6 +58,8 @@ class Exchange:
     ours: Response
     #: Of a HEAD: whether each server says how long its own answer to GET is.
     lengths_are_those_of_get: bool = False
+    #: The plug-ins that the servers have.
+    includes: str = ""
 
 
 def _short(value: Any) -> str:
@@ -277,7 +279,8 @@ def sub_exchanges(exchange: Exchange) -> list[Exchange] | None:
         step = Step(asked.get("method", "GET"), str(asked.get("path", "?")), exchange.step.user,
                     body=asked.get("body", {}), headers=headers)
         sent = Request(step.method, step.path, exchange.sent.headers, None)
-        pairs.append(Exchange(step, sent, _sub_response(kinto), _sub_response(ours)))
+        pairs.append(Exchange(step, sent, _sub_response(kinto), _sub_response(ours),
+                              includes=exchange.includes))
     return pairs
 
 

@@ -132,7 +132,8 @@ class Runner:
         sent = requests[0] or requests[1]
         assert sent is not None
         same = step.method == "HEAD" and self._lengths_of_get(requests, answers)
-        return Exchange(step, sent, answers[0], answers[1], same)
+        includes = self.profile.settings.get("includes", "")
+        return Exchange(step, sent, answers[0], answers[1], same, includes)
 
     def _lengths_of_get(
         self, requests: Sequence[Request | None], heads: Sequence[Response]
