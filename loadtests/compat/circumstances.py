@@ -7,8 +7,8 @@ import re
 import urllib.parse
 from typing import Any, Callable, Iterable, Sequence
 
-from .compare import Difference, Exchange
-from .symbols import looks_generated
+from .compare import Difference, Exchange, sub_exchanges
+from .symbols import clock_of, looks_generated
 
 Test = Callable[[Exchange, Difference, Sequence[Exchange]], bool]
 
@@ -161,28 +161,6 @@ def same_but_for_order(exchange: Exchange, difference: Difference, before: Seque
     return "Unrecognized keys in mapping" in left and sorted(left) == sorted(right)
 
 
-def writes_json_otherwise(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """The length of JSON that was shown to be the same before, with characters or numbers that can be
-    written in two ways."""
-    if difference.where != "header content-length":
-        return False
-    shown = [one.kinto.body for one in before if one.sent.path == exchange.sent.path]
-    return any(has_two_forms(body) for body in shown)
-
-
-def has_two_forms(value: Any) -> bool:
-    """Whether JSON can write the value in two ways that matter here."""
-    if isinstance(value, str):
-        return not value.isascii() or not value.isprintable()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return isinstance(value, float) or abs(value) >= 2**63
-    if isinstance(value, dict):
-        return any(has_two_forms(one) for pair in value.items() for one in pair)
-    return isinstance(value, list) and any(has_two_forms(one) for one in value)
-
-
 def stayed_after_page(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:
     """The rights of an object that a page of a DELETE left where it was."""
     pages = [one.sent.path for one in before
@@ -214,16 +192,6 @@ def repeats_in_batch(exchange: Exchange, difference: Difference, before: Sequenc
     parents = [path for path in deleted if re.fullmatch(r"/buckets(/[^/]+(/collections(/[^/]+)?)?)?", path)]
     return any(exchange.sent.path.startswith(f"{path}/") for path in parents)
 
-
-def batch_refusal_header(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """A header that Kinto leaves out of a request of a batch."""
-    names = ("x-content-type-options", "content-security-policy", "backoff", "alert",
-             "access-control-expose-headers")
-    name = difference.where.split(" header ")[-1]
-    return (difference.where.startswith("responses[") and name in names
-            and difference.kinto is None and difference.ours is not None)
 
 
 def is_list_batch(exchange: Exchange) -> bool:
@@ -290,13 +258,6 @@ def same_letters(
     return is_text and sorted(str(difference.kinto)) == sorted(str(difference.ours))
 
 
-def refuses_schema_in_batch(exchange: Exchange) -> bool:
-    """A batch with a record that a schema refuses."""
-    answers = (exchange.ours.body or {}).get("responses", []) if exchange.ours.body else []
-    return exchange.sent.path == "/batch" and any(
-        one.get("status") == 400 and "/records" in one.get("path", "") for one in answers
-    )
-
 
 def is_default_bucket(exchange: Exchange) -> bool:
     """A request below `/buckets/default`."""
@@ -307,24 +268,6 @@ def of_accounts(exchange: Exchange) -> bool:
     """A request for the list of accounts."""
     return exchange.sent.path == "/accounts"
 
-
-def after_refusal(
-    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
-) -> bool:
-    """The timestamp of a list, after a refusal that told another one."""
-    def refused(one: Exchange) -> bool:
-        answers = one.kinto.body.get("responses", []) if isinstance(one.kinto.body, dict) else []
-        statuses = [a.get("status") for a in answers if isinstance(a, dict)]
-        return 412 in [one.kinto.status, *statuses]
-
-    return difference.where.endswith("header etag") and any(refused(one) for one in before)
-
-
-def asks_for_behavior(exchange: Exchange) -> bool:
-    """A PATCH that says what it wants to see, maybe in a batch."""
-    return bool(header(exchange, "response-behavior")) or (
-        exchange.sent.path == "/batch" and "Response-Behavior" in body_text(exchange)
-    )
 
 
 def has_generated_entries(exchange: Exchange) -> bool:
@@ -337,10 +280,96 @@ def has_generated_entries(exchange: Exchange) -> bool:
     return same_number and any(map(looks_generated, ids))
 
 
-def large_lengths(
+def batch_refusal_header(
     exchange: Exchange, difference: Difference, before: Sequence[Exchange]
 ) -> bool:
-    """The length of what has a large number, or other characters than ASCII."""
-    is_length = difference.where.endswith("header content-length")
+    """A header that Kinto leaves out of a refusal in a batch, where ours is that of the batch."""
+    name = difference.where.split(" header ")[-1]
+    if not difference.where.startswith("responses[") or difference.kinto is not None:
+        return False
+    is_refusal = exchange.ours.status >= 400
+    if name == "access-control-expose-headers":
+        return is_refusal and bool(difference.ours)
+    # The alert is left out of every answer.
+    names = ("x-content-type-options", "content-security-policy", "backoff") if is_refusal else ()
+    return name in ("alert", *names) and difference.ours == before[-1].ours.headers.get(name)
+
+
+def after_refusal(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The timestamp of a list whose first one was told with a 412, and by nothing else."""
+    clock = clock_of(exchange.sent.path)
+    if not difference.where.endswith("header etag") or clock is None:
+        return False
+    known: bool | None = None
+    for one in [single for whole in before for single in (sub_exchanges(whole) or [whole])]:
+        if one.sent.method == "DELETE" and clock.startswith(f"{one.sent.path}/"):
+            known = None
+        elif clock_of(one.sent.path) == clock and known is None:
+            known = {2: True, 3: True}.get(one.kinto.status // 100, one.kinto.status != 412 and None)
+    return known is False
+
+
+def writes_json_otherwise(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The length of what a HEAD in a batch is about, where it has other characters than ASCII, or
+    numbers that can be written in two ways."""
+    is_length = bool(re.match(r"responses\[\d+\] header content-length$", difference.where))
     texts = [body_text(one) for one in before]
-    return is_length and any("1e+20" in text or "\\u" in text for text in texts)
+    return is_length and any(re.search(r"\\u|\d\.\d|\de[+-]?\d|\d{19}", text) for text in texts)
+
+
+def separates_with_semicolon(exchange: Exchange) -> bool:
+    """A query string with a semicolon that is not encoded."""
+    return ";" in urllib.parse.urlsplit(exchange.sent.target).query
+
+
+def tells_failed_operation(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """Why an operation of a JSON patch fails."""
+    is_text = difference.where in ("body.message", "body.details[0].description")
+    texts = (str(difference.kinto), str(difference.ours))
+    failed = all(re.match(r"(body: )?JSON Patch operation failed: ", text) for text in texts)
+    return is_json_patch(exchange) and is_text and failed
+
+
+def asks_what_listeners_lack(exchange: Exchange) -> bool:
+    """A PATCH by someone who asks what has changed, where Kinto needs a member that is not among it:
+    the id for groups and history, or one that the patch removes. In a batch, any may do so."""
+    if exchange.sent.path == "/batch":
+        return bool(re.search(r'"PATCH"', body_text(exchange))) and bool(
+            re.search(r'"Response-Behavior": "(light|diff)"', body_text(exchange)))
+    if exchange.step.method != "PATCH" or header(exchange, "response-behavior") not in ("light", "diff"):
+        return False
+    listens = "/groups/" in exchange.sent.path or "history" in exchange.includes
+    nulls = "merge-patch" in content_type(exchange) and "null" in body_text(exchange)
+    return listens or nulls or '"cache_expires": null' in body_text(exchange)
+
+
+def judges_schema_by_dialect(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """A schema that names a dialect is saved, or not."""
+    names_dialect = '"$schema": ' in body_text(exchange)
+    left, right = exchange.kinto.status, exchange.ours.status
+    saved = ((200, 201), (400,))
+    differs = (left in saved[0] and right in saved[1]) or (left in saved[1] and right in saved[0])
+    tells = left == right == 400 and bool(
+        re.search(r"body\.(message|details\[\d+\])", difference.where))
+    return names_dialect and "/records" not in exchange.sent.path and (differs or tells)
+
+
+def fails_at_root(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """A record that its schema refuses, alone or in a batch."""
+    has_schema = any('schema": {' in body_text(one) for one in before)
+    if exchange.kinto.status != 500 or not has_schema:
+        return False
+    if exchange.sent.path != "/batch":
+        return exchange.ours.status == 400 and "/records" in exchange.sent.path
+    answers = exchange.ours.body.get("responses", []) if isinstance(exchange.ours.body, dict) else []
+    return any(one.get("status") == 400 and "/records" in one.get("path", "") for one in answers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Sequence
 
 from .client import Pair, Response
@@ -131,7 +131,20 @@ class Runner:
                 memory.learn(request.path, step.method, answer.headers, answer.body)
         sent = requests[0] or requests[1]
         assert sent is not None
-        return Exchange(step, sent, answers[0], answers[1])
+        same = step.method == "HEAD" and self._lengths_of_get(requests, answers)
+        includes = self.profile.settings.get("includes", "")
+        return Exchange(step, sent, answers[0], answers[1], same, includes)
+
+    def _lengths_of_get(
+        self, requests: Sequence[Request | None], heads: Sequence[Response]
+    ) -> bool:
+        """Whether each HEAD tells the length of what GET sends, where the two differ."""
+        lengths = [head.headers.get("content-length") for head in heads]
+        if lengths[0] == lengths[1]:
+            return False
+        gets = [one and replace(one, method="GET") for one in requests]
+        told = [answer.headers.get("content-length") for answer in self.pair.ask(gets[0], gets[1])]
+        return told == lengths
 
     @staticmethod
     def _judge(

@@ -50,12 +50,13 @@ impl Preconditions {
         self.none_matches == Some(Condition::Any)
     }
 
-    /// For a read of an object, or of a list, whose version is `current`.
+    /// For a read of an object, or of a list, whose version is `current`. Who knows it already is told
+    /// so whatever else is wanted, as in the reference.
     pub fn for_read(&self, current: Timestamp) -> Verdict {
         match (self.matches, self.none_matches) {
             (_, Some(Condition::Any)) => Verdict::Failed,
-            (Some(Condition::Equals(wanted)), _) if wanted != current => Verdict::Failed,
             (_, Some(Condition::Equals(known))) if known == current => Verdict::NotModified,
+            (Some(Condition::Equals(wanted)), _) if wanted != current => Verdict::Failed,
             _ => Verdict::Proceed,
         }
     }
@@ -121,6 +122,21 @@ mod tests {
         assert!(!never.allow_write(Some(NOW)), "a version that nothing can have");
         assert_eq!(parse("if-match", "\"0\""), Ok(Preconditions::default()));
         assert_eq!(parse("if-none-match", ""), Ok(Preconditions::default()));
+    }
+
+    #[test]
+    fn of_both_headers_of_a_read_the_version_that_is_known_comes_first() {
+        let verdict = |matches, none_matches| {
+            let [matches, none_matches] = [("if-match", matches), ("if-none-match", none_matches)]
+                .map(|(name, value)| parse(name, value).unwrap());
+            let both = Preconditions { matches: matches.matches, ..none_matches };
+            both.for_read(NOW)
+        };
+        assert_eq!(verdict("\"8\"", "\"7\""), Verdict::NotModified);
+        assert_eq!(verdict("\"7\"", "\"7\""), Verdict::NotModified);
+        assert_eq!(verdict("\"8\"", "\"8\""), Verdict::Failed);
+        assert_eq!(verdict("\"7\"", "*"), Verdict::Failed);
+        assert_eq!(verdict("\"7\"", "\"8\""), Verdict::Proceed);
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::{
     step::{Refusal, Step},
     store::{memberships, permissions},
     transaction::{self, give_up, patience},
-    user::User,
+    user::{Asker, User},
 };
 
 /// A transaction is run this often before a deadlock is told.
@@ -115,15 +115,18 @@ async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
 /// step of a transaction.
 async fn asker(app: &App, request: &ApiRequest) -> Result<(User, Option<Profile>), ApiError> {
     let identity = authn::authenticate(app, &request.headers).await?;
-    let (id, profile) = identity.map(|found| (found.user_id, found.profile)).unzip();
-    app.metrics.authenticated(id.as_deref());
-    let groups = match &id {
-        Some(id) => {
-            transaction::snapshot(app, id, |tx, id| memberships::groups_of(tx, id).boxed()).await?
-        }
-        None => Vec::new(),
+    let (asker, profile) = identity.map(|found| (found.asker, found.profile)).unzip();
+    let asker = asker.unwrap_or_default();
+    app.metrics.authenticated(asker.id.as_deref());
+    let groups = if asker.id.is_some() {
+        transaction::snapshot(app, &asker, |tx, asker| {
+            memberships::groups_of(tx, asker.names().collect()).boxed()
+        })
+        .await?
+    } else {
+        Vec::new()
     };
-    Ok((User::new(id, groups), profile.flatten()))
+    Ok((User::new(&asker, groups), profile.flatten()))
 }
 
 /// `DELETE /v1/__user_data__/{principal}` (§7.8): ordinary deletions with the principal's rights,
@@ -147,7 +150,7 @@ async fn erase_user_data(
         let steps: Vec<Step> = deletions
             .map(|operation| Step {
                 acts_for: Some(principal.to_owned()),
-                ..Step::with(user.id.clone(), Ok(operation))
+                ..Step::with(Asker::named(user.id.clone()), Ok(operation))
             })
             .collect();
         run_together(app, &steps).await?;
@@ -283,7 +286,7 @@ async fn prepare(
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
         let Ok(operation) = &step.operation else { continue };
-        users.insert(step.user_id.clone());
+        users.insert(step.asker.clone());
         objects.extend(operation.objects());
         objects.extend(step.implied.iter().cloned());
         if operation.is_write() {
@@ -310,7 +313,7 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
         };
         let started = Instant::now();
         ctx.begin_request(&operation.request);
-        ctx.become_user(step.user_id.clone()).await?;
+        ctx.become_user(&step.asker).await?;
         if let Some(principal) = &step.acts_for {
             ctx.act_for(principal);
         }
@@ -339,10 +342,10 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
 
 /// What a step that cannot run is answered with.
 async fn refusal(ctx: &mut Ctx<'_>, step: &Step, source: &Refusal) -> Result<ApiError, ApiError> {
-    let plain = source.error(step.user_id.as_ref());
+    let plain = source.error(step.asker.id.as_ref());
     let Refusal::Hidden(parent, wanted) = source else { return Ok(plain) };
     let Parent::Malformed { holds, resource, id, bucket } = parent else { return Ok(plain) };
-    ctx.become_user(step.user_id.clone()).await?;
+    ctx.become_user(&step.asker).await?;
     let by_settings: &[Grant] =
         if *wanted == Permission::Read { &[Grant::Read, Grant::Write] } else { &[Grant::Write] };
     let mut is_told = authz::settings_grant(ctx, *holds, by_settings);

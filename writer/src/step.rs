@@ -16,19 +16,21 @@ use shared::{
 use crate::{
     app::App,
     authn::Identities,
+    negotiation,
     operations::{self, Operation, View},
     plugins::default_bucket::{self, Resolved},
     routes::{Parent, Route},
     service::ApiRequest,
     signoff::effects::PLUGIN_USER,
     store::objects::Object,
+    user::Asker,
 };
 
 /// One request of a transaction: an operation, or what it was refused with beforehand.
 #[derive(Debug)]
 pub struct Step {
     /// Who asks.
-    pub user_id: Option<String>,
+    pub asker: Asker,
     /// What is wrong with the origin, which only those are told who may do the rest (§1.10.2).
     pub refused_origin: Option<Detail>,
     /// What is to be done, or why it is not.
@@ -50,6 +52,8 @@ pub enum Refusal {
     Parent(Parent),
     /// The parent is malformed, and only those are told who have the right around it (§2.4).
     Hidden(Parent, Permission),
+    /// Likewise, but what is accepted is no JSON, which is told to everybody.
+    NotAcceptable(Box<ApiRequest>),
     /// The time of a snapshot is none.
     Time(String),
     /// The URL is not that of a list or an object.
@@ -67,6 +71,9 @@ impl Refusal {
             }
             Self::Hidden(..) if user_id.is_some() => ApiError::Forbidden,
             Self::Hidden(..) => ApiError::MissingAuth,
+            Self::NotAcceptable(request) => {
+                negotiation::check(request).err().unwrap_or(ApiError::NoSuchEndpoint)
+            }
             Self::Time(text) => operations::invalid_time(text),
             Self::NoOperation | Self::Parent(Parent::Known(_)) => ApiError::NoSuchEndpoint,
             Self::DefaultBucket(refusal) => refusal.error(),
@@ -87,31 +94,31 @@ impl Step {
         request: ApiRequest,
     ) -> Result<Self, ApiError> {
         let identity = identities.of(app, &request.headers).await?;
-        let user_id = identity.map(|found| found.user_id);
-        app.metrics.authenticated(user_id.as_deref());
+        let asker = identity.map(|found| found.asker).unwrap_or_default();
+        app.metrics.authenticated(asker.id.as_deref());
         let refused_origin = app.config.service.cors.check(&request.headers).err();
-        let mut step = match default_bucket::resolve(app, user_id.as_deref(), &request) {
-            Ok(None) => Self::with(user_id, Self::operation(route, request)),
+        let mut step = match default_bucket::resolve(app, asker.id.as_deref(), &request) {
+            Ok(None) => Self::with(asker, Self::operation(route, request)),
             Ok(Some(Resolved { request, implied })) => {
                 let operation = match Route::find(&app.config, &request.path) {
                     Ok(route) => Self::operation(route, request),
                     Err(_) => Err(Refusal::NoOperation),
                 };
-                Self { implied, ..Self::with(user_id, operation) }
+                Self { implied, ..Self::with(asker, operation) }
             }
-            Err(refusal) => Self::with(user_id, Err(Refusal::DefaultBucket(refusal))),
+            Err(refusal) => Self::with(asker, Err(Refusal::DefaultBucket(refusal))),
         };
         if let Ok(operation) = &mut step.operation {
-            operations::hash_password(app, step.user_id.as_ref(), operation).await?;
+            operations::hash_password(app, step.asker.id.as_ref(), operation).await?;
         }
         Ok(Self { refused_origin, ..step })
     }
 
     /// A step without anything special.
-    pub fn with(user_id: Option<String>, operation: Result<Operation, Refusal>) -> Self {
+    pub fn with(asker: Asker, operation: Result<Operation, Refusal>) -> Self {
         let (implied, elapsed) = (Vec::new(), AtomicU64::new(0));
         let (refused_origin, acts_for, by_job) = (None, None, false);
-        Self { user_id, refused_origin, operation, implied, acts_for, by_job, elapsed }
+        Self { asker, refused_origin, operation, implied, acts_for, by_job, elapsed }
     }
 
     /// What a job asks for, as a request would: it needs no rights, and the rules of the workflow
@@ -134,7 +141,8 @@ impl Step {
         };
         let (list, id) = (path.list.clone(), Some(path.id.to_string()));
         let operation = Operation { method, list, id, view: View::Itself, request };
-        Ok(Self { by_job: true, ..Self::with(Some(PLUGIN_USER.to_owned()), Ok(operation)) })
+        let asker = Asker::named(Some(PLUGIN_USER.to_owned()));
+        Ok(Self { by_job: true, ..Self::with(asker, Ok(operation)) })
     }
 
     /// The same on the condition that the object is still as it was, or still does not exist.
@@ -197,6 +205,9 @@ impl Step {
             }
             malformed @ Parent::Malformed { .. } if tells_everybody => {
                 Err(Refusal::Parent(malformed))
+            }
+            Parent::Malformed { .. } if negotiation::check(&request).is_err() => {
+                Err(Refusal::NotAcceptable(Box::new(request)))
             }
             malformed @ Parent::Malformed { .. } => {
                 let deletes = request.method == Method::DELETE;

@@ -16,6 +16,8 @@ def cases() -> Iterator[Case]:
     """All cases of this file."""
     yield Case("ids in URLs (T108)", list(_ids()))
     yield Case("ids in bodies (T107)", list(_ids_in_bodies()))
+    yield Case("malformed ids beside other problems", list(_ids_and_more()), _ALL)
+    yield Case("malformed ids in bodies beside other problems", list(_posted_and_more()))
     yield Case("missing and malformed parents (T62)", list(_parents()), _ALL)
     yield Case("the life of an object (T16, T17, T18, T30)", list(_life()), _ALL)
     yield Case("POST with an id (T1, T2, T3)", list(_posted_ids()))
@@ -56,6 +58,39 @@ def _ids_in_bodies() -> Iterator[Step]:
         yield put(B, {"id": value})
         yield put(f"{B}/collections/c9", {"id": value})
         yield put(f"{G}/g9", {"id": value, "members": []})
+
+
+def _ids_and_more() -> Iterator[Step]:
+    yield from collection()
+    bodies = (b"{", b"3", {"foo": 1}, {"data": 3}, {}, {"data": {"id": "x"}}, {"permissions": {"bogus": []}})
+    headers = ({"If-Match": "bad"}, {"If-None-Match": "bad"}, {"If-Match": "*"}, {"Accept": "text/html"},
+               {"Response-Behavior": "LIGHT"}, {"Content-Type": "text/plain"})
+    for path in (f"{R}/_bad", f"{G}/_bad", f"{B}/collections/_bad", "/buckets/_bad",
+                 f"{B}/collections/unknown/records/_bad", f"{B}/collections/_worse/records/_bad"):
+        for user in ("mat", "alice", None):
+            for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
+                for body in bodies:
+                    yield request(method, path, body, user=user)
+                for one in headers:
+                    yield request(method, path, {"data": {}}, user=user, headers=one)
+        for body in ([], {}, [1], [{"op": "x"}], [{"op": "remove", "path": "/data/a"}]):
+            yield request("PATCH", path, body, headers={"Content-Type": "application/json-patch+json"})
+
+
+def _posted_and_more() -> Iterator[Step]:
+    yield from records({"n": 1})
+    for path in (R, G, f"{B}/collections", "/buckets", f"{B}/collections/unknown/records"):
+        for user in ("mat", "alice", None):
+            for value in ("_bad", "", None, 3, [], {}, True, "r1", "fine"):
+                yield post(path, {"id": value}, user=user)
+                yield request("POST", path, {"data": {"id": value}, "foo": 1}, user=user)
+                yield post(path, {"id": value}, {"bogus": []}, user=user)
+            for value in ("_bad", None, 3):
+                for one in ({"If-Match": "bad"}, {"Accept": "text/html"}, {"Content-Type": "text/plain"}):
+                    yield post(path, {"id": value}, user=user, headers=one)
+        yield request("POST", path, [["_bad"]])
+        yield request("POST", path, {"data": ["_bad"]})
+        yield request("POST", path, {"data": {"id": "_bad", "members": 3, "schema": 3}})
 
 
 def _parents() -> Iterator[Step]:

@@ -62,6 +62,11 @@ impl TestClient {
         Self { user: Some(header.to_owned()), ..self.clone() }
     }
 
+    /// The client's `Authorization`; none when it is anonymous.
+    pub fn authorization(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Sends a request to a path below `/v1`, with headers and raw bytes.
     pub async fn raw(
         &self,

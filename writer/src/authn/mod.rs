@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde_json::{Map, Value};
 use shared::error::ApiError;
 
-use self::basic::Credentials;
+use self::{basic::Credentials, openid::Verified};
 pub use self::{
     openid::{Provider, callback},
     passwords::Passwords,
@@ -23,13 +23,14 @@ use crate::{
     app::App,
     config::{Config, Method},
     outgoing::Outgoing,
+    user::Asker,
 };
 
 /// Who asks, and how they proved it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The prefixed id: `account:alice`.
-    pub user_id: String,
+    /// With the prefixed id: `account:alice`.
+    pub asker: Asker,
     /// What an OpenID provider says of the user.
     pub profile: Option<Profile>,
 }
@@ -117,31 +118,38 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Ident
         let found = match &policy.method {
             Method::BasicAuth => Credentials::parse(authorization)
                 .map(|sent| sent.keyed_hash(&app.config.userid_hmac_secret.0))
-                .map(Identity::named),
+                .map(|id| Identity::named(&policy.prefix, &id)),
             Method::Accounts => match Credentials::parse(authorization) {
                 Some(sent) if app.authn.passwords.check(app, &sent).await? => {
-                    Some(Identity::named(sent.user.clone()))
+                    Some(Identity::named(&policy.prefix, &sent.user))
                 }
                 _ => None,
             },
             Method::OpenId(_) => match app.authn.provider(&policy.name) {
-                Some(provider) => provider.identify(authorization).await,
+                Some(provider) => provider
+                    .identify(authorization)
+                    .await
+                    .map(|token| Identity::claimed(&policy.prefix, &token)),
                 None => None,
             },
         };
-        if let Some(identity) = found {
-            return Ok(Some(identity.with_prefix(&policy.prefix)));
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
 }
 
 impl Identity {
-    fn named(user_id: String) -> Self {
-        Self { user_id, profile: None }
+    fn named(prefix: &str, id: &str) -> Self {
+        Self { asker: Asker::named(Some(format!("{prefix}:{id}"))), profile: None }
     }
 
-    fn with_prefix(self, prefix: &str) -> Self {
-        Self { user_id: format!("{prefix}:{}", self.user_id), ..self }
+    /// No policy's users are called as its groups are: none has the prefix `group`.
+    fn claimed(prefix: &str, token: &Verified) -> Self {
+        let group = |name| format!("group:{prefix}:{name}");
+        let mut identity = Self::named(prefix, &token.user_id);
+        identity.asker.claimed = token.groups.iter().map(group).collect();
+        Self { profile: Some(token.profile.clone()), ..identity }
     }
 }

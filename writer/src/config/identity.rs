@@ -69,7 +69,7 @@ enum Kind {
 }
 
 /// Prefixes with a meaning of their own, which no provider's users may have.
-const RESERVED: [&str; 4] = ["account", "basicauth", "plugin", "system"];
+const RESERVED: [&str; 5] = ["account", "basicauth", "group", "plugin", "system"];
 
 impl Identity {
     /// Reads the policies, and checks them against the plug-ins and the settings' rights.

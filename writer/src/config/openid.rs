@@ -36,6 +36,8 @@ pub struct OpenIdSettings {
     pub trusted_callbacks: Vec<String>,
     /// How tokens may be signed.
     pub algorithms: Vec<Algorithm>,
+    /// The member of the profile that lists the user's groups, if they count here.
+    pub groups_claim: Option<String>,
     /// Members that the profile must have, with their values.
     pub required_claims: Vec<(String, String)>,
     /// Whether the token's own claims are the profile.
@@ -74,6 +76,7 @@ impl OpenIdSettings {
             allowed_scopes: words(layers, &key("allowed_scopes"), &["openid", "email", "profile"]),
             trusted_callbacks: layers.words(&key("trusted_callback_urls")),
             algorithms: algorithms(layers, &key("algorithms")),
+            groups_claim: layers.optional(&key("groups_claim")),
             required_claims: claims(layers, &key("required_claims")),
             local_validation: layers.flag(&key("local_validation")),
         };

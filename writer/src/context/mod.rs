@@ -39,7 +39,7 @@ use crate::{
         memberships,
         objects::Object,
     },
-    user::User,
+    user::{Asker, User},
     work::Work,
 };
 
@@ -92,7 +92,7 @@ pub struct Ctx<'a> {
     work: Work,
     /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
     states: HashMap<ListPath, Option<ListState>>,
-    users: HashMap<Option<String>, Arc<User>>,
+    users: HashMap<Asker, Arc<User>>,
     /// The requests that were begun, each with the number of changes before it.
     requests: Vec<(usize, &'a ApiRequest)>,
 }
@@ -100,7 +100,7 @@ pub struct Ctx<'a> {
 impl<'a> Ctx<'a> {
     /// A context that knows nothing yet.
     pub fn new(app: &'a App, tx: &'a Tx<'a>, now: Timestamp) -> Self {
-        let user = Arc::new(User::new(None, Vec::new()));
+        let user = Arc::new(User::new(&Asker::default(), []));
         Self {
             app,
             now,
@@ -132,15 +132,16 @@ impl<'a> Ctx<'a> {
     pub async fn prepare(
         &mut self,
         mut plan: Plan,
-        users: &HashSet<Option<String>>,
+        users: &HashSet<Asker>,
         objects: &HashSet<ObjectPath>,
     ) -> Result<(), ApiError> {
         let tx = self.tx;
         let listed: HashSet<ObjectPath> =
             objects.iter().flat_map(|path| path.ancestors().chain([path.clone()])).collect();
-        let user_ids = users.iter().flatten().map(String::as_str);
+        let names: HashSet<&str> =
+            users.iter().flat_map(Asker::names).chain([AUTHENTICATED]).collect();
         let wanted = Wanted {
-            users: user_ids.chain([AUTHENTICATED]).collect(),
+            users: names.into_iter().collect(),
             acls: listed.iter().collect(),
             objects: objects.iter().collect(),
             clocks: plan.read.iter().collect(),
@@ -156,11 +157,10 @@ impl<'a> Ctx<'a> {
         let begin = async { if plan.asks_once { Ok(()) } else { tx.begin().await } };
         let locks = self.clocks.lock(tx, plan.lists, plan.publication);
         let ((), complete, found) = try_join!(biased; begin, locks, lookup::find(tx, &wanted))?;
-        for id in users {
-            let names = [id.as_deref(), id.as_deref().map(|_| AUTHENTICATED)];
-            let groups = names.into_iter().flatten().filter_map(|name| found.groups.get(name));
-            let user = User::new(id.clone(), groups.flatten().cloned().collect());
-            self.users.insert(id.clone(), Arc::new(user));
+        for asker in users {
+            let groups = asker.names().filter_map(|name| found.groups.get(name));
+            let user = User::new(asker, groups.flatten().cloned());
+            self.users.insert(asker.clone(), Arc::new(user));
         }
         self.work.learn(&wanted, found.objects, found.acls);
         // A batch may read one list several times.
@@ -196,23 +196,25 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    /// Makes `id` the user of the next operation. Groups are looked up once a request
+    /// Makes `asker` the user of the next operation. Groups are looked up once a request
     /// (`kinto-http-api.md` §4.1.2).
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away.
-    pub async fn become_user(&mut self, id: Option<String>) -> Result<(), ApiError> {
-        if let Some(user) = self.users.get(&id) {
+    pub async fn become_user(&mut self, asker: &Asker) -> Result<(), ApiError> {
+        if let Some(user) = self.users.get(asker) {
             self.user = user.clone();
             return Ok(());
         }
-        let groups = match &id {
-            Some(id) => memberships::groups_of(self.settled().await?, id).await?,
+        let groups = match &asker.id {
+            Some(_) => {
+                memberships::groups_of(self.settled().await?, asker.names().collect()).await?
+            }
             None => Vec::new(),
         };
-        self.user = Arc::new(User::new(id.clone(), groups));
-        self.users.insert(id, self.user.clone());
+        self.user = Arc::new(User::new(asker, groups));
+        self.users.insert(asker.clone(), self.user.clone());
         Ok(())
     }
 

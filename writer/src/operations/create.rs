@@ -29,8 +29,6 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
         None => creates,
     };
     if !allowed {
-        // As in the reference, an id that cannot be one is told to everybody.
-        check_sent_id(ctx, operation)?;
         return Err(authz::denied(ctx));
     }
     let (conditions, body) = merge_problems(
@@ -47,8 +45,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
             }
             id
         }
-        Some(Value::String(id)) => id_for(ctx, list, id)?,
-        Some(_) => checked_id(list, "")?,
+        Some(id) => posted_id(ctx, list, id)?,
     };
     authz::refuse_signed(ctx, list, Some(&id))?;
     let path = list.object(id);
@@ -73,13 +70,17 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
     Ok(Outcome::Ready(reply.version(old.last_modified)))
 }
 
-fn check_sent_id(ctx: &Ctx<'_>, operation: &Operation) -> Result<(), ApiError> {
+/// An id that cannot be one is told to everybody, before all else that is wrong (§2.3.4).
+pub(super) fn check_sent_id(ctx: &Ctx<'_>, operation: &Operation) -> Result<(), ApiError> {
     let body: Value = serde_json::from_slice(&operation.request.body).unwrap_or_default();
     match body.get("data").and_then(|data| data.get("id")) {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(id)) => id_for(ctx, &operation.list, id).map(drop),
-        Some(_) => checked_id(&operation.list, "").map(drop),
+        None => Ok(()),
+        Some(id) => posted_id(ctx, &operation.list, id).map(drop),
     }
+}
+
+fn posted_id(ctx: &Ctx<'_>, list: &ListPath, id: &Value) -> Result<Id, ApiError> {
+    id_for(ctx, list, id.as_str().unwrap_or_default())
 }
 
 /// By the resource's generator (§2.3.2).

@@ -41,6 +41,7 @@ pub(super) async fn delete(
     }
     check_ignored(request)?;
     let conditions = Preconditions::parse(&request.headers).map_err(ApiError::Invalid)?;
+    let path = path?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));

@@ -6,10 +6,9 @@ use shared::{error::ApiError, http::Reply};
 
 use super::{
     Operation, Outcome, addressed_path, modified_meanwhile, no_such_object, not_modified,
-    object_reply, require_collection,
+    object_reply, require_collection, require_readable,
 };
 use crate::{
-    authz,
     body::check_ignored,
     caching,
     context::Ctx,
@@ -23,13 +22,12 @@ pub(super) async fn get(
     operation: &Operation,
     id: &str,
 ) -> Result<Outcome, ApiError> {
-    let path = addressed_path(ctx, &operation.list, id).await?;
-    if !authz::may_read_object(ctx, &path).await? {
-        return Err(authz::denied(ctx));
-    }
+    let path = addressed_path(ctx, &operation.list, id);
+    require_readable(ctx, &operation.list, path.as_ref().ok()).await?;
     require_collection(ctx, &operation.list).await?;
     check_ignored(&operation.request)?;
     let conditions = Preconditions::parse(&operation.request.headers).map_err(ApiError::Invalid)?;
+    let path = path?;
     let Some(object) = ctx.object(&path).await? else {
         return Err(no_such_object(&path));
     };

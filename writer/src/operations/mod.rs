@@ -132,6 +132,9 @@ impl Operation {
         if self.tells_missing_parent() {
             require_collection(ctx, &self.list).await?;
         }
+        if self.method == Method::POST {
+            create::check_sent_id(ctx, self)?;
+        }
         negotiation::check(&self.request)?;
         match self.view {
             View::Itself => {}
@@ -260,34 +263,41 @@ fn check_same_id(data: Option<&Map<String, Value>>, id: &str) -> Result<(), ApiE
     }
 }
 
-/// The object of a URL. Whoever may not look there is not told that nothing can be there.
-async fn addressed_path(
-    ctx: &mut Ctx<'_>,
-    list: &ListPath,
-    id: &str,
-) -> Result<ObjectPath, ApiError> {
-    match id_for(ctx, list, id) {
-        Ok(id) => Ok(list.object(id)),
-        Err(_) if !authz::may_miss(ctx, list).await? => Err(authz::denied(ctx)),
-        Err(refusal) => Err(refusal),
-    }
+/// The object of a URL; what is wrong with its id is told after all that is wrong with the request
+/// (§0.4).
+fn addressed_path(ctx: &Ctx<'_>, list: &ListPath, id: &str) -> Result<ObjectPath, ApiError> {
+    id_for(ctx, list, id).map(|id| list.object(id))
 }
 
-/// The object that is to be changed or deleted, and the right to do so. That it is missing is
-/// told later, after what is wrong with the request (§0.4).
+/// Refuses whoever may not read the object. With a malformed id it cannot exist: only those are
+/// told who are told what is missing.
+async fn require_readable(
+    ctx: &mut Ctx<'_>,
+    list: &ListPath,
+    path: Option<&ObjectPath>,
+) -> Result<(), ApiError> {
+    let may_read = match path {
+        Some(path) => authz::may_read_object(ctx, path).await?,
+        None => authz::may_miss(ctx, list).await?,
+    };
+    if may_read { Ok(()) } else { Err(authz::denied(ctx)) }
+}
+
+/// The object that is to be changed or deleted, and the right to do so. That it is missing, or
+/// cannot be, is told later, after what is wrong with the request (§0.4).
 async fn addressed(
     ctx: &mut Ctx<'_>,
     list: &ListPath,
     id: &str,
-) -> Result<(ObjectPath, Option<Object>), ApiError> {
-    let path = addressed_path(ctx, list, id).await?;
-    let old = ctx.object(&path).await?;
-    match &old {
-        Some(_) if !authz::may(ctx, Permission::Write, &path).await? => {
-            return Err(authz::denied(ctx));
-        }
-        None if !authz::may_miss(ctx, list).await? => return Err(authz::denied(ctx)),
-        Some(_) | None => {}
-    }
-    Ok((path, old))
+) -> Result<(Result<ObjectPath, ApiError>, Option<Object>), ApiError> {
+    let path = addressed_path(ctx, list, id);
+    let old = match &path {
+        Ok(path) => ctx.object(path).await?,
+        Err(_) => None,
+    };
+    let allowed = match (&path, &old) {
+        (Ok(path), Some(_)) => authz::may(ctx, Permission::Write, path).await?,
+        _ => authz::may_miss(ctx, list).await?,
+    };
+    if allowed { Ok((path, old)) } else { Err(authz::denied(ctx)) }
 }

@@ -28,6 +28,7 @@ pub(super) async fn patch(
     }
     let ((conditions, behavior), changes) =
         merge_problems(headers(request), Patch::parse(request, resource))?;
+    let path = path?;
     let Some(old) = old else { return Err(no_such_object(&path)) };
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));

@@ -3,7 +3,7 @@
 use shared::{error::ApiError, model::Permission};
 
 use super::{
-    Operation, Outcome, Write, check_same_id, id_for, merge_problems, modified_meanwhile,
+    Operation, Outcome, Write, addressed_path, check_same_id, merge_problems, modified_meanwhile,
     require_bucket, write,
 };
 use crate::{authz, body::ObjectBody, context::Ctx, patches::Shown, preconditions::Preconditions};
@@ -15,7 +15,7 @@ pub(super) async fn put(
 ) -> Result<Outcome, ApiError> {
     let (list, request) = (&operation.list, &operation.request);
     let conditions = Preconditions::parse(&request.headers);
-    let path = id_for(ctx, list, id).map(|id| list.object(id));
+    let path = addressed_path(ctx, list, id);
     let old = match &path {
         Ok(path) => ctx.object(path).await?,
         Err(_) => None,

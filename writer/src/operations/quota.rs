@@ -5,16 +5,15 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use shared::{error::ApiError, http::Reply, model::ListPath};
 
-use super::{Operation, Outcome, addressed_path, no_such_object};
-use crate::{authz, context::Ctx, plugins, store::quotas};
+use super::{Operation, Outcome, addressed_path, no_such_object, require_readable};
+use crate::{context::Ctx, plugins, store::quotas};
 
 /// What a bucket or collection holds, and may hold.
 pub(super) async fn quota(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<Outcome, ApiError> {
     let id = operation.id.as_deref().unwrap_or_default();
-    let path = addressed_path(ctx, &operation.list, id).await?;
-    if !authz::may_read_object(ctx, &path).await? {
-        return Err(authz::denied(ctx));
-    }
+    let path = addressed_path(ctx, &operation.list, id);
+    require_readable(ctx, &operation.list, path.as_ref().ok()).await?;
+    let path = path?;
     if ctx.object(&path).await?.is_none() {
         return Err(no_such_object(&path));
     }

@@ -1,16 +1,16 @@
 //! Which users are in which groups.
 
-use shared::{error::ApiError, model::AUTHENTICATED, store::Tx};
+use shared::{error::ApiError, store::Tx};
 
 use super::lookup::{self, Wanted};
 
-/// The URIs of the groups that name the user, or everybody who is authenticated.
+/// The URIs of the groups that have a member of one of these names.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn groups_of(tx: &Tx<'_>, user_id: &str) -> Result<Vec<String>, ApiError> {
-    let wanted = Wanted { users: vec![user_id, AUTHENTICATED], ..Wanted::default() };
+pub async fn groups_of(tx: &Tx<'_>, names: Vec<&str>) -> Result<Vec<String>, ApiError> {
+    let wanted = Wanted { users: names, ..Wanted::default() };
     Ok(lookup::find(tx, &wanted).await?.groups.into_values().flatten().collect())
 }
 

@@ -218,3 +218,23 @@ async fn a_batch_is_not_hidden_in_a_batch() {
         assert_eq!(refused.json["message"], format!("requests in body: {text}"), "{path}");
     }
 }
+
+/// Trap T85.
+#[tokio::test]
+async fn a_failure_in_a_batch_undoes_all_of_it() {
+    let harness = Harness::with_collection().await;
+    let owner = harness.database.owner().await;
+    let put = |path: &str| json!({"method": "PUT", "path": path});
+    let requests = [put("/buckets/b/collections/d"), put("/buckets/b/groups/g")];
+    let whole = json!({"requests": requests});
+    owner.batch_execute("revoke all on \"group\" from countersign_writer").await.unwrap();
+
+    let failed = harness.alice.send("POST", "/batch", whole.clone()).await.expect(500);
+
+    assert_eq!(failed.json["errno"], 999);
+    harness.alice.get("/buckets/b/collections/d").await.expect(404);
+    let back = "grant select, insert, update, delete on \"group\" to countersign_writer";
+    owner.batch_execute(back).await.unwrap();
+    let done = harness.alice.send("POST", "/batch", whole).await.expect(200);
+    assert_eq!(done.json["responses"][0]["status"], 201);
+}

@@ -18,6 +18,7 @@ use url::form_urlencoded;
 use crate::harness::Harness;
 
 const RECORD: &str = "/buckets/b/collections/c/records/r";
+const OTHERS: [&str; 5] = ["/", "/buckets", "/permissions", "/__heartbeat__", "/buckets/b/history"];
 const OBJECTS: [&str; 4] =
     ["/buckets/b", "/buckets/b/groups/g", "/buckets/b/collections/c", RECORD];
 
@@ -68,16 +69,24 @@ async fn fire(shots: impl Strategy<Value = Shot>) {
         TestRunner::deterministic()
     };
     let start = Instant::now();
-    let mut answers = BTreeMap::<u16, u64>::new();
+    let (mut answers, mut within) = (BTreeMap::<u16, u64>::new(), BTreeMap::<u64, u64>::new());
     while start.elapsed() < duration {
         let shot = shots.new_tree(&mut runner).unwrap().current();
         let headers: Vec<_> =
             shot.headers.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let reply = harness.alice.raw(shot.method, &shot.path, &headers, shot.body.clone()).await;
         assert!(reply.status < 500, "{} {} {shot:?}", reply.status, reply.json);
+        for inner in reply.json["responses"].as_array().into_iter().flatten() {
+            let status = inner["status"].as_u64().unwrap();
+            assert!(status < 500, "{inner} {shot:?}");
+            *within.entry(status).or_default() += 1;
+        }
         *answers.entry(reply.status).or_default() += 1;
     }
     println!("{} requests; by status: {answers:?}", answers.values().sum::<u64>());
+    if !within.is_empty() {
+        println!("{} in batches: {within:?}", within.values().sum::<u64>());
+    }
     harness.alice.get(RECORD).await;
     harness.alice.get("/__heartbeat__").await.expect(200);
 }
@@ -172,16 +181,48 @@ async fn headers() {
     .await;
 }
 
+/// A request of a batch that is done, or refused by itself.
+fn well_formed() -> impl Strategy<Value = Value> {
+    // Without its bucket, everything is forbidden.
+    let method = prop_oneof![
+        40 => prop::sample::select(vec!["GET", "HEAD", "PUT", "PUT", "PATCH", "PATCH"]),
+        5 => Just("POST"),
+        1 => Just("DELETE"),
+    ];
+    let place = prop_oneof![
+        12 => any_object().prop_map(str::to_owned),
+        4 => Just("/buckets/b/collections/c/records".to_owned()),
+        1 => prop::sample::select(OTHERS.to_vec()).prop_map(str::to_owned),
+        2 => "/[ -~]{0,20}",
+    ];
+    let query = prop_oneof![
+        4 => Just(String::new()),
+        1 => "\\?(_since|_limit|_sort|gt_n|id)=[a-z0-9%\",]{0,6}",
+    ];
+    let header =
+        prop::sample::select(vec!["If-Match", "If-None-Match", "Response-Behavior", "Accept"]);
+    let text = prop_oneof!["\"[0-9]{1,15}\"", "[*]", "(light|diff|full)", "[ -~]{0,12}"];
+    let body = (prop::sample::select(vec!["data", "data", "data", "permissions"]), any_json());
+    (method, place, query, prop::collection::btree_map(header, text, 0..2), body).prop_map(
+        |(method, place, query, headers, (member, value))| {
+            json!({"method": method, "path": format!("{place}{query}"), "headers": headers,
+                   "body": {member: value}})
+        },
+    )
+}
+
 #[tokio::test]
 async fn batches() {
     let path = prop_oneof![any_object().prop_map(str::to_owned), "/[ -~]{0,20}"];
     let method = prop::sample::select(vec!["GET", "PUT", "PATCH", "POST", "DELETE", "HEAD", "X"]);
-    let request = (method, path, any_json(), any_json()).prop_map(|(method, path, headers, body)| {
+    let odd = (method, path, any_json(), any_json()).prop_map(|(method, path, headers, body)| {
         json!({"method": method, "path": path, "headers": headers, "body": body})
     });
-    let requests = prop::collection::vec(prop_oneof![request, any_json()], 0..4);
+    // One that is malformed is told for the whole batch: most are well-formed.
+    let requests = prop::collection::vec(prop_oneof![19 => well_formed(), 1 => odd], 0..5);
+    let defaults = prop_oneof![9 => Just(json!({})), 1 => any_json()];
 
-    fire((requests, any_json()).prop_map(|(requests, defaults)| {
+    fire((requests, defaults).prop_map(|(requests, defaults)| {
         let body = json!({"requests": requests, "defaults": defaults});
         Shot::new("POST", "/batch", "json", body.to_string())
     }))

@@ -1,6 +1,7 @@
 //! Creating, reading, changing and deleting (`kinto-http-api.md` §2).
 
 use serde_json::{Value, json};
+use shared::testing::TestReply;
 
 use crate::harness::{Harness, SOURCE, ids};
 
@@ -17,6 +18,56 @@ async fn a_malformed_collection_is_told_to_those_who_may_read_the_bucket() {
         harness.anonymous.get(path).await.expect(401);
     }
     harness.alice.get("/buckets/_bad/collections").await.expect(403);
+    let html = [("accept", "text/html")];
+    harness.anonymous.raw("GET", "/buckets/_bad/collections", &html, "").await.expect(406);
+}
+
+/// §0.4: rights, the parent, what is wrong with the request, and only then the id.
+#[tokio::test]
+async fn a_malformed_id_is_told_after_the_parent_and_after_other_problems() {
+    let harness = Harness::with_collection().await;
+    let (alice, bad) = (&harness.alice, format!("{RECORDS}/_bad"));
+    let json = ("content-type", "application/json");
+    let message = |reply: TestReply| reply.json["message"].as_str().unwrap().to_owned();
+
+    for (method, headers, body, told) in [
+        ("PATCH", vec![json], "{\"foo\": 1}", "Unrecognized keys in mapping: \"{'foo': 1}\""),
+        ("PUT", vec![json], "{\"foo\": 1}", "Unrecognized keys in mapping: \"{'foo': 1}\""),
+        ("PATCH", vec![json], "{}", "path: Invalid object id"),
+        ("GET", vec![("if-match", "x")], "", "If-Match in header: "),
+        ("DELETE", vec![("if-match", "x")], "", "If-Match in header: "),
+        ("DELETE", vec![], "", "path: Invalid object id"),
+    ] {
+        let reply = alice.raw(method, &bad, &headers, body).await.expect(400);
+        let text = message(reply);
+        assert!(text.starts_with(told), "{method} {body}: {text}");
+        let refused = harness.bob.raw(method, &bad, &headers, body).await;
+        assert_eq!(refused.status, 403, "{method} {body}: {}", refused.json);
+    }
+    for method in ["GET", "PUT", "PATCH", "DELETE"] {
+        let path = "/buckets/b/collections/unknown/records/_bad";
+        let body = json!({"data": {}}).to_string();
+        let reply = alice.raw(method, path, &[json], body).await.expect(404);
+        assert_eq!(reply.json["details"], json!({"id": "unknown", "resource_name": "collection"}));
+    }
+}
+
+/// §2.3.4: what a body has as its id is looked at before rights.
+#[tokio::test]
+async fn a_posted_id_that_cannot_be_one_is_told_to_everybody() {
+    let harness = Harness::with_collection().await;
+
+    for id in [json!("_bad"), json!(""), json!(null), json!(3), json!([]), json!(true)] {
+        let body = json!({"data": {"id": id}, "foo": 1});
+        for client in [&harness.alice, &harness.bob, &harness.anonymous] {
+            let reply = client.send("POST", RECORDS, body.clone()).await.expect(400);
+            assert_eq!(reply.json["message"], "path: Invalid object id", "{id}");
+        }
+        let unknown = "/buckets/b/collections/unknown/records";
+        harness.alice.send("POST", unknown, body).await.expect(404);
+    }
+    let body = json!({"data": {"id": "fine"}});
+    harness.bob.send("POST", RECORDS, body).await.expect(403);
 }
 
 #[tokio::test]

@@ -91,6 +91,73 @@ async fn the_claims_of_a_token_may_be_the_profile() {
     assert_eq!(provider.user_info_count(), 0);
 }
 
+/// `groups_claim`: what the provider says of a user's groups is as good as being named oneself, in
+/// access control lists, in settings, and among the members of groups.
+#[tokio::test]
+async fn groups_of_the_provider_are_principals() {
+    let provider = Provider::start().await;
+    let local = ("multiauth.policy.idp.local_validation", "true");
+    let claim = ("multiauth.policy.idp.groups_claim", "roles");
+    let create = ("bucket_create_principals", "group:idp:admins");
+    let harness = start(&provider, &[AUDIENCE, local, claim, create]).await;
+    let user = |sub: &str, roles: Value| {
+        let mut claims = provider.claims(sub);
+        claims["roles"] = roles;
+        harness.anonymous.with_authorization(&format!("Bearer {}", provider.token("ed", &claims)))
+    };
+    let jane = user("jane", json!(["admins", "editors", "zero\u{200b}width", "", 5]));
+    let (joe, joan) = (user("joe", json!("editors")), user("joan", json!(["reviewers"])));
+    let (none, forger) =
+        (user("none", json!({"editors": 1})), user("group:idp:editors", json!([])));
+
+    joe.put("/buckets/b", json!({})).await.expect(403);
+    jane.put("/buckets/b", json!({})).await.expect(201);
+    let group = json!({"data": {"members": ["group:idp:reviewers"]}});
+    jane.send("PUT", "/buckets/b/groups/g", group).await.expect(201);
+    let rights = json!({"read": ["group:idp:editors"], "write": ["/buckets/b/groups/g"]});
+    jane.send("PUT", "/buckets/b/collections/c", json!({"permissions": rights})).await.expect(201);
+
+    let path = "/buckets/b/collections/c";
+    joe.get(path).await.expect(200);
+    joe.patch(path, json!({"a": 1})).await.expect(403);
+    joan.patch(path, json!({"a": 1})).await.expect(200);
+    for stranger in [&none, &forger] {
+        stranger.get(path).await.expect(403);
+    }
+    let hello = joan.get("/").await.expect(200).json;
+    let principals = hello["user"]["principals"].as_array().unwrap();
+    for principal in ["idp:joan", "group:idp:reviewers", "/buckets/b/groups/g"] {
+        assert!(principals.contains(&json!(principal)), "{principal}: {hello}");
+    }
+    // Each request of a batch has the groups of its own token, and who has written by a group's right
+    // is a writer of their own from then on (§2.10.6).
+    let as_reviewer = user("joe", json!("reviewers")).authorization().unwrap().to_owned();
+    let edit = json!({"method": "PATCH", "path": path, "body": {"data": {"a": 2}}});
+    let mut review = edit.clone();
+    review["headers"] = json!({"Authorization": as_reviewer});
+    let batch = json!({"requests": [edit, review, edit]});
+    let reply = joe.send("POST", "/batch", batch).await.expect(200);
+    let answers = reply.json["responses"].as_array().unwrap();
+    let statuses: Vec<_> = answers.iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, [403, 200, 200]);
+}
+
+#[tokio::test]
+async fn groups_of_the_provider_count_where_a_setting_says_so() {
+    let provider = Provider::start().await;
+    let local = ("multiauth.policy.idp.local_validation", "true");
+    let create = ("bucket_create_principals", "group:idp:admins");
+    let harness = start(&provider, &[AUDIENCE, local, create]).await;
+    let mut claims = provider.claims("jane");
+    claims["roles"] = json!(["admins"]);
+    claims["groups"] = json!(["admins"]);
+    let token = format!("Bearer {}", provider.token("ed", &claims));
+
+    let jane = harness.anonymous.with_authorization(&token);
+
+    jane.put("/buckets/b", json!({})).await.expect(403);
+}
+
 #[tokio::test]
 async fn the_policy_is_shown_to_clients() {
     let provider = Provider::start().await;

@@ -257,6 +257,21 @@ async fn a_token_of_delete_expires() {
 }
 
 #[tokio::test]
+async fn how_long_a_token_of_delete_is_good_is_a_setting() {
+    let harness = Harness::with(&[("pagination_token_validity_seconds", "7")]).await;
+    harness.alice.put("/buckets/b", json!({})).await.expect(201);
+    harness.alice.put("/buckets/b/collections/c", json!({})).await.expect(201);
+    fill(&harness.alice, 3).await;
+
+    harness.alice.delete(&format!("{RECORDS}?_limit=1")).await.expect(200);
+
+    let left = "select extract(epoch from expires_at - now())::float8 from cache";
+    let owner = harness.database.owner().await;
+    let left: f64 = owner.query_one(left, &[]).await.unwrap().get(0);
+    assert!(0.0 < left && left <= 7.0, "{left}");
+}
+
+#[tokio::test]
 async fn deleting_obeys_filters_and_never_touches_tombstones() {
     let harness = Harness::with_collection().await;
     let alice = &harness.alice;

@@ -277,6 +277,23 @@ fn what_cannot_be_meant_is_told_by_name() {
     }
 }
 
+/// Settings of Kinto that mean nothing here: who relies on one is told (§8).
+#[test]
+fn what_has_no_effect_is_told_by_name() {
+    for (key, value) in [
+        ("transaction_per_request", "false"),
+        ("event_listeners.redis.use", "kinto_redis.listeners"),
+        ("statsd_url", "udp://localhost:8125"),
+    ] {
+        let warnings = read(&[(key, value)]).unwrap().warnings;
+        assert!(warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
+    }
+    for (key, value) in [("transaction_per_request", "true"), ("cache_max_size_bytes", "1")] {
+        let warnings = read(&[(key, value)]).unwrap().warnings;
+        assert!(!warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
+    }
+}
+
 /// What an operator of Kinto has, with every line of his file that is about the service.
 const KINTO_INI: &str = "
 [server:main]

@@ -20,7 +20,6 @@ use shared::model::Timestamp;
 
 use self::{document::Document, token::Keys};
 use super::{
-    Identity,
     basic::split_scheme,
     hash::{Tag, Tagger},
 };
@@ -72,9 +71,13 @@ pub struct Metadata {
 
 /// A token that was good.
 #[derive(Debug)]
-struct Verified {
-    user_id: String,
-    profile: Map<String, Value>,
+pub(super) struct Verified {
+    /// The user's id at the provider.
+    pub(super) user_id: String,
+    /// The user's groups at the provider.
+    pub(super) groups: Vec<String>,
+    /// What the provider says of the user.
+    pub(super) profile: Map<String, Value>,
     size: u32,
     lifetime: Duration,
 }
@@ -113,8 +116,8 @@ impl Provider {
         }
     }
 
-    /// The user whose token these credentials hold.
-    pub async fn identify(&self, authorization: &HeaderValue) -> Option<Identity> {
+    /// The token that these credentials hold, if it is good.
+    pub(super) async fn identify(&self, authorization: &HeaderValue) -> Option<Arc<Verified>> {
         let (scheme, token) = split_scheme(authorization)?;
         let is_token = token.len() <= MAX_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
         if !scheme.eq_ignore_ascii_case(&self.settings.header_type) || token.is_empty() || !is_token
@@ -123,16 +126,9 @@ impl Provider {
         }
         let tag = self.tagger.tag(&[token]);
         let known = self.verified.try_get_with(tag, self.verify(token)).await;
-        match known {
-            Ok(token) => Some(Identity {
-                user_id: token.user_id.clone(),
-                profile: Some(token.profile.clone()),
-            }),
-            Err(reason) => {
-                tracing::debug!(provider = self.name, %reason, "token refused");
-                None
-            }
-        }
+        known
+            .inspect_err(|reason| tracing::debug!(provider = self.name, %reason, "token refused"))
+            .ok()
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Verified>, String> {
@@ -153,10 +149,11 @@ impl Provider {
             return Err("the profile is another user's".to_owned());
         }
         let user_id = profile::user_id(&profile, &self.settings).ok_or("no usable user id")?;
+        let groups = profile::groups(&profile, &self.settings);
         let lifetime = lifetime(token, self.settings.verification_ttl);
         let size = serde_json::to_vec(&profile).map_or(usize::MAX, |bytes| bytes.len() + 256);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        Ok(Arc::new(Verified { user_id, profile, size, lifetime }))
+        Ok(Arc::new(Verified { user_id, groups, profile, size, lifetime }))
     }
 
     /// What the provider says of itself, at most an hour old.

@@ -5,8 +5,10 @@ use unicode_normalization::is_nfc;
 
 use crate::config::OpenIdSettings;
 
-/// Longest user id, in bytes.
+/// Longest user id, and longest name of a group, in bytes.
 const MAX_BYTES: usize = 512;
+/// Most groups of a user: each is looked for in access control lists.
+const MAX_GROUPS: usize = 200;
 
 /// The user's id without its prefix, from the member that the settings name; `None` when there is
 /// none, or the profile lacks what the settings require.
@@ -17,8 +19,24 @@ pub(super) fn user_id(profile: &Map<String, Value>, settings: &OpenIdSettings) -
     if !settings.required_claims.iter().all(has) {
         return None;
     }
-    let id = text(profile.get(&settings.userid_field)?)?;
-    (!id.is_empty() && id.len() <= MAX_BYTES && is_unmistakable(&id)).then_some(id)
+    text(profile.get(&settings.userid_field)?).filter(|id| is_usable(id))
+}
+
+/// The user's groups, from the member that the settings name: a text, or a list of them. Names that
+/// cannot be one, and those beyond the most, are left out.
+pub(super) fn groups(profile: &Map<String, Value>, settings: &OpenIdSettings) -> Vec<String> {
+    let claim = settings.groups_claim.as_ref().and_then(|name| profile.get(name));
+    let names = match claim {
+        Some(Value::Array(names)) => names.as_slice(),
+        Some(name) => std::slice::from_ref(name),
+        None => &[],
+    };
+    let names = names.iter().filter_map(Value::as_str).filter(|name| is_usable(name));
+    names.take(MAX_GROUPS).map(str::to_owned).collect()
+}
+
+fn is_usable(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_BYTES && is_unmistakable(name)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is neither names nobody")]
