@@ -97,10 +97,11 @@ cdn: ## Try Varnish and nginx, with the configurations of deploy/, before a read
 alerts: ## Check and try the alert rules with Prometheus' own tool
 	@deploy/dev/install.sh promtool
 	@cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts-test.yml
+
 drills: ## Break databases and what lies between, DURATION=600 s of publications, and check each answer
 	@deploy/dev/install.sh pgbouncer
 	@DRILL_SECONDS=$(or $(SECONDS),10) DRILL_DURATION=$(or $(DURATION),600) \
-		DRILL_KILLS=$(or $(KILLS),50) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
+		DRILL_KILLS=$(or $(KILLS),50) DRILL_FLOOD=$(or $(FLOOD),100000) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
 		exec deploy/dev/with-postgres.sh deploy/dev/drills.sh
 
 fmt: ## Format the code
