@@ -109,7 +109,7 @@ alerts: ## Check and try the alert rules with Prometheus' own tool
 drills: ## Break databases and what lies between, DURATION=600 s of publications, and check each answer
 	@deploy/dev/install.sh pgbouncer
 	@DRILL_SECONDS=$(or $(SECONDS),10) DRILL_DURATION=$(or $(DURATION),600) \
-		DRILL_KILLS=$(or $(KILLS),50) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
+		DRILL_KILLS=$(or $(KILLS),50) DRILL_FLOOD=$(or $(FLOOD),100000) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
 		exec deploy/dev/with-postgres.sh deploy/dev/drills.sh
 
 fmt: ## Format the code

@@ -13,11 +13,8 @@ function handler(event) {
         return refusal(404, 'Not Found', 111);
     }
     request.querystring = normalised(request.uri, request.querystring);
-    var headers = request.headers;
-    var accepted = headers['accept-encoding'] ? headers['accept-encoding'].value.toLowerCase() : '';
-    if (!headers['available-dictionary'] || !/\bdc[bz]\b/.test(accepted)) {
-        delete headers['available-dictionary'];
-    }
+    // CloudFront makes br or gzip of Accept-Encoding: a dictionary would be of no use.
+    delete request.headers['available-dictionary'];
     return request;
 }
 

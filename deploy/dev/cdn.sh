@@ -41,6 +41,8 @@ main() {
     trial "$name: one entry however it is asked for" spelling
     trial "$name: quotes count where readers say so" quotes
     trial "$name: encodings as readers have prepared them" encodings
+    trial "$name: names of dictionaries that are none" dictionaries
+    trial "$name: hostile headers leave nothing to others" hostile
     trial "$name: a herd is one request" herd
     trial "$name: a fleet, while things are published" fleet
     trial "$name: a reader that is away" reader_away
@@ -48,6 +50,7 @@ main() {
     [[ -n $QUICK ]] || trial "$name: what was not there may come" not_found
   done
   CACHE=http://127.0.0.1:$V/v1
+  until_purgeable
   trial 'Varnish: a purge under an hour of lifetime' purge
   trial 'Varnish: who may purge what' who_may_purge
   say '' '| trial | verdict | time | found |' '|---|---|---|---|' "${RESULTS[@]}" ''
@@ -241,6 +244,67 @@ encodings() {
   say "18 ways to ask, content encodings: $(sort -u <<<"$kinds" | paste -sd' ')"
 }
 
+# What cannot be a dictionary's name, or not there, makes no entry; random names make their own, and take
+# nothing from others.
+dictionaries() {
+  local path="$MAIN/drill/changeset" good name before i random=20
+  local accept='Accept-Encoding: gzip, dcz'
+  until_delivered || return
+  fresh
+  good=":$(get "$path?_expected=$NUMBER" | openssl dgst -sha256 -binary | base64):"
+  publish 1
+  until_delivered || return
+  # Until the reader has made the difference.
+  for ((i = 0; i < 50; i++)); do
+    [[ $(encoding_of "$READER$path?_expected=0" -H "$accept" -H "Available-Dictionary: $good") != dcz ]] || break
+    sleep 0.1
+  done
+  ((i < 50)) || wrong 'the reader has no difference' || return
+  fresh
+  [[ $(encoding_of "$CACHE$path?_expected=$NUMBER" -H 'Accept-Encoding: gzip') == gzip ]] ||
+    wrong 'no gzip' || return
+  before=$(at_reader)
+  for name in : :: :AAAA: "${good%:}" "$good$good" "${good/=:/==:}" "$good;a=1" 'a"b' ":${good:2:41}?=:" ; do
+    [[ $(encoding_of "$CACHE$path?_expected=$NUMBER" -H "$accept" -H "Available-Dictionary: $name") == gzip ]] ||
+      wrong "$name" || return
+  done
+  for name in 'gzip, dcz;q=0' 'dcz;q=0.000, gzip' 'gzip, dcb' 'gzip, xdcz' 'gzip'; do
+    [[ $(encoding_of "$CACHE$path?_expected=$NUMBER" -H "Accept-Encoding: $name" \
+      -H "Available-Dictionary: $good") == gzip ]] || wrong "$name: it is refused" || return
+  done
+  ((before == $(at_reader))) || wrong 'names that are none reached the reader' || return
+  # Where there are no differences: one entry each.
+  for name in "$path?_expected=$NUMBER&_since=1" "$path?_expected=$NUMBER&_limit=1" '/'; do
+    get "$name" -o /dev/null -H 'Accept-Encoding: gzip'
+    before=$(at_reader)
+    get "$name" -o /dev/null -H "$accept" -H "Available-Dictionary: $good"
+    ((before == $(at_reader))) || wrong "$name knows no dictionaries" || return
+  done
+  path="$path?_expected=$NUMBER"
+  for ((i = 0; i < 2; i++)); do
+    [[ $(encoding_of "$CACHE$path" -H "$accept" -H "Available-Dictionary: $good") == dcz ]] ||
+      wrong 'the right one' || return
+  done
+  for ((i = 0; i < random; i++)); do
+    name=":$(openssl rand -base64 32):"
+    [[ $(encoding_of "$CACHE$path" -H "$accept" -H "Available-Dictionary: $name") == gzip ]] ||
+      wrong 'a difference from nothing' || return
+  done
+  before=$(at_reader)
+  [[ $(encoding_of "$CACHE$path" -H "$accept" -H "Available-Dictionary: $good") == dcz ]] || wrong 'dcz' || return
+  [[ $(encoding_of "$CACHE$path" -H 'Accept-Encoding: gzip') == gzip ]] || wrong 'gzip' || return
+  ((before == $(at_reader))) || wrong 'random names pushed out what others have' || return
+  say "17 names that are none: no request at the reader; after $random random ones the others are hits"
+}
+
+# encoding_of URL CURL_OPTIONS…
+encoding_of() {
+  local url=$1
+  shift
+  curl -sS --fail --noproxy '*' -o /dev/null -D - "$@" "$url" | tr -d '\r' |
+    awk 'tolower($1) == "content-encoding:" { print $2 }'
+}
+
 # same PATH CURL_OPTIONS…: the cache, twice, and the reader send the same body in the same encoding.
 same() {
   local path=$1 pass
@@ -363,6 +427,39 @@ until_served() {
     ((SECONDS < deadline)) || return
     sleep 0.2
   done
+}
+
+# Until Varnish has seen that the reader is there again.
+until_purgeable() {
+  local deadline=$((SECONDS + 15))
+  until [[ $(status / -X BAN -H 'Surrogate-Key: main/none') == 200 ]]; do
+    ((SECONDS < deadline)) || return 0
+    sleep 0.2
+  done
+}
+
+# What an attacker's headers make of an answer is not what the next client gets.
+hostile() {
+  local path bad long
+  long=$(head -c 40000 /dev/zero | tr '\0' x)
+  fresh
+  for path in "$MAIN/search-config-v2/changeset?_expected=$NUMBER" "$MONITOR?_expected=%22$NUMBER%22" \
+    "$MAIN/drill/?x=$NUMBER" "/?$NUMBER"; do
+    for bad in 'Host: evil.example' 'X-Forwarded-Host: evil.example' 'X-Forwarded-Proto: evil' \
+      'X-Original-URL: /v1/evil' 'X-Rewrite-URL: /v1/evil' 'X-HTTP-Method-Override: DELETE' \
+      'Forwarded: host=evil.example' 'Range: bytes=0-1' "X-Long: $long" $'X-Meta: a\x01b' \
+      'If-None-Match: *' 'Accept-Language: evil' 'Transfer-Encoding: chunked'; do
+      get "$path" -o /dev/null -H "$bad" --max-time 5 2>/dev/null || true
+    done
+    get "$path" -o "$STACK/body.cache" -D "$STACK/head.all" || return
+    curl -sS --noproxy '*' -o "$STACK/body.reader" "$READER$path" || return
+    grep -qE '^HTTP/[0-9.]+ (200|307)' "$STACK/head.all" || wrong "$path: $(head -1 "$STACK/head.all")" || return
+    ! grep -qi evil "$STACK/head.all" "$STACK/body.cache" || wrong "$path: evil" || return
+    # The root and redirects tell the host by which they were asked.
+    [[ $path != *changeset* ]] || cmp -s "$STACK/body.cache" "$STACK/body.reader" || wrong "$path: other bytes" ||
+      return
+  done
+  say '13 headers on 4 URLs, then as at the reader'
 }
 
 # Until all purges are, the repeated ones, too.

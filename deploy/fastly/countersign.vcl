@@ -38,8 +38,14 @@ sub vcl_recv {
     }
   }
 
-  # [2] Fastly has made br or gzip of Accept-Encoding. A dictionary's encodings are the reader's, too.
-  if (req.http.Available-Dictionary && req.http.Fastly-Orig-Accept-Encoding ~ "(?i)\bdcz\b") {
+  # [2] Fastly has made br or gzip of Accept-Encoding. With a dictionary there is dcz as well: where readers
+  # have differences, and for what can be the name of a dictionary. All else would be entries of no use.
+  # At the shield, the POP has done it.
+  if (req.url.path ~ "/changeset$" && req.url.qs !~ "(^|&)(_since|_limit)="
+      && req.http.Available-Dictionary ~ "^:[A-Za-z0-9+/]{43}=:$"
+      && (req.http.Accept-Encoding == "dcz, br, gzip"
+        || req.http.Fastly-Orig-Accept-Encoding
+          ~ "(?i)(^|[ ,])dcz($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))")) {
     set req.http.Accept-Encoding = "dcz, br, gzip";
   } else {
     unset req.http.Available-Dictionary;
@@ -56,9 +62,13 @@ sub vcl_recv {
   return(lookup);
 }
 
-# Not the client's `Host`: the key is the URL.
+# Not the client's `Host`: the key is the URL, and the dictionary: variants of one key are few at Fastly, and
+# random names would push out those that others need.
 sub vcl_hash {
   set req.hash += req.url;
+  if (req.http.Available-Dictionary) {
+    set req.hash += req.http.Available-Dictionary;
+  }
 #FASTLY hash
   return(hash);
 }
@@ -91,6 +101,14 @@ sub vcl_fetch {
   }
   set beresp.stale_while_revalidate = 60s;
   set beresp.stale_if_error = 86400s;
+  # No difference from this dictionary: it is not made yet, or nobody knows it.
+  if (req.http.Available-Dictionary && beresp.http.Content-Encoding != "dcz") {
+    if (beresp.ttl > 60s) {
+      set beresp.ttl = 60s;
+    }
+    set beresp.stale_while_revalidate = 0s;
+    set beresp.stale_if_error = 0s;
+  }
   # What readers have prepared is not compressed again.
   set beresp.gzip = false;
   set beresp.brotli = false;

@@ -61,15 +61,14 @@ sub vcl_recv {
     return (hash);
 }
 
-# One of few values, so that clients share what is cached [2]: with a dictionary the two encodings that
-# use one, else the best that readers have; `;q=0` is a refusal.
+# One of few values, so that clients share what is cached [2]: with a dictionary the encoding that uses
+# one, and the best that readers have; `;q=0` is a refusal. A dictionary counts only where readers have
+# differences, and only what can be the name of one: all else would be entries of no use.
 sub encoding {
-    if (req.http.Available-Dictionary && req.http.Accept-Encoding ~ "(?i)(^|[ ,])dc[bz]($|[ ,;])") {
-        set req.http.X-Dictionary = regsub(req.http.Accept-Encoding,
-            "(?i)^.*(^|[ ,])(dc[bz])($|[ ,;]).*$", "\2, ");
-    } else {
+    if (req.url !~ "^[^?]*/changeset([?]|$)" || req.url ~ "[?&](_since|_limit)="
+        || req.http.Available-Dictionary !~ "^:[A-Za-z0-9+/]{43}=:$"
+        || req.http.Accept-Encoding !~ "(?i)(^|[ ,])dcz($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
         unset req.http.Available-Dictionary;
-        set req.http.X-Dictionary = "";
     }
     unset req.http.Dictionary-ID;
     if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])br($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
@@ -86,13 +85,14 @@ sub encoding {
             set req.http.X-Best = "gzip";
         }
     }
-    if (req.http.X-Best) {
-        set req.http.Accept-Encoding = req.http.X-Dictionary + req.http.X-Best;
-    } else {
-        unset req.http.Accept-Encoding;
-        unset req.http.Available-Dictionary;
+    unset req.http.Accept-Encoding;
+    if (req.http.Available-Dictionary && req.http.X-Best) {
+        set req.http.Accept-Encoding = "dcz, " + req.http.X-Best;
+    } else if (req.http.Available-Dictionary) {
+        set req.http.Accept-Encoding = "dcz";
+    } else if (req.http.X-Best) {
+        set req.http.Accept-Encoding = req.http.X-Best;
     }
-    unset req.http.X-Dictionary;
     unset req.http.X-Best;
 }
 
@@ -143,8 +143,18 @@ sub query {
 }
 
 # Not the client's `Host`: with that, one request could change what the others are served.
+#
+# A dictionary's name belongs to the key, though readers say `Vary` as well: variants of one key are looked
+# through one after the other, and who sends random names would slow down everybody else.
 sub vcl_hash {
     hash_data(req.url);
+    if (req.http.Available-Dictionary) {
+        hash_data(req.http.Available-Dictionary);
+    }
+    # The root tells the host by which it was asked, where settings name none.
+    if (req.url == "/v1/") {
+        hash_data(req.http.Host);
+    }
     return (lookup);
 }
 
@@ -200,6 +210,14 @@ sub vcl_backend_response {
         set beresp.ttl = 5s;
         set beresp.grace = 0s;
         set beresp.uncacheable = true;
+        return (deliver);
+    }
+    # No difference from this dictionary: it is not made yet, or nobody knows it.
+    if (bereq.http.Available-Dictionary && beresp.http.Content-Encoding != "dcz") {
+        if (beresp.ttl > 50s) {
+            set beresp.ttl = 50s;
+        }
+        set beresp.grace = 10s;
     }
     return (deliver);
 }
@@ -222,6 +240,12 @@ sub vcl_deliver {
     if ((resp.status >= 500 || resp.status == 429) && req.restarts == 0 && req.method != "OPTIONS") {
         set req.http.X-Failed = resp.status;
         set req.http.X-Retry-After = resp.http.Retry-After;
+        # As well as what others have.
+        unset req.http.Available-Dictionary;
+        set req.http.Accept-Encoding = regsub(req.http.Accept-Encoding, "^dcz(, )?", "");
+        if (req.http.Accept-Encoding == "") {
+            unset req.http.Accept-Encoding;
+        }
         return (restart);
     }
     unset resp.http.X-Keys;

@@ -1,14 +1,17 @@
 //! What all requests share, and what every answer gets.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER},
+    header::{CACHE_CONTROL, RETRY_AFTER},
     request::Parts,
 };
 use shared::{
@@ -20,9 +23,10 @@ use shared::{
 
 use crate::{
     answer::Answer,
-    cache::Deltas,
+    cache::{Deltas, Filtered},
     config::Config,
     disk::Disk,
+    gate::{Bounds, Gate},
     handlers,
     link::Link,
     metrics::Metrics,
@@ -37,6 +41,10 @@ pub const METHODS: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
 /// Seconds that a cache may keep a refusal: enough to stop a stampede.
 const REFUSAL_TTL: HeaderValue = HeaderValue::from_static("max-age=5");
 
+/// Answers that are prepared at once, and how many different ones may wait for it: the threads that
+/// serve what is there never do.
+const PREPARING: Bounds = Bounds { places: 4, seats: 256, patience: Duration::from_secs(1) };
+
 /// What all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -46,6 +54,8 @@ pub struct App {
     pub board: Arc<Board>,
     /// Prepared answers to `_since`.
     pub deltas: Deltas,
+    /// Prepared answers to those who want a part of the monitor.
+    pub filtered: Filtered,
     /// Where lists get their headers.
     pub wardrobe: Arc<Wardrobe>,
     /// What operators watch.
@@ -70,14 +80,16 @@ impl App {
     pub fn new(config: Config) -> Result<Self, ApiError> {
         let metrics = Metrics::new().map_err(|error| ApiError::Internal(error.into()))?;
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
+        let preparing = Gate::new(PREPARING, metrics.refused.clone());
         let common = common_headers(config.site.backoff);
         let hosts = Arc::new(Hosts::new(&config.database, "countersign-reader")?);
         let wardrobe = Wardrobe::new(common.clone(), config.changes.clone(), config.dictionaries);
         Ok(Self {
-            public: Arc::new(Database::new(&config.reads, &config.database)?),
+            public: Arc::new(Database::new(&config.reads, &config.database, &metrics.refused)?),
             link: Arc::new(Link::new(hosts)),
             disk: open_disk(&config, &metrics),
-            deltas: Deltas::new(config.delta_cache_bytes, hits, misses),
+            filtered: Filtered::new(preparing.clone()),
+            deltas: Deltas::new(config.delta_cache_bytes, preparing, hits, misses),
             board: Arc::default(),
             metrics: Arc::new(metrics),
             wardrobe: Arc::new(wardrobe),
@@ -105,7 +117,7 @@ impl App {
             Ok(answer) => answer.unless_known(&head.headers, self.config.grace, now),
             Err(error) => refusal(&error).into(),
         };
-        (name, self.finish(answer, &head.method))
+        (name, self.finish(answer))
     }
 
     async fn route(
@@ -127,8 +139,8 @@ impl App {
         }
     }
 
-    /// Adds what every response carries, and takes the body from an answer to HEAD.
-    fn finish(&self, answer: Answer, method: &Method) -> Answer {
+    /// Adds what every response carries.
+    fn finish(&self, answer: Answer) -> Answer {
         let Answer::Made(mut reply) = answer else { return answer };
         let headers = &mut reply.headers;
         for (name, value) in self.common.iter() {
@@ -138,10 +150,6 @@ impl App {
         if reply.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, self.config.site.retry_after.into());
         }
-        if *method == Method::HEAD && !reply.body.is_empty() {
-            headers.insert(CONTENT_LENGTH, reply.body.len().into());
-            reply.body = Bytes::new();
-        }
         Answer::Made(reply)
     }
 
@@ -150,7 +158,7 @@ impl App {
         let reply = Reply::from(error);
         // A CDN must not keep it: the next client may send a good request to the same URL.
         let reply = reply.header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        self.finish(reply.into(), &Method::GET)
+        self.finish(reply.into())
     }
 }
 
@@ -180,10 +188,6 @@ impl Service for App {
     async fn call(&self, head: Parts, _body: Bytes) -> server::Answer {
         let now = Timestamp::now();
         let (route, answer) = self.answer(&head, now).await;
-        let mut reply = answer.into_reply(self.config.grace, now);
-        if head.method == Method::HEAD && !reply.body.is_empty() {
-            reply.body = Bytes::new();
-        }
-        server::Answer::new(route, reply)
+        server::Answer::new(route, answer.into_reply(&head.method, self.config.grace, now))
     }
 }

@@ -1,4 +1,4 @@
-//! Answers to `_since`, prepared when first asked for.
+//! Answers to `_since`, and parts of the monitor, prepared when first asked for.
 //!
 //! A key names the very list it was made of, so that nothing has to expire; one task prepares an
 //! answer however many clients wait for it.
@@ -8,14 +8,16 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use moka::future::Cache;
 use prometheus::IntCounter;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use shared::{error::ApiError, wire::ChangesetQuery};
+use tokio::task::spawn_blocking;
 
 use crate::{
     answer::{
         Accepted, Encoding, Prepared,
         compress::{Pace, compress},
     },
-    snapshot::{Collection, List, Part},
+    gate::{Gate, busy},
+    snapshot::{Collection, List, Part, Published},
 };
 
 /// Parts of lists smaller than this are made where they are asked for.
@@ -33,20 +35,21 @@ struct Key {
 #[derive(Debug, Clone)]
 pub struct Deltas {
     cache: Cache<Key, Arc<Prepared>>,
+    preparing: Gate,
     hits: IntCounter,
     misses: IntCounter,
 }
 
 impl Deltas {
     /// A cache of at most `max_bytes`.
-    pub fn new(max_bytes: u64, hits: IntCounter, misses: IntCounter) -> Self {
+    pub fn new(max_bytes: u64, preparing: Gate, hits: IntCounter, misses: IntCounter) -> Self {
         let cache = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, form: &Arc<Prepared>| {
                 u32::try_from(form.weight() + size_of::<Key>() + 128).unwrap_or(u32::MAX)
             })
             .build();
-        Self { cache, hits, misses }
+        Self { cache, preparing, hits, misses }
     }
 
     /// A part in the form that the client prefers, if it is prepared.
@@ -62,23 +65,29 @@ impl Deltas {
     }
 
     /// A part in the form that the client prefers.
+    ///
+    /// # Errors
+    ///
+    /// 503 when it would have to be prepared, and too many others are.
     pub async fn form<L: AsList>(
         &self,
         owner: &Arc<L>,
         part: Part,
         accepted: Accepted,
-    ) -> Arc<Prepared> {
+    ) -> Result<Arc<Prepared>, ApiError> {
         let list = owner.list();
         if part == Part::Full {
-            return list.best(accepted).clone();
+            return Ok(list.best(accepted).clone());
         }
         let key = key(list, part, accepted);
         if let Some(form) = self.cache.get(&key).await {
             self.hits.inc();
-            return form;
+            return Ok(form);
         }
         self.misses.inc();
-        self.cache.get_with(key, prepare(owner.clone(), part, key.encoding)).await
+        let making = prepare(owner.clone(), part, key.encoding, &self.preparing);
+        // The only error there is, for all who waited.
+        self.cache.try_get_with(key, making).await.map_err(|_| busy())
     }
 
     /// Memory that the answers take, nearly.
@@ -110,20 +119,25 @@ impl AsList for crate::snapshot::Published {
     }
 }
 
-/// Parts that are prepared at once: whoever asks for many different ones waits, and the threads that
-/// serve do not.
-static PREPARING: Semaphore = Semaphore::const_new(4);
-
-async fn prepare<L: AsList>(owner: Arc<L>, part: Part, encoding: Encoding) -> Arc<Prepared> {
+async fn prepare<L: AsList>(
+    owner: Arc<L>,
+    part: Part,
+    encoding: Encoding,
+    preparing: &Gate,
+) -> Result<Arc<Prepared>, ApiError> {
     let is_small = owner.list().full().plain().len() < INLINE_BYTES;
     if is_small {
-        return Arc::new(render(owner.list(), part, encoding));
+        return Ok(Arc::new(render(owner.list(), part, encoding)));
     }
-    // The semaphore is never closed.
-    let _permit = PREPARING.acquire().await;
+    let place = preparing.enter().await?;
     let kept = owner.clone();
-    let made = spawn_blocking(move || render(kept.list(), part, encoding)).await;
-    Arc::new(made.unwrap_or_else(|_| render(owner.list(), part, Encoding::Identity)))
+    let made = spawn_blocking(move || {
+        // Held until it is done, also when nobody waits for it any more.
+        let _place = place;
+        render(kept.list(), part, encoding)
+    });
+    let made = made.await;
+    Ok(Arc::new(made.unwrap_or_else(|_| render(owner.list(), part, Encoding::Identity))))
 }
 
 fn render(list: &List, part: Part, encoding: Encoding) -> Prepared {
@@ -131,5 +145,74 @@ fn render(list: &List, part: Part, encoding: Encoding) -> Prepared {
     match compress(&plain, encoding, Pace::Quick) {
         Some(small) => Prepared::new(small, encoding, list.dress()),
         None => Prepared::new(plain, Encoding::Identity, list.dress()),
+    }
+}
+
+/// Memory for the parts of monitors that were asked for by bucket or collection, in bytes.
+const FILTERED_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Which part of which monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Wanted {
+    serial: u64,
+    bucket: Option<String>,
+    collection: Option<String>,
+    /// Of all that the monitor lists; filters come after it, and the limit after them.
+    part: Part,
+    limit: usize,
+}
+
+/// Parts of the monitor by bucket or collection.
+#[derive(Debug, Clone)]
+pub struct Filtered {
+    cache: Cache<Wanted, Arc<Prepared>>,
+    preparing: Gate,
+}
+
+impl Filtered {
+    /// Nothing is prepared yet.
+    pub fn new(preparing: Gate) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(FILTERED_BYTES)
+            .weigher(|wanted: &Wanted, form: &Arc<Prepared>| {
+                let names = wanted.bucket.iter().chain(&wanted.collection).map(String::len);
+                let bytes = form.weight() + names.sum::<usize>() + size_of::<Wanted>() + 128;
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { cache, preparing }
+    }
+
+    /// The part of the monitor that `query` selects.
+    ///
+    /// # Errors
+    ///
+    /// 503 when it would have to be prepared, and too many others are.
+    pub async fn form(
+        &self,
+        published: &Published,
+        query: &ChangesetQuery,
+    ) -> Result<Arc<Prepared>, ApiError> {
+        let (monitor, list) = (&published.monitor, &published.monitor.list);
+        let make = || {
+            let body = monitor.entries.changeset(query, published.watermark);
+            Arc::new(Prepared::new(body.into(), Encoding::Identity, list.dress()))
+        };
+        // Names without end could be asked for: of those that nobody published, nothing is kept.
+        if !monitor.entries.has(query) {
+            return Ok(make());
+        }
+        let wanted = Wanted {
+            serial: list.serial(),
+            bucket: query.bucket.clone(),
+            collection: query.collection.clone(),
+            part: list.part(query.since, None),
+            limit: query.limit.unwrap_or(usize::MAX).min(monitor.entries.iter().count()),
+        };
+        let making = async {
+            let _place = self.preparing.enter().await?;
+            Ok(make())
+        };
+        self.cache.try_get_with(wanted, making).await.map_err(|_: Arc<ApiError>| busy())
     }
 }

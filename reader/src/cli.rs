@@ -125,6 +125,9 @@ pub async fn run(arguments: Arguments, environment: impl Iterator<Item = (String
     }
 }
 
+/// Open files beside connections, roughly: bodies of all collections, the database, the log.
+const OTHER_FILES: u64 = 2_000;
+
 async fn serve(config: Config, warnings: &[String]) -> u8 {
     if let Err(problem) = telemetry::init(config.telemetry.format, &config.telemetry.filter) {
         eprintln!("log.level: {problem}");
@@ -133,7 +136,7 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    raise_file_limit();
+    raise_file_limit(config.limits.max_connections);
     warn_about_keys(&config);
     let listen = config.listen.clone();
     let app = match App::new(config) {
@@ -164,9 +167,10 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
         tracing::error!(%error, %address, "cannot listen");
         return UNAVAILABLE;
     }
-    if let Some(tls) = tls.clone() {
-        tasks.spawn(tls.reload());
-    }
+    match tls.clone() {
+        Some(tls) => tasks.spawn(tls.reload()),
+        None => tasks.spawn(server::ignore_hangups()),
+    };
     tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
     tasks.spawn(versions::follow(app.clone()));
     tasks.spawn(polish(app.clone()));
@@ -202,11 +206,19 @@ async fn serve_operators(tasks: &mut JoinSet<()>, address: SocketAddr, app: App)
 }
 
 /// Every connection is an open file, and so is every large body: as many as the system grants.
-fn raise_file_limit() {
+fn raise_file_limit(max_connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let granted = getrlimit(Resource::Nofile).current;
+    if granted.is_some_and(|granted| granted < max_connections as u64 + OTHER_FILES) {
+        tracing::warn!(
+            granted,
+            max_connections,
+            "fewer files may be open than http.max_connections needs: new connections would wait"
+        );
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`disk`] | the last good snapshot, from which a reader starts without its database |
 //! | [`link`] | which database server is followed, as operators see it |
 //! | [`cache`] | answers to `_since`, prepared when first asked for |
+//! | [`gate`] | what is done by few at once, and refused to more |
 //! | [`config`], [`metrics`] | what operators set, and what they watch |
 //! | [`cli`], [`verify`] | the commands |
 
@@ -27,6 +28,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod disk;
+pub mod gate;
 pub mod handlers;
 pub mod hot;
 pub mod link;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 use reader::cli::{Arguments, run};
+use shared::telemetry;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
             let code = runtime.block_on(run(arguments, std::env::vars()));
             // Threads that still compress something do not delay the end.
             runtime.shutdown_background();
+            telemetry::flush();
             ExitCode::from(code)
         }
         Err(error) => {

@@ -23,8 +23,12 @@ pub struct Metrics {
     pub delta_hits: IntCounter,
     /// Answers to `_since` that were not.
     pub delta_misses: IntCounter,
+    /// Open connections.
+    pub connections: Gauge,
     /// Connections that were turned away because there were too many.
     pub shed: IntCounter,
+    /// Requests that were refused because too many wanted what takes long.
+    pub refused: IntCounter,
     /// Rounds of the follower that failed.
     pub storage_errors: IntCounter,
     /// The snapshot on disk.
@@ -84,7 +88,12 @@ impl Metrics {
             stale_reads: counter("stale_reads_total", "Answers older than the client expected.")?,
             delta_hits: counter("delta_cache_hits_total", "Deltas that were prepared already.")?,
             delta_misses: counter("delta_cache_misses_total", "Deltas that had to be prepared.")?,
+            connections: telemetry::gauge(&registry, "connections", "Open connections.")?,
             shed: counter("connections_shed_total", "Connections turned away: too many.")?,
+            refused: counter(
+                "requests_shed_total",
+                "Requests refused with 503: too many wanted what takes long.",
+            )?,
             storage_errors: counter("storage_errors_total", "Failed rounds of the follower.")?,
             disk: Counts {
                 saves: counter("disk_snapshot_saves_total", "Snapshots written to disk.")?,

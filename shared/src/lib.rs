@@ -27,6 +27,7 @@ pub mod error;
 pub mod http;
 pub mod json;
 pub mod listing;
+mod log_sink;
 pub mod model;
 pub mod preconditions;
 pub mod python;

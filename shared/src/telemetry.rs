@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
-    Registry, TextEncoder, proto::MetricFamily,
+    PullingGauge, Registry, TextEncoder, proto::MetricFamily,
 };
 use tracing_subscriber::EnvFilter;
+
+use crate::log_sink::{self, Sink};
 
 /// Prefix of every metric of ours.
 pub const PREFIX: &str = "countersign";
@@ -34,7 +36,7 @@ pub enum LogFormat {
 /// What is wrong with `filter`.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Sink);
     let _ = match format {
         LogFormat::Json => builder
             .json()
@@ -47,12 +49,26 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A registry with the process's own metrics (memory, file descriptors, CPU).
+/// Waits, for a second at most, until the log is written: before the process ends.
+pub fn flush() {
+    log_sink::flush();
+}
+
+/// A registry with the process's own metrics (memory, file descriptors, CPU, log lines lost).
 pub fn registry() -> Registry {
     let registry = Registry::new();
     let process = prometheus::process_collector::ProcessCollector::for_self();
     // Fails only on a second registration, and this registry is new.
     let _ = registry.register(Box::new(process));
+    let lost = PullingGauge::new(
+        format!("{PREFIX}_log_lines_dropped"),
+        "Log lines that were dropped because nobody read the log.",
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 is enough")]
+        Box::new(|| log_sink::dropped() as f64),
+    );
+    if let Ok(lost) = lost {
+        let _ = registry.register(Box::new(lost));
+    }
     registry
 }
 

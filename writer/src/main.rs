@@ -172,7 +172,9 @@ impl Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+    let outcome = run(Cli::parse().command).await;
+    telemetry::flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
             eprintln!("countersign-writer: {text}");

@@ -42,6 +42,20 @@ pub(crate) struct Load {
     pub(crate) patience: Duration,
 }
 
+/// What is run.
+pub(crate) struct Job {
+    /// Against which server.
+    pub(crate) server: Arc<Server>,
+    /// What clients ask for.
+    pub(crate) plan: Arc<Plan>,
+    /// How many come.
+    pub(crate) load: Load,
+    /// Who checks some of the answers.
+    pub(crate) checker: Option<Checker>,
+    /// More of them, sent while it runs.
+    pub(crate) bursts: Receiver<Burst>,
+}
+
 /// What workers share.
 struct Run {
     server: Arc<Server>,
@@ -59,28 +73,17 @@ struct Run {
 /// # Errors
 ///
 /// [`Failure::Unavailable`] when no connection could be opened at all.
-pub(crate) async fn run(
-    server: Arc<Server>,
-    plan: Arc<Plan>,
-    load: Load,
-    checker: Option<Checker>,
-    bursts: Receiver<Burst>,
-) -> Result<Outcome, Failure> {
-    if plan.is_empty() {
+pub(crate) async fn run(job: Job) -> Result<Outcome, Failure> {
+    if job.plan.is_empty() {
         return Err(Failure::failed("there is nothing to ask for"));
     }
-    tokio::task::spawn_blocking(move || run_here(server, plan, load, checker, bursts))
+    tokio::task::spawn_blocking(move || run_here(job))
         .await
         .map_err(|error| Failure::failed(error.to_string()))?
 }
 
-fn run_here(
-    server: Arc<Server>,
-    plan: Arc<Plan>,
-    load: Load,
-    checker: Option<Checker>,
-    bursts: Receiver<Burst>,
-) -> Result<Outcome, Failure> {
+fn run_here(job: Job) -> Result<Outcome, Failure> {
+    let Job { server, plan, load, checker, bursts } = job;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(error.to_string()))?;
     let is_fresh = plan.is_fresh;
@@ -286,6 +289,10 @@ mod tests {
         }
     }
 
+    fn job(server: Arc<Server>, load: Load, bursts: Receiver<Burst>) -> Job {
+        Job { server, plan: one_call(), load, checker: None, bursts }
+    }
+
     fn one_call() -> Arc<Plan> {
         let mut plan = Plan::new("/v1");
         let call = plan.call("/x".to_owned(), Kind::Monitor, None, [0, 0]);
@@ -311,7 +318,7 @@ mod tests {
         let millis = Duration::from_millis;
         let server = stalling_server([millis(1_500), millis(2_000)]);
         let (_bursts, received) = channel();
-        let outcome = run(server, one_call(), load(200.0, 3, 1), None, received).await.unwrap();
+        let outcome = run(job(server, load(200.0, 3, 1), received)).await.unwrap();
 
         let all = &outcome.rows[0];
         assert_eq!((outcome.arrivals, all.count, outcome.failed), (600, 600, 0));
@@ -328,7 +335,7 @@ mod tests {
         let (_bursts, received) = channel();
         let mut load = load(50.0, 1, 1);
         load.patience = Duration::from_millis(700);
-        let outcome = run(server, one_call(), load, None, received).await.unwrap();
+        let outcome = run(job(server, load, received)).await.unwrap();
 
         assert_eq!(outcome.rows[0].count, 50, "{outcome:?}");
         assert_eq!(
@@ -347,7 +354,7 @@ mod tests {
         let length = Duration::from_millis(500);
         let schedule = Schedule::new(Process::Constant, 100.0, length, 1);
         bursts.send(Burst { begins, plan: one_call(), schedule }).unwrap();
-        let outcome = run(server, one_call(), load(50.0, 2, 4), None, received).await.unwrap();
+        let outcome = run(job(server, load(50.0, 2, 4), received)).await.unwrap();
 
         assert_eq!((outcome.arrivals, outcome.answered), (150, 150), "{outcome:?}");
         assert!(outcome.timeline[0].offered > 75, "{:?}", outcome.timeline);
@@ -358,7 +365,7 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let server = Arc::new(Server::new("x", &format!("http://{free}/v1")).unwrap());
         let (_bursts, received) = channel();
-        let failure = run(server, one_call(), load(1.0, 1, 2), None, received).await.unwrap_err();
+        let failure = run(job(server, load(1.0, 1, 2), received)).await.unwrap_err();
         assert_eq!(failure.exit_code(), 69);
     }
 }

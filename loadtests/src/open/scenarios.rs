@@ -1,7 +1,10 @@
 //! The scenarios with a load: each on the target, then on its peers, one after another.
 
 use std::{
-    sync::{Arc, mpsc::channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,6 +14,7 @@ use super::{
     check::Checker,
     engine, herd, idle, mix,
     outcome::Outcome,
+    pace::Burst,
     plan::Plan,
     process, report,
     server::Server,
@@ -119,14 +123,7 @@ pub(crate) async fn herd(arguments: &HerdArguments) -> Result<(), Failure> {
         let (bursts, received) = channel();
         let shape = herd::Herd::new(arguments, Arc::clone(&catalogue), prefix);
         let measured = Measured { arguments: load, server, catalogue, plan, is_target };
-        let checker = measured.checker()?;
-        let running = engine::run(
-            Arc::clone(&measured.server),
-            Arc::clone(&measured.plan),
-            load.load(),
-            checker,
-            received,
-        );
+        let running = engine::run(measured.job(received)?);
         let (outcome, note) = tokio::try_join!(running, shape.come(publisher, bursts))?;
         let mut outcome = Outcome { scenario: "herd".to_owned(), ..outcome };
         outcome.notes.push(note);
@@ -154,12 +151,21 @@ impl Measured<'_> {
         Ok(Some(Checker::start(Arc::clone(&self.catalogue), key, self.arguments.verify)))
     }
 
+    fn job(&self, bursts: Receiver<Burst>) -> Result<engine::Job, Failure> {
+        Ok(engine::Job {
+            server: Arc::clone(&self.server),
+            plan: Arc::clone(&self.plan),
+            load: self.arguments.load(),
+            checker: self.checker()?,
+            bursts,
+        })
+    }
+
     async fn run(&self, name: &str) -> Result<Outcome, Failure> {
         tokio::time::sleep(PAUSE).await;
         // Nobody sends bursts here.
         let (_, bursts) = channel();
-        let (server, plan) = (Arc::clone(&self.server), Arc::clone(&self.plan));
-        let outcome = engine::run(server, plan, self.arguments.load(), self.checker()?, bursts);
+        let outcome = engine::run(self.job(bursts)?);
         let mut outcome = Outcome { scenario: name.to_owned(), ..outcome.await? };
         if let Some(mib) = self.resident() {
             outcome.notes.push(format!("the server's memory after it: {mib:.1} MiB resident"));

@@ -178,10 +178,10 @@ async fn a_full_disk_of_the_primary_publishes_nothing_by_half() {
 }
 
 /// A file system in memory, of so many MiB; unmounted with the value.
-struct Mount(std::path::PathBuf);
+pub(crate) struct Mount(pub(crate) std::path::PathBuf);
 
 impl Mount {
-    fn new(megabytes: u32) -> Option<Self> {
+    pub(crate) fn new(megabytes: u32) -> Option<Self> {
         if !is_root() {
             return None;
         }

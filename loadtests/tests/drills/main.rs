@@ -2,7 +2,8 @@
 //!
 //! `make test` runs each for a moment, `make drills` for longer: `DRILL_SECONDS` is the length of a
 //! fault, `DRILL_DURATION` that of the drill of publications, `DRILL_LONGEST_MS` the longest poll
-//! that is allowed. Each has its own PostgreSQL, whose log is shown when that does not start.
+//! that is allowed. Each has its own PostgreSQL, whose log is shown when that does not start. Which row
+//! of the design's tables each of them is: `docs/load-tests.md`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a drill fails where it stands")]
 

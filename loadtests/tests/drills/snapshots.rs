@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     cluster::Directory,
+    faults::Mount,
     stack::{Reader, Stack, url},
 };
 
@@ -73,6 +74,38 @@ async fn a_reader_starts_and_serves_without_its_database() {
     assert_eq!(reader.heartbeat().await.status, 503, "a damaged snapshot is served");
     stack.primary.start().await;
     reader.has(later).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_reader_is_told_and_stops_nothing() {
+    let Some(mount) = Mount::new(2) else {
+        eprintln!("skipped: a file system of bounded size needs root, and mount");
+        return;
+    };
+    let stack = Stack::start(&[]).await;
+    let directory = mount.0.join("snapshot");
+    let settings = [("snapshot_dir", directory.to_str().unwrap())];
+    let reader = stack.reader(&[&stack.primary], &settings).await;
+    is_saved(&reader).await;
+    let watch = reader.watch();
+    let before = reader.metric("disk_snapshot_errors_total").await;
+
+    let ballast = mount.0.join("ballast");
+    // As large as there is room: it ends with an error.
+    let _ = fs::write(&ballast, vec![0; 4 << 20]);
+    let mut number = 1;
+    while reader.metric("disk_snapshot_errors_total").await <= before {
+        let timestamp = stack.publish(number).await.unwrap();
+        reader.has(timestamp).await;
+        number += 1;
+        assert!(number < 500, "the disk was never full");
+    }
+    fs::remove_file(&ballast).unwrap();
+    let timestamp = stack.publish(number).await.unwrap();
+    reader.has(timestamp).await;
+    is_saved(&reader).await;
+    watch.end().await;
+    println!("{number} publications, served all");
 }
 
 async fn is_saved(reader: &Reader) {

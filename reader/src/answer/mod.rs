@@ -19,8 +19,9 @@ pub mod prepared;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, Method, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH},
 };
 use shared::{http::Reply, model::Timestamp};
@@ -53,23 +54,29 @@ impl Answer {
     /// 304 instead of bytes that the client has already (RFC 9110 §13.1.2).
     pub fn unless_known(self, headers: &HeaderMap, grace: Grace, now: Timestamp) -> Self {
         match self {
-            Self::Prepared(form, lifetime) if is_known(headers, form.etag()) => {
+            Self::Prepared(form, lifetime) if is_known(headers, form.etag().as_bytes()) => {
                 Self::Made(not_modified(&form, lifetime, grace, now))
             }
             Self::Prepared(..) | Self::Made(_) => self,
         }
     }
 
-    /// The answer for those who send headers as a map: HTTP/2.
-    pub fn into_reply(self, grace: Grace, now: Timestamp) -> Reply {
-        match self {
+    /// The answer to `method` as a map of headers and a body, which an answer to HEAD has not: its
+    /// length is told, and its bytes would be taken for the next answer.
+    pub fn into_reply(self, method: &Method, grace: Grace, now: Timestamp) -> Reply {
+        let mut reply = match self {
             Self::Made(reply) => reply,
             Self::Prepared(form, lifetime) => {
                 let mut headers = form.headers().clone();
                 lifetime.add_to(&mut headers, grace, now);
                 Reply { status: StatusCode::OK, headers, body: form.body().bytes().clone() }
             }
+        };
+        if *method == Method::HEAD && !reply.body.is_empty() {
+            reply.headers.insert(CONTENT_LENGTH, reply.body.len().into());
+            reply.body = Bytes::new();
         }
+        reply
     }
 }
 
@@ -83,8 +90,7 @@ fn not_modified(form: &Prepared, lifetime: Lifetime, grace: Grace, now: Timestam
 }
 
 /// Whether `If-None-Match` names the entity tag. Comparison is weak, as RFC 9110 §13.1.2 wants it.
-pub fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let etag = etag.as_bytes();
+pub fn is_known(headers: &HeaderMap, etag: &[u8]) -> bool {
     headers
         .get_all(IF_NONE_MATCH)
         .iter()

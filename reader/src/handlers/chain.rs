@@ -2,13 +2,13 @@
 
 use http::{
     HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG},
     request::Parts,
 };
 use shared::{error::ApiError, http::Reply};
 
 use super::not_ready;
-use crate::app::App;
+use crate::{answer::is_known, app::App};
 
 /// RFC 8555 §9.1.
 const PEM_CHAIN: HeaderValue = HeaderValue::from_static("application/pem-certificate-chain");
@@ -19,21 +19,11 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 pub(super) fn get(app: &App, path: &str, head: &Parts) -> Result<Reply, ApiError> {
     let published = app.board.published().ok_or_else(not_ready)?;
     let chain = published.chains.get(path).ok_or(ApiError::NoSuchEndpoint)?;
-    let reply = if is_known(head, &chain.etag) {
+    let reply = if is_known(&head.headers, chain.etag.as_bytes()) {
         Reply::empty(StatusCode::NOT_MODIFIED)
     } else {
         let whole = Reply { body: chain.body.clone(), ..Reply::empty(StatusCode::OK) };
         whole.header(CONTENT_TYPE, PEM_CHAIN)
     };
     Ok(reply.header(CACHE_CONTROL, FOR_EVER).header_text(ETAG, &chain.etag))
-}
-
-/// Whether the client has it already (RFC 9110 §13.1.2).
-fn is_known(head: &Parts, etag: &str) -> bool {
-    head.headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(str::trim))
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
 }

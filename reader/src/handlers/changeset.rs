@@ -52,7 +52,7 @@ pub(super) async fn get(
     count_stale(app, &query.expected, found.timestamp);
 
     let part = found.list.part(query.since, query.limit);
-    let form = app.deltas.form(&found, part, Accepted::of(&head.headers)).await;
+    let form = app.deltas.form(&found, part, Accepted::of(&head.headers)).await?;
     let (served, dress) = (found.timestamp, found.list.dress());
     Ok(Answer::Prepared(form, lives(api, (bucket, id), &query.expected, served, dress)))
 }

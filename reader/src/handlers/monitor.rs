@@ -89,13 +89,15 @@ async fn list(
     let of = ("monitor", "changes");
     let lifetime = lives(api, of, &query.expected, timestamp, list.dress());
     let is_filtered = query.bucket.is_some() || query.collection.is_some();
-    let form = if is_filtered || published.monitor.timestamp.is_none() {
+    let form = if published.monitor.timestamp.is_none() {
         let body = published.monitor.entries.changeset(query, now);
         let dress = app.wardrobe.of("monitor", "changes", timestamp);
         Arc::new(Prepared::new(body.into(), Encoding::Identity, &dress))
+    } else if is_filtered {
+        app.filtered.form(&published, query).await?
     } else {
         let part = list.part(query.since, query.limit);
-        app.deltas.form(&published, part, Accepted::of(&head.headers)).await
+        app.deltas.form(&published, part, Accepted::of(&head.headers)).await?
     };
     Ok(Answer::Prepared(form, lifetime))
 }

@@ -7,24 +7,25 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Object, Pool};
 use moka::future::Cache;
+use prometheus::IntCounter;
 use serde_json::{Map, Value};
 use shared::{
     config::{self, cache_expires},
     error::{ApiError, with_causes},
     model::{ListPath, ObjectPath, Resource, Timestamp},
-    store::{self, Tx, public, published},
+    store::{self, Hosts, Tx, public, published},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{list::Listed, reads::Reads};
 use crate::{
     app::App,
+    gate::{Bounds, Gate},
     snapshot::{Change, Draft, shown},
 };
 
+/// How many may wait for each that is read: more could not be served in time.
+const SEATS: usize = 32;
 /// What of an object is remembered besides its members.
 const OVERHEAD: usize = 512;
 
@@ -56,8 +57,9 @@ pub struct Database {
     pool: Pool,
     lists: Cache<ListPath, Told>,
     objects: Cache<ObjectPath, Arc<Seen>>,
-    reads: Semaphore,
-    scans: Arc<Semaphore>,
+    guards: Option<String>,
+    reads: Gate,
+    scans: Gate,
     settings: Reads,
 }
 
@@ -67,7 +69,11 @@ impl Database {
     /// # Errors
     ///
     /// When the database's URL cannot be read.
-    pub fn new(settings: &Reads, database: &config::Database) -> Result<Self, ApiError> {
+    pub fn new(
+        settings: &Reads,
+        database: &config::Database,
+        refused: &IntCounter,
+    ) -> Result<Self, ApiError> {
         let own = config::Database {
             pool_size: settings.at_once,
             statement_timeout: settings.patience.min(database.statement_timeout),
@@ -75,8 +81,15 @@ impl Database {
             ..database.clone()
         };
         let half = settings.max_bytes as u64 / 2;
+        let hosts = Arc::new(Hosts::new(&own, "countersign-reader-public")?);
+        let few = Bounds {
+            places: settings.at_once,
+            seats: settings.at_once * SEATS,
+            patience: settings.patience,
+        };
         Ok(Self {
-            pool: store::pool(&own, "countersign-reader-public")?,
+            guards: hosts.guards().map(str::to_owned),
+            pool: store::pool_of(&own, hosts)?,
             lists: Cache::builder()
                 .max_capacity(half)
                 .time_to_live(settings.keep)
@@ -87,8 +100,8 @@ impl Database {
                 .time_to_live(settings.keep)
                 .weigher(|_, seen: &Arc<Seen>| weight(seen.bytes))
                 .build(),
-            reads: Semaphore::new(settings.at_once),
-            scans: Arc::new(Semaphore::new(settings.at_once)),
+            reads: Gate::new(few, refused.clone()),
+            scans: Gate::new(few, refused.clone()),
             settings: settings.clone(),
         })
     }
@@ -143,8 +156,7 @@ impl Database {
     ///
     /// 503 when too many others do.
     pub async fn scan(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permit = timeout(self.settings.patience, self.scans.clone().acquire_owned()).await;
-        permit.map_err(|_| busy())?.map_err(|error| ApiError::Internal(error.into()))
+        self.scans.enter().await
     }
 
     /// Reads in one snapshot of the database, in bounded time. A connection that failed is not used
@@ -158,11 +170,11 @@ impl Database {
             if !app.board.is_reachable() {
                 return Err(ApiError::backend("the database does not answer"));
             }
-            let _permit = self.reads.acquire().await;
+            let _place = self.reads.enter().await?;
             let mut client = self.pool.get().await?;
             app.metrics.database_reads.inc();
             let outcome = {
-                let tx = Tx::reading(&mut client);
+                let tx = Tx::reading(&mut client).guarded(self.guards.as_deref());
                 let outcome = async {
                     tx.begin().await?;
                     is_young_enough(app, &tx).await?;
@@ -175,7 +187,7 @@ impl Database {
             }
             outcome
         };
-        let outcome = timeout(self.settings.patience, all).await.map_err(|_| busy()).flatten();
+        let outcome = timeout(self.settings.patience, all).await.map_err(|_| late()).flatten();
         if let Err(error) = &outcome
             && error.contract().0.is_server_error()
         {
@@ -248,8 +260,8 @@ fn weight(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-fn busy() -> ApiError {
-    ApiError::backend("too many others read from the database, or it is slow")
+fn late() -> ApiError {
+    ApiError::backend("the database is slow")
 }
 
 /// The error of the one who read, for all who waited.

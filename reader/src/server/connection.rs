@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{StatusCode, Version, header::CONTENT_LENGTH};
+use http::{Method, StatusCode, Version, header::CONTENT_LENGTH};
 use shared::{
     error::ApiError,
     http::{Reply, RequestLog},
@@ -48,6 +48,15 @@ enum Then {
     Close,
 }
 
+/// How a connection ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Nothing was asked, and nothing is on its way.
+    Silent,
+    /// With an answer, behind which the client may send more.
+    Told,
+}
+
 /// A connection.
 pub(super) struct Connection<T> {
     stream: T,
@@ -81,9 +90,11 @@ impl<T: Transport> Connection<T> {
 
     /// Answers until one side has enough. Errors of a connection are the client's, who has left.
     pub(super) async fn run(mut self) {
-        if let Ok(()) = self.exchange().await {
-            let _ = timeout(LINGER, self.stream.shutdown()).await;
-        }
+        let _ = match self.exchange().await {
+            Ok(Ended::Silent) => timeout(LINGER, self.stream.shutdown()).await.ok(),
+            Ok(Ended::Told) => Some(self.linger().await),
+            Err(_) => None,
+        };
     }
 
     /// Refuses the connection, whatever it asks.
@@ -93,12 +104,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    async fn exchange(&mut self) -> io::Result<()> {
+    async fn exchange(&mut self) -> io::Result<Ended> {
         let mut seen = 0;
         loop {
             if let Some(end) = head::end(&self.input[..self.filled], seen) {
                 if self.answer(end).await? == Then::Close {
-                    return self.linger().await;
+                    return Ok(Ended::Told);
                 }
                 self.input.copy_within(end..self.filled, 0);
                 self.filled -= end;
@@ -108,11 +119,11 @@ impl<T: Transport> Connection<T> {
             }
             if self.filled >= MAX_HEAD {
                 self.refuse(&too_long(&self.input[..self.filled])).await?;
-                return self.linger().await;
+                return Ok(Ended::Told);
             }
             seen = self.filled;
             if !self.fill().await? {
-                return Ok(());
+                return Ok(Ended::Silent);
             }
         }
     }
@@ -203,7 +214,8 @@ impl<T: Transport> Connection<T> {
     /// Tells what is wrong with a request. Where the next one begins is not known.
     async fn refuse(&mut self, error: &ApiError) -> io::Result<Then> {
         let now = Timestamp::now();
-        let reply = self.state.refusal(error, now);
+        let method = method(&self.input[..self.filled]);
+        let reply = self.state.refusal(error, &method, now);
         self.page.made(&reply);
         self.page.end(Then::Close, Version::HTTP_11, now);
         let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
@@ -228,6 +240,11 @@ impl<T: Transport> Connection<T> {
         let _ = timeout(LINGER, drain).await;
         Ok(())
     }
+}
+
+/// What is asked by a head that may be no good otherwise.
+fn method(head: &[u8]) -> Method {
+    if head.starts_with(b"HEAD ") { Method::HEAD } else { Method::GET }
 }
 
 /// Which limit a head broke that did not end in time.

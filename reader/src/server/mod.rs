@@ -19,12 +19,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{Method, Version, request::Parts};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use shared::{
     error::ApiError,
-    http::{self as server, Http2, REQUEST_ID, Reply, RequestLog, log, request_id, sniff},
+    http::{
+        self as server, Http2, Patience, REQUEST_ID, Reply, RequestLog, log, request_id, sniff,
+    },
     model::Timestamp,
 };
 use tokio::{
@@ -37,7 +38,7 @@ use tokio_rustls::server::TlsStream;
 use self::connection::Connection;
 pub use self::{
     send::Transport,
-    tls::{Files, Tls},
+    tls::{Files, Tls, ignore_hangups},
 };
 use crate::{app::App, hot::Counters};
 
@@ -65,6 +66,17 @@ pub struct Limits {
     pub log: RequestLog,
     /// Those of HTTP/2.
     pub http2: server::Limits,
+}
+
+impl Limits {
+    /// The same for connections of HTTP/2.
+    fn patience(&self) -> Patience {
+        Patience {
+            requests: self.requests_per_connection,
+            idle: self.idle_timeout,
+            stall: self.stall_timeout,
+        }
+    }
 }
 
 /// What all connections share.
@@ -130,7 +142,7 @@ impl State {
         let metrics = app.metrics.http.clone();
         Self {
             counters: Counters::new(&metrics),
-            http2: Http2::new(app.clone(), limits.http2.clone(), metrics),
+            http2: Http2::new(app.clone(), limits.http2.clone(), limits.patience(), metrics),
             app,
             limits,
             tls,
@@ -184,6 +196,7 @@ impl State {
         let (ender, closing) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.enders().insert(number, ender);
+        self.app.metrics.connections.inc();
         tokio::spawn(async move {
             let _place = Place { state: state.clone(), number };
             state.connection(stream, closing).await;
@@ -238,7 +251,7 @@ impl State {
             let stop = async {
                 let _ = closing.await;
             };
-            self.http2.connection(stream, stop).await;
+            self.http2.connection(stream, None, stop).await;
         } else {
             Connection::new(stream, self.clone(), closing).run().await;
         }
@@ -254,11 +267,7 @@ impl State {
     /// The answer to what is not a plain poll: counted, and logged where that is wanted.
     async fn full_answer(&self, parts: Parts, started: Instant, now: Timestamp) -> Reply {
         let (route, answer) = self.app.answer(&parts, now).await;
-        let mut reply = answer.into_reply(self.app.config.grace, now);
-        if parts.method == Method::HEAD {
-            // Its length is among the headers; its bytes would be taken for the next answer.
-            reply.body = Bytes::new();
-        }
+        let reply = answer.into_reply(&parts.method, self.app.config.grace, now);
         let (status, elapsed) = (reply.status, started.elapsed());
         self.app.metrics.http.observe(&parts.method, route, status, elapsed);
         if self.limits.log.wants(status) {
@@ -268,10 +277,10 @@ impl State {
         reply
     }
 
-    /// The answer to what is no request.
-    fn refusal(&self, error: &ApiError, now: Timestamp) -> Reply {
-        let reply = self.app.refuse(error).into_reply(self.app.config.grace, now);
-        self.app.metrics.http.observe(&http::Method::GET, "refused", reply.status, Duration::ZERO);
+    /// The answer to what is no request, or too much.
+    fn refusal(&self, error: &ApiError, method: &Method, now: Timestamp) -> Reply {
+        let reply = self.app.refuse(error).into_reply(method, self.app.config.grace, now);
+        self.app.metrics.http.observe(method, "refused", reply.status, Duration::ZERO);
         reply
     }
 
@@ -312,6 +321,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.state.enders().remove(&self.number);
         self.state.open.fetch_sub(1, Ordering::Relaxed);
+        self.state.app.metrics.connections.dec();
         self.state.ended.notify_waiters();
     }
 }

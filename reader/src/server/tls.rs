@@ -57,6 +57,14 @@ impl Tls {
     }
 }
 
+/// Without TLS there is nothing to read again at SIGHUP, which would end the process otherwise.
+pub async fn ignore_hangups() {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        tracing::info!("SIGHUP: there is no certificate to read again; settings need a restart");
+    }
+}
+
 fn read(files: &Files) -> Result<Arc<ServerConfig>, String> {
     let pem = |path: &str| fs::read(Path::new(path)).map_err(|error| format!("{path}: {error}"));
     let chain: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&pem(&files.certificate)?)

@@ -1,62 +1,17 @@
 //! A reader that is killed while it writes its snapshot: the next one starts from a whole one.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use http::StatusCode;
 use tokio::time::sleep;
 
-use crate::fixture::{Database, Reader, Signer, changeset};
+use crate::{
+    fixture::{Database, Signer, changeset},
+    process::Process,
+};
 
 const T: i64 = 1_700_000_000_000;
 const NOBODY: &str = "postgresql://countersign_reader@127.0.0.1:9/none";
-
-/// A reader that can be killed.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(directory: &Path, url: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = fs::File::create(directory.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_countersign-reader"))
-            .args(["serve", "--config"])
-            .arg(directory.join("reader.toml"))
-            .env("COUNTERSIGN_LISTEN", address.to_string())
-            .env("COUNTERSIGN_STORAGE_URL", url)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { child, address }
-    }
-
-    /// As `kill -9` does.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    async fn ready(&self) -> Reader {
-        for _ in 0..1_000 {
-            if tokio::net::TcpStream::connect(self.address).await.is_ok() {
-                break;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        let reader = Reader::at(self.address);
-        reader.until("/v1/__heartbeat__", |got| got.status == StatusCode::OK).await;
-        reader
-    }
-}
 
 fn directory() -> PathBuf {
     let path = std::env::temp_dir().join(format!("countersign-disk-{}", std::process::id()));

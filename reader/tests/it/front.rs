@@ -1,6 +1,6 @@
 //! What may stand before a reader, or not: TLS, load balancers, a port for operators.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use reader::{
     app::App,
@@ -14,15 +14,17 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{ClientConfig, RootCertStore},
 };
 
 use crate::fixture::Reader;
 
-const PING: &str = "GET /__lbheartbeat__ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+pub(crate) const PING: &str =
+    "GET /__lbheartbeat__ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const NOWHERE: &str = "postgresql://nobody@127.0.0.1:1/none";
 
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &[u8]) -> String {
+pub(crate) async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &[u8]) -> String {
     stream.write_all(text).await.unwrap();
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
@@ -45,6 +47,26 @@ fn directory() -> std::path::PathBuf {
     path
 }
 
+fn trusting(made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
+async fn connect(address: SocketAddr, config: ClientConfig) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// A connection to a server that must have this very certificate.
+pub(crate) async fn encrypted_to(
+    address: SocketAddr,
+    made: &rcgen::CertifiedKey<rcgen::KeyPair>,
+) -> TlsStream<TcpStream> {
+    connect(address, trusting(made)).await
+}
+
 async fn encrypted(tls: Tls) -> (std::net::SocketAddr, JoinHandle<()>) {
     let mut layers = Config::layers(None, std::iter::empty(), Some("127.0.0.1:0"));
     layers.set("storage_url", NOWHERE);
@@ -63,15 +85,10 @@ async fn tls_is_spoken_in_both_versions_of_http() {
     let directory = directory();
     let (files, made) = certificate(&directory);
     let (address, serving) = encrypted(Tls::new(files.clone()).unwrap()).await;
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let connect = async |protocol: &[u8]| {
-        let mut config = config.clone();
+        let mut config = trusting(&made);
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = "localhost".try_into().unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        connect(address, config).await
     };
 
     let text = ask(connect(b"http/1.1").await, PING.as_bytes()).await;

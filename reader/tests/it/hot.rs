@@ -49,7 +49,8 @@ fn targets() -> impl Strategy<Value = String> {
 fn both(app: &App, target: &str, now: Timestamp) -> Option<[String; 2]> {
     let accepted = Accepted::parse(std::iter::once(&b"gzip, br"[..]));
     let hit = hot::answer(app, target, accepted, now)?;
-    let short = Answer::Prepared(hit.form, hit.lifetime).into_reply(app.config.grace, now);
+    let short =
+        Answer::Prepared(hit.form, hit.lifetime).into_reply(&Method::GET, app.config.grace, now);
     let head = Request::builder()
         .method(Method::GET)
         .uri(target.replace('"', "%22"))
@@ -61,7 +62,7 @@ fn both(app: &App, target: &str, now: Timestamp) -> Option<[String; 2]> {
     // The full way may wait, for what the short way would have left to it.
     let runtime = tokio::runtime::Handle::current();
     let (_, full) = tokio::task::block_in_place(|| runtime.block_on(app.answer(&head, now)));
-    let full = full.into_reply(app.config.grace, now);
+    let full = full.into_reply(&Method::GET, app.config.grace, now);
     Some([short, full].map(|reply| format!("{reply:?}")))
 }
 

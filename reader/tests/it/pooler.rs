@@ -124,6 +124,58 @@ async fn readers_share_one_session_of_a_pooler() {
 }
 
 #[tokio::test]
+async fn what_is_not_published_is_read_through_a_pooler_too() {
+    let database = Database::create().await;
+    database
+        .run(
+            "insert into bucket (bucket_id, id, last_modified, data)
+                 values ('other', 'other', 2, '{}');
+             insert into collection (bucket_id, id, last_modified, data)
+                 values ('other', 'open', 3, '{}'), ('other', 'shut', 4, '{}');
+             insert into record (bucket_id, collection_id, id, last_modified, data)
+                 values ('other', 'open', 'r', 5, '{\"title\": \"x\"}'),
+                        ('other', 'shut', 's', 6, '{}');
+             insert into resource_timestamp values ('other', 'open', 'record', 5);
+             insert into ace values
+                 ('other', '/buckets/other/collections/open', 'read', 'system.Everyone'),
+                 ('other', '/buckets/other/collections/shut/records/s', 'read',
+                  'system.Everyone')",
+        )
+        .await;
+    database.publish(T).await;
+    let Some(pooler) = Pooler::start(&database).await else { return };
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let settings = [OFF, POOLED, ("database_reads.keep_ms", "1")];
+        let reader = Reader::start(&pooler.url, &settings).await;
+        reader.until("/v1/__heartbeat__", |got| got.status == StatusCode::OK).await;
+        readers.push(reader);
+    }
+
+    let other = "/v1/buckets/other/collections";
+    for round in 0..5 {
+        for reader in &readers {
+            for (path, expected) in [
+                ("/v1/buckets".to_owned(), 1),
+                ("/v1/buckets/main".to_owned(), 0),
+                (other.to_owned(), 1),
+                (format!("{other}/open"), 0),
+                (format!("{other}/open/records"), 1),
+                (format!("{other}/open/records/r"), 0),
+                (format!("{other}/shut/records"), 1),
+                (format!("{other}/shut/records/s"), 0),
+            ] {
+                let got = reader.get(&path).await;
+                assert_eq!(got.status, StatusCode::OK, "{round} {path}: {:?}", got.json());
+                let data = &got.json()["data"];
+                let count = data.as_array().map_or(0, Vec::len);
+                assert_eq!(count, expected, "{path}: {data}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_bounds_of_a_session_are_those_of_a_transaction_behind_a_pooler() {
     let database = Database::create().await;
     let Some(pooler) = Pooler::start(&database).await else { return };

@@ -128,6 +128,25 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn a_refused_head_has_no_body() {
+    let reader = bare(&[]).await;
+    let long = "a".repeat(20_000);
+    for (text, expected) in [
+        ("HEAD / HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        (format!("HEAD /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "414"),
+        (format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {long}{long}\r\n\r\n"), "431"),
+        ("HEAD /v1/nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(), "404"),
+    ] {
+        let answer = exchange(&reader, &text).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+
+        assert_eq!((statuses(head), body), (vec![expected], ""));
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert!(length.unwrap().parse::<usize>().unwrap() > 0, "that of the answer to GET: {head}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_is_not_taken_for_the_next_request() {
     let reader = bare(&[]).await;
     for framing in ["Content-Length: 44", "Transfer-Encoding: chunked"] {

@@ -1,12 +1,14 @@
 //! HTTP as both binaries speak it.
 
+mod http2;
 mod observe;
 mod reply;
 mod request;
 mod serve;
 pub mod tls;
 
+pub use http2::{Http2, Patience};
 pub use observe::{REQUEST_ID, RequestLog, log, request_id};
 pub use reply::{Reply, security_headers};
 pub use request::{Query, segments};
-pub use serve::{Answer, Http2, Limits, Peer, Service, serve, shutdown_signal, sniff};
+pub use serve::{Answer, Limits, Peer, Service, serve, shutdown_signal, sniff};

@@ -8,7 +8,6 @@ use http::{
         LOCATION, PRAGMA, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use http_body_util::Full;
 use serde::Serialize;
 
 use crate::{error::ApiError, model::Timestamp};
@@ -97,8 +96,8 @@ impl Reply {
     }
 
     /// The response as hyper sends it.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    pub fn into_response(self) -> Response<Bytes> {
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response

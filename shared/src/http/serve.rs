@@ -1,4 +1,4 @@
-//! Accept, limits and graceful stop: the only place that knows hyper's server.
+//! Accept, limits and graceful stop: with `http2`, the only place that knows hyper's server.
 //!
 //! hyper's own defaults let a silent connection live for ever and accept messages that two
 //! servers may read differently; what is needed instead is set here, once for both binaries.
@@ -14,27 +14,29 @@ use http::{
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     body::{Body as _, Incoming},
-    server::conn::{http1, http2},
+    server::conn::http1,
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 use tracing::Instrument as _;
 
 use super::{
-    Reply,
+    Http2, Patience, Reply,
     observe::{self, RequestLog},
     security_headers,
 };
 use crate::{error::ApiError, telemetry::HttpMetrics};
+
+/// How long a client of HTTP/2 may take nothing of an answer.
+const STALL: Duration = Duration::from_secs(30);
 
 /// What one process accepts.
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Answer {
     /// What is sent.
-    pub response: Response<Full<Bytes>>,
+    pub response: Response<Bytes>,
     /// The route's name, never an id: `record-object`.
     pub route: &'static str,
 }
@@ -82,58 +84,10 @@ pub trait Service: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// HTTP/2 for a server that speaks HTTP/1.1 itself.
-pub struct Http2<S>(Arc<Shared<S>>);
-
-impl<S> Clone for Http2<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<S: Service> Http2<S> {
-    /// Serves `service` within `limits`.
-    pub fn new(service: S, limits: Limits, metrics: Arc<HttpMetrics>) -> Self {
-        Self(Arc::new(Shared { service, limits, metrics }))
-    }
-
-    /// Serves one connection to its end; after `stop`, only the requests under way.
-    pub async fn connection<I>(&self, io: I, stop: impl Future<Output = ()>)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let shared = self.0.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let shared = shared.clone();
-            async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await) }
-        });
-        let connection = http2_builder(&self.0.limits).serve_connection(TokioIo::new(io), service);
-        let (mut connection, mut stop) = (pin!(connection), pin!(stop));
-        // The error of a connection is the client's; it has nobody left to tell.
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = &mut stop => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
-    }
-}
-
-/// Limits against floods of streams, resets and headers.
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(100)
-        .max_pending_accept_reset_streams(20)
-        .max_header_list_size(32 * 1024)
-        .keep_alive_interval(limits.head_timeout);
-    builder
-}
-
-struct Shared<S> {
-    service: S,
-    limits: Limits,
-    metrics: Arc<HttpMetrics>,
+pub(super) struct Shared<S> {
+    pub(super) service: S,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<HttpMetrics>,
 }
 
 /// Serves HTTP/1.1 and HTTP/2 with prior knowledge (h2c) until `stop`, then lets requests under
@@ -150,23 +104,28 @@ pub async fn serve<S: Service>(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
-    let grace = limits.grace;
+    let (grace, idle) = (limits.grace, limits.head_timeout);
     let shared = Arc::new(Shared { service, limits, metrics });
+    let http2 = Http2::of(shared.clone(), Patience { requests: u64::MAX, idle, stall: STALL });
     let graceful = GracefulShutdown::new();
+    let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
     loop {
         let (stream, slot) = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
             () = &mut stop => break,
         };
-        let (shared, watcher) = (shared.clone(), graceful.watcher());
+        let (shared, http2, watcher) = (shared.clone(), http2.clone(), graceful.watcher());
+        let stopped = stopped.clone();
         tokio::spawn(async move {
-            connection(stream, shared, watcher).await;
+            connection(stream, shared, http2, watcher, stopped).await;
             drop(slot);
         });
     }
-    drop(listener);
-    if timeout(grace, graceful.shutdown()).await.is_err() {
+    drop((listener, stopped));
+    stopping.send_replace(true);
+    let all_ended = async { tokio::join!(graceful.shutdown(), stopping.closed()) };
+    if timeout(grace, all_ended).await.is_err() {
         tracing::warn!("requests were still under way after {grace:?}");
     }
     Ok(())
@@ -189,33 +148,40 @@ async fn accept(
     }
 }
 
-async fn connection<S: Service>(stream: TcpStream, shared: Arc<Shared<S>>, watcher: Watcher) {
-    let limits = &shared.limits;
-    let (head_timeout, http2) = (limits.head_timeout, http2_builder(limits));
+async fn connection<S: Service>(
+    stream: TcpStream,
+    shared: Arc<Shared<S>>,
+    http2: Http2<S>,
+    watcher: Watcher,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let head_timeout = shared.limits.head_timeout;
     let Ok(Some(version)) = timeout(head_timeout, sniff(&stream)).await else { return };
     // Answers are written whole: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok().filter(|_| S::ASKS_WHO).map(|address| Peer(address.ip()));
-    let io = TokioIo::new(stream);
+    if version == Version::HTTP_2 {
+        // The watcher would wait for connections that are ended here.
+        drop(watcher);
+        let stop = async {
+            let _ = stopped.wait_for(|is_stopping| *is_stopping).await;
+        };
+        return http2.connection(stream, peer, stop).await;
+    }
     let service = service_fn(move |mut request: Request<Incoming>| {
         let shared = shared.clone();
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await) }
+        async move { Ok::<_, std::convert::Infallible>(shared.answer(request).await.map(Full::new)) }
     });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
     // The error of a connection is the client's; it has nobody left to tell.
-    let _ = if version == Version::HTTP_2 {
-        let connection = http2.serve_connection(io, service);
-        watcher.watch(connection).await
-    } else {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout)
-            .max_buf_size(64 * 1024)
-            .serve_connection(io, service);
-        watcher.watch(connection).await
-    };
+    let _ = watcher.watch(connection).await;
 }
 
 /// Which protocol the client speaks, by the first bytes of HTTP/2's preface (RFC 9113 §3.4).
@@ -233,7 +199,7 @@ pub async fn sniff(stream: &TcpStream) -> Option<Version> {
 }
 
 impl<S: Service> Shared<S> {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         // Cheap copies: a poll pays for its log line only when it gets one.

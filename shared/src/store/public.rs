@@ -1,11 +1,13 @@
 //! What everybody may read, of buckets, collections and records: one object or one list, with the
 //! right to see it. Groups and accounts are nobody's business here.
+//!
+//! No statement is prepared, as in [`super::published`]: all of this works through a pooler.
 
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use serde_json::{Map, Value};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::{Tx, published::Row};
 use crate::{
@@ -36,6 +38,9 @@ pub struct Listed {
     /// The attributes of a list of records' collection.
     pub collection: Option<Map<String, Value>>,
 }
+
+/// A statement's parameter.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Most objects of a list that are public each by itself.
 const MAX_SHARED: i64 = 10_000;
@@ -83,12 +88,14 @@ pub async fn list(tx: &Tx<'_>, list: &ListPath, max_bytes: usize) -> Result<List
         return Err(ApiError::NoSuchParent { resource: Resource::Collection, id: id.to_string() });
     }
     let rows = if is_public {
-        let parameters: [&(dyn ToSql + Sync); 2] = [&list.bucket_id(), &list.collection_id()];
+        let (bucket, collection) = (list.bucket_id(), list.collection_id());
+        let parameters: [Parameter<'_>; 2] = [(&bucket, Type::TEXT), (&collection, Type::TEXT)];
         rows(tx, all_sql(list.resource())?, &parameters, max_bytes).await?
     } else {
         // Whoever sees single objects sees no tombstones (`kinto-http-api.md` §4.7.2).
-        let bucket = list.bucket_id();
-        let parameters: [&(dyn ToSql + Sync); 3] = [&bucket, &list.collection_id(), &shared];
+        let (bucket, collection) = (list.bucket_id(), list.collection_id());
+        let parameters: [Parameter<'_>; 3] =
+            [(&bucket, Type::TEXT), (&collection, Type::TEXT), (&shared, Type::TEXT_ARRAY)];
         rows(tx, some_sql(list.resource())?, &parameters, max_bytes).await?
     };
     Ok(Listed { timestamp: timestamp(tx, list).await?, rows, collection })
@@ -99,8 +106,8 @@ async fn is_any_public(tx: &Tx<'_>, bucket: &str, uris: Vec<String>) -> Result<b
         select exists (
             select from public_object where bucket_id = $1 and object_uri = any ($2))";
 
-    let statement = tx.prepare_cached(SQL).await?;
-    Ok(tx.query_one(&statement, &[&bucket, &uris]).await?.try_get(0)?)
+    let parameters: [Parameter<'_>; 2] = [(&bucket, Type::TEXT), (&uris, Type::TEXT_ARRAY)];
+    Ok(tx.query_typed_one(SQL, &parameters).await?.try_get(0)?)
 }
 
 /// The objects of a list that everybody may read each by itself (§4.4).
@@ -114,12 +121,12 @@ async fn shared_ids(tx: &Tx<'_>, list: &ListPath) -> Result<Vec<String>, ApiErro
         limit $3";
 
     let rows = if *list == ListPath::Buckets {
-        let statement = tx.prepare_cached(BUCKETS).await?;
-        tx.query(&statement, &[&(MAX_SHARED + 1)]).await?
+        tx.query_typed(BUCKETS, &[(&(MAX_SHARED + 1), Type::INT8)]).await?
     } else {
-        let statement = tx.prepare_cached(OTHERS).await?;
-        let below = format!("{list}/");
-        tx.query(&statement, &[&list.bucket_id(), &below, &(MAX_SHARED + 1)]).await?
+        let (bucket, below) = (list.bucket_id(), format!("{list}/"));
+        let parameters: [Parameter<'_>; 3] =
+            [(&bucket, Type::TEXT), (&below, Type::TEXT), (&(MAX_SHARED + 1), Type::INT8)];
+        tx.query_typed(OTHERS, &parameters).await?
     };
     if rows.len() > usize::try_from(MAX_SHARED).unwrap_or(usize::MAX) {
         return Err(ApiError::backend("too many objects of the list are public by themselves"));
@@ -144,9 +151,11 @@ async fn attributes(
     tx: &Tx<'_>,
     path: &ObjectPath,
 ) -> Result<Option<(Timestamp, Map<String, Value>)>, ApiError> {
-    let statement = tx.prepare_cached(one_sql(path.resource())?).await?;
-    let (bucket, id) = (path.bucket_id(), path.id.as_str());
-    let row = tx.query_opt(&statement, &[&bucket, &path.collection_id(), &id]).await?;
+    let (bucket, collection) = (path.bucket_id(), path.collection_id());
+    let id = path.id.as_str();
+    let parameters: [Parameter<'_>; 3] =
+        [(&bucket, Type::TEXT), (&collection, Type::TEXT), (&id, Type::TEXT)];
+    let row = tx.query_typed_opt(one_sql(path.resource())?, &parameters).await?;
     row.map(|row| Ok((Timestamp::from_millis(row.try_get(0)?), members(row.try_get(1)?)?)))
         .transpose()
 }
@@ -158,9 +167,11 @@ async fn timestamp(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> 
         select last_modified from resource_timestamp
         where bucket_id = $1 and collection_id = $2 and resource_name = $3";
 
-    let statement = tx.prepare_cached(SQL).await?;
+    let (bucket, collection) = (list.bucket_id(), list.collection_id());
     let name = list.resource().name();
-    let row = tx.query_opt(&statement, &[&list.bucket_id(), &list.collection_id(), &name]).await?;
+    let parameters: [Parameter<'_>; 3] =
+        [(&bucket, Type::TEXT), (&collection, Type::TEXT), (&name, Type::TEXT)];
+    let row = tx.query_typed_opt(SQL, &parameters).await?;
     if let Some(row) = row {
         return Ok(Timestamp::from_millis(row.try_get(0)?));
     }
@@ -176,11 +187,10 @@ async fn timestamp(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> 
 async fn rows(
     tx: &Tx<'_>,
     sql: &'static str,
-    parameters: &[&(dyn ToSql + Sync)],
+    parameters: &[Parameter<'_>],
     max_bytes: usize,
 ) -> Result<Vec<Row>, ApiError> {
-    let statement = tx.prepare_cached(sql).await?;
-    let mut stream = pin!(tx.query_raw(&statement, parameters.iter().copied()).await?);
+    let mut stream = pin!(tx.query_typed_raw(sql, parameters.iter().cloned()).await?);
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = stream.try_next().await? {
         let text: &str = row.try_get("data")?;

@@ -47,6 +47,11 @@ impl Entry {
             members,
         }
     }
+
+    fn is_of(&self, query: &ChangesetQuery) -> bool {
+        query.bucket.as_ref().is_none_or(|bucket| *bucket == self.bucket)
+            && query.collection.as_ref().is_none_or(|collection| *collection == self.collection)
+    }
 }
 
 impl Entries {
@@ -72,16 +77,19 @@ impl Entries {
     /// The body that answers `query`; its timestamp ignores the filters, and is the clock's where
     /// nothing is published, as nothing changed until then (§3.4).
     pub fn changeset(&self, query: &ChangesetQuery, now: Timestamp) -> Vec<u8> {
-        let (bucket, collection) = (query.bucket.as_deref(), query.collection.as_deref());
         let wanted: Vec<&str> = self
             .iter()
-            .filter(|entry| bucket.is_none_or(|bucket| bucket == entry.bucket))
-            .filter(|entry| collection.is_none_or(|collection| collection == entry.collection))
+            .filter(|entry| entry.is_of(query))
             .filter(|entry| query.since.is_none_or(|since| entry.timestamp > since))
             .take(query.limit.unwrap_or(usize::MAX))
             .map(|entry| entry.json.as_str())
             .collect();
         changeset_body(METADATA, self.timestamp().unwrap_or(now), &wanted)
+    }
+
+    /// Whether there is anything of the bucket or collection that `query` names.
+    pub fn has(&self, query: &ChangesetQuery) -> bool {
+        self.iter().any(|entry| entry.is_of(query))
     }
 
     /// The metadata of the whole list.
