@@ -56,15 +56,12 @@ pub(super) async fn respond<T: Transport>(
     let file = body.and_then(Body::file);
     let patience = stall + Duration::from_secs(bytes.len() as u64 / SLOWEST);
     let taken = AtomicUsize::new(0);
-    match (file, stream.socket()) {
-        (Some(file), Some(socket)) => {
-            let sending = from_file(socket, heads, file, bytes.len(), &taken);
-            within(stall, patience, &taken, sending).await
-        }
-        _ => {
-            let parts = [heads[0], heads[1], bytes];
-            within(stall, patience, &taken, from_memory(stream, parts, &taken)).await
-        }
+    if let (Some(file), Some(socket)) = (file, stream.socket()) {
+        let sending = from_file(socket, heads, file, bytes.len(), &taken);
+        within(stall, patience, &taken, sending).await
+    } else {
+        let parts = [heads[0], heads[1], bytes];
+        within(stall, patience, &taken, from_memory(stream, parts, &taken)).await
     }
 }
 
