@@ -4,7 +4,7 @@
 //!
 //! `remote-settings.md` §2.1-2.3. Why this is not a library: `docs/adr/0002-canonical-json.md`.
 
-use std::io::Write;
+use std::{io::Write, ops::Range};
 
 use serde_json::{Map, Number, Value};
 
@@ -53,15 +53,54 @@ pub fn document<'a>(
     live.sort_by_key(|record| record.get("id").and_then(Value::as_str));
 
     let mut out = Vec::with_capacity(64 + 512 * live.len());
-    out.extend_from_slice(b"{\"data\":[");
+    out.extend_from_slice(START);
     for (index, record) in live.into_iter().enumerate() {
         separate(&mut out, index);
         write_value(&mut out, record);
     }
+    end(&mut out, last_modified);
+    out
+}
+
+/// The document of records that come one after the other, in any order: none of them has to be kept.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    bytes: Vec<u8>,
+    /// Ids, and where their records are.
+    places: Vec<(Option<String>, Range<usize>)>,
+}
+
+impl Gathered {
+    /// Takes a record, whole, as it will be served; a tombstone is dropped.
+    pub fn add(&mut self, record: &Value) {
+        if !is_deleted(record) {
+            let start = self.bytes.len();
+            write_value(&mut self.bytes, record);
+            let id = record.get("id").and_then(Value::as_str).map(ToOwned::to_owned);
+            self.places.push((id, start..self.bytes.len()));
+        }
+    }
+
+    /// What [`document`] makes of the same records.
+    pub fn document(mut self, last_modified: Timestamp) -> Vec<u8> {
+        self.places.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut out = Vec::with_capacity(self.bytes.len() + self.places.len() + 64);
+        out.extend_from_slice(START);
+        for (index, (_, place)) in self.places.into_iter().enumerate() {
+            separate(&mut out, index);
+            out.extend_from_slice(&self.bytes[place]);
+        }
+        end(&mut out, last_modified);
+        out
+    }
+}
+
+const START: &[u8] = b"{\"data\":[";
+
+fn end(out: &mut Vec<u8>, last_modified: Timestamp) {
     out.extend_from_slice(b"],\"last_modified\":\"");
     out.extend_from_slice(last_modified.to_string().as_bytes());
     out.extend_from_slice(b"\"}");
-    out
 }
 
 /// Truthy as in the reference's signer, which is written in Python.
@@ -198,6 +237,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn records_may_come_one_after_the_other(
+            records in proptest::collection::vec(
+                ("[a-c]{1,2}", any::<bool>(), any_json()), 0..6,
+            ),
+        ) {
+            let records: Vec<Value> = records
+                .into_iter()
+                .map(|(id, deleted, x)| json!({"id": id, "deleted": deleted, "x": x}))
+                .collect();
+            let mut gathered = Gathered::default();
+            records.iter().for_each(|record| gathered.add(record));
+            let stamp = Timestamp::from_millis(7);
+
+            prop_assert_eq!(gathered.document(stamp), document(&records, stamp));
+        }
+
         #[test]
         fn canonical_json_is_ascii_json_of_the_same_value(value in any_json()) {
             let text = canonical(&value);

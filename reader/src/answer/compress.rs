@@ -21,13 +21,18 @@ const HUGE: usize = 4 * 1024 * 1024;
 
 /// Compresses; nothing when that would not make it smaller, or the library refuses.
 pub fn compress(body: &[u8], encoding: Encoding, pace: Pace) -> Option<Bytes> {
-    let compressed = match encoding {
+    let mut compressed = match encoding {
         Encoding::Identity => None,
         Encoding::Gzip => gzip(body),
         Encoding::Zstd => zstd::bulk::compress(body, zstd_level(body.len(), pace)).ok(),
         Encoding::Brotli => brotli(body, pace),
     }?;
-    (compressed.len() < body.len()).then(|| Bytes::from(compressed))
+    if compressed.len() >= body.len() {
+        return None;
+    }
+    // Most are kept for long, and were made in more space than they take.
+    compressed.shrink_to_fit();
+    Some(Bytes::from(compressed))
 }
 
 /// The library's default level, at either pace.
@@ -53,13 +58,20 @@ fn brotli(body: &[u8], pace: Pace) -> Option<Vec<u8>> {
     };
     let params = brotli::enc::BrotliEncoderParams {
         quality,
-        lgwin: 22,
+        lgwin: brotli_window(body.len()),
         size_hint: body.len(),
         ..Default::default()
     };
     let mut out = Vec::with_capacity(body.len() / 4 + 64);
     brotli::BrotliCompress(&mut &*body, &mut out, &params).ok()?;
     Some(out)
+}
+
+/// The base-2 logarithm of a window that holds all of `length` bytes, as far as decoders must allow it
+/// (RFC 7932 §9.1 has at most 24; 22 is what encoders take by default). A larger one only takes memory.
+fn brotli_window(length: usize) -> i32 {
+    let bits = usize::BITS - length.leading_zeros();
+    bits.clamp(16, 22).try_into().unwrap_or(22)
 }
 
 #[cfg(test)]

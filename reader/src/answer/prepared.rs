@@ -18,7 +18,7 @@ use super::{
 
 /// Bodies of at least so many bytes that are sent also get a file in memory, from which the kernel
 /// sends them without a copy. Below, that costs more than the copy (`docs/performance.md`).
-const FILE_BYTES: usize = 2 * 1024;
+const FILE_BYTES: usize = 8 * 1024;
 
 /// What all forms and parts of one resource have in common.
 #[derive(Debug, Clone, Default)]

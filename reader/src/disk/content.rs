@@ -43,7 +43,7 @@ struct Content {
 /// # Errors
 ///
 /// When it is no such document.
-pub(super) fn parse(bytes: &[u8], version: Version) -> Result<Source, Problem> {
+pub(super) fn parse(bytes: &[u8], version: Version) -> Result<Source<Vec<Row>>, Problem> {
     let Content { metadata, records } = serde_json::from_slice(bytes).map_err(|_| WRONG)?;
     let rows: Option<Vec<Row>> =
         records.into_iter().map(|(deleted, data)| row(deleted, data)).collect();

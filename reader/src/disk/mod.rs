@@ -21,7 +21,10 @@ use std::{
 
 use prometheus::{Gauge, IntCounter};
 use serde_json::{Map, Value};
-use shared::{model::Timestamp, store::published::Version};
+use shared::{
+    model::Timestamp,
+    store::published::{Row, Version},
+};
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 
 pub use self::list::{Stored, StoredCollection};
@@ -127,7 +130,7 @@ impl Disk {
     /// # Errors
     ///
     /// When its file is missing or damaged.
-    pub fn read(&self, stored: &StoredCollection) -> Result<Source, Problem> {
+    pub fn read(&self, stored: &StoredCollection) -> Result<Source<Vec<Row>>, Problem> {
         let bytes = std::fs::read(self.directory.join(&stored.file))?;
         if files::name_of(&bytes) != stored.file {
             return Err(Problem::Damaged("a collection's checksum is wrong"));

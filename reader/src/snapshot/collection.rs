@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use shared::{
-    canonical,
+    canonical::Gathered,
     model::Timestamp,
     signature::ContentSignature,
     store::published::{Row, Version},
@@ -36,13 +36,13 @@ pub struct Collection {
 
 /// A collection as the database holds it.
 #[derive(Debug)]
-pub struct Source {
+pub struct Source<R> {
     /// Where it stands.
     pub version: Version,
     /// Its attributes.
     pub metadata: Map<String, Value>,
     /// Its records and tombstones, newest first.
-    pub rows: Vec<Row>,
+    pub rows: R,
 }
 
 /// A collection that may be shown.
@@ -77,27 +77,27 @@ pub struct Context<'a> {
 ///
 /// Why it must not be shown.
 pub fn build(
-    source: Source,
+    source: Source<impl Iterator<Item = Result<Row, Reason>>>,
     context: &Context<'_>,
     old: Option<&Arc<Collection>>,
 ) -> Result<Built, Reason> {
     let Source { version, mut metadata, rows } = source;
-    let stamps: Vec<(Timestamp, bool)> =
-        rows.iter().map(|row| (row.last_modified, row.deleted)).collect();
-    let records: Vec<Value> = rows.into_iter().map(Row::into_value).collect();
-    let doubt = examine(&version, &metadata, &records, context);
+    let is_judged = context.rules.mode != Mode::Off;
+    let (mut changes, mut document) = (Vec::new(), Gathered::default());
+    // One by one: a tree of each record at once takes ten times the memory of their JSON.
+    for row in rows {
+        let row = row?;
+        let (last_modified, deleted) = (row.last_modified, row.deleted);
+        let record = row.into_value();
+        if is_judged {
+            document.add(&record);
+        }
+        changes.push(Change { last_modified, deleted, json: record.to_string().into_bytes() });
+    }
+    let doubt = if is_judged { examine(&version, &metadata, document, context) } else { None };
     if let Some(reason) = doubt.filter(|_| context.rules.mode == Mode::Enforce) {
         return Err(reason);
     }
-    let changes: Vec<Change> = stamps
-        .into_iter()
-        .zip(&records)
-        .map(|((last_modified, deleted), record)| Change {
-            last_modified,
-            deleted,
-            json: record.to_string().into_bytes(),
-        })
-        .collect();
     let x5us = entries(&metadata).into_iter().map(|entry| entry.x5u).collect();
     let stored = context.disk.map(|disk| (disk, metadata.clone()));
     if let Some(base) = context.chains_base {
@@ -149,13 +149,10 @@ pub fn shown(
 fn examine(
     version: &Version,
     metadata: &Map<String, Value>,
-    records: &[Value],
+    document: Gathered,
     Context { rules, chains, now, .. }: &Context<'_>,
 ) -> Option<Reason> {
-    if rules.mode == Mode::Off {
-        return None;
-    }
-    let document = canonical::document(records, version.timestamp);
+    let document = document.document(version.timestamp);
     let keys = |entry: &ContentSignature| trusted_keys(rules, chains, &version.bucket, entry, *now);
     let reason = check(metadata, &document, keys).err()?;
     let is_allowed =

@@ -80,6 +80,9 @@ impl Draft {
     pub fn new(metadata: &[u8], timestamp: Timestamp, changes: &[Change]) -> Self {
         let mut all = changeset_head(metadata, timestamp);
         let head = all.len();
+        // To the byte: the list is kept, and what is reserved beyond it would be as well.
+        let length: usize = changes.iter().map(|change| change.json.len() + 1).sum();
+        all.reserve_exact(length.saturating_sub(1) + TAIL.len());
         let mut rows = Vec::with_capacity(changes.len());
         for change in changes {
             separate(&mut all, rows.is_empty());
@@ -155,14 +158,18 @@ impl Draft {
 
     fn render(&self, part: Part) -> Bytes {
         let rendered = &self.all[self.head..self.all.len() - TAIL.len()];
-        let mut out = self.all[..self.head].to_vec();
+        let mut out = Vec::new();
         match part {
             Part::Newest(count) => {
                 let end = count.checked_sub(1).and_then(|last| self.rows.get(last));
-                out.extend_from_slice(&rendered[..end.map_or(0, |row| row.end)]);
+                let end = end.map_or(0, |row| row.end);
+                out.reserve_exact(self.head + end + TAIL.len());
+                out.extend_from_slice(&self.all[..self.head]);
+                out.extend_from_slice(&rendered[..end]);
             }
             Part::Full | Part::Live(_) => {
                 let count = if let Part::Live(count) = part { count } else { self.live };
+                out.extend_from_slice(&self.all[..self.head]);
                 let mut start = 0;
                 let mut written = 0;
                 for row in &self.rows {
@@ -177,6 +184,7 @@ impl Draft {
             }
         }
         out.extend_from_slice(TAIL);
+        out.shrink_to_fit();
         out.into()
     }
 }

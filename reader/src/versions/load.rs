@@ -138,7 +138,7 @@ impl Follower {
                 disk: disk.as_deref(),
                 now: Timestamp::now(),
             };
-            let rows = rows.decode().map_err(|_| Reason::Unreadable)?;
+            let rows = rows.decode().map(|row| row.map_err(|_| Reason::Unreadable));
             build(Source { version, metadata, rows }, &context, old.as_ref())
         })))
     }

@@ -9,7 +9,7 @@ use super::load::IN_FLIGHT;
 use crate::{
     app::App,
     disk::{Disk, Problem, Stored, StoredCollection},
-    snapshot::{Built, Chains, Context, Published, Reason, Slot, build},
+    snapshot::{Built, Chains, Context, Published, Reason, Slot, Source, build},
 };
 
 type Task = JoinHandle<Result<Result<Built, Reason>, Problem>>;
@@ -73,7 +73,9 @@ fn start(app: &App, disk: &Arc<Disk>, stored: &StoredCollection, chains: &Arc<Ch
             disk: None,
             now: Timestamp::now(),
         };
-        Ok(build(disk.read(&stored)?, &context, None))
+        let Source { version, metadata, rows } = disk.read(&stored)?;
+        let rows = rows.into_iter().map(Ok);
+        Ok(build(Source { version, metadata, rows }, &context, None))
     })
 }
 

@@ -211,21 +211,16 @@ pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Rows
 pub struct Rows(Vec<tokio_postgres::Row>);
 
 impl Rows {
-    /// Reads them.
-    ///
-    /// # Errors
-    ///
-    /// When one of them is not what it should be.
-    pub fn decode(self) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let decode = |row: tokio_postgres::Row| {
+    /// Reads one after the other: an error where one is not what it should be.
+    pub fn decode(self) -> impl ExactSizeIterator<Item = Result<Row, tokio_postgres::Error>> {
+        self.0.into_iter().map(|row| {
             Ok(Row {
                 id: row.try_get(0)?,
                 last_modified: Timestamp::from_millis(row.try_get(1)?),
                 deleted: row.try_get(2)?,
                 data: row.try_get::<_, Json<_>>(3)?.0,
             })
-        };
-        self.0.into_iter().map(decode).collect()
+        })
     }
 }
 
