@@ -245,7 +245,12 @@ async fn carry_out(
             stamp(ctx, data, "last_review");
             stamp(ctx, data, "last_signature");
         }
-        Effect::Resign { with_attributes } => resign(ctx, triple, data, with_attributes).await?,
+        Effect::Resign { with_attributes, is_edit } => {
+            resign(ctx, triple, data, with_attributes).await?;
+            if is_edit {
+                stamp(ctx, data, "last_edit");
+            }
+        }
         Effect::RestoreSource => {
             let (count, size_bytes) = (restore(ctx, triple, data).await?, 0);
             changes = Some(Changes { count, size_bytes });

@@ -133,6 +133,8 @@ pub enum Effect {
     Resign {
         /// Whether they get the source's published attributes.
         with_attributes: bool,
+        /// Whether the write is an edit as well, and noted as one.
+        is_edit: bool,
     },
     /// Source and preview become the destination.
     RestoreSource,
@@ -284,8 +286,11 @@ fn command(posted: Posted, now: &Situation) -> Result<(Status, Effect), Refusal>
         Posted::Command(command) => command,
     };
     let (review, actor) = (now.review, now.actor);
-    // Attributes are published only where no unreviewed change waits (D4).
+    // Attributes are published only where no unreviewed change waits (D4). Those that come with a
+    // refresh void a request as others do: otherwise the approval would publish them unseen.
     let with_attributes = now.refresh_publishes && (now.from == Signed || !review);
+    let is_edit = now.from == ToReview && now.attributes_changed;
+    let resign = Effect::Resign { with_attributes, is_edit };
     match (command, now.from) {
         (Command::RequestReview, _) if review && !actor.is_editor => Err(Refusal::NotAnEditor),
         (Command::RequestReview, _) => Ok((ToReview, Effect::PublishPreview)),
@@ -297,8 +302,9 @@ fn command(posted: Posted, now: &Situation) -> Result<(Status, Effect), Refusal>
         (Command::Approve, ToReview) => Ok((Signed, Effect::Publish)),
         (Command::Decline, _) => Ok((WorkInProgress, Effect::Nothing)),
         // Never published: signing it empty makes it a signed collection (D5).
-        (Command::RefreshSignature, None) => Ok((Signed, Effect::Resign { with_attributes })),
-        (Command::RefreshSignature, from) => Ok((from, Effect::Resign { with_attributes })),
+        (Command::RefreshSignature, None) => Ok((Signed, resign)),
+        (Command::RefreshSignature, _) if is_edit => Ok((WorkInProgress, resign)),
+        (Command::RefreshSignature, from) => Ok((from, resign)),
         (Command::Rollback, Signed) => Err(Refusal::NothingToRollBack),
         (Command::Rollback, None | WorkInProgress | ToReview) => {
             Ok((Signed, Effect::RestoreSource))

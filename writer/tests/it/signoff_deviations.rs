@@ -72,6 +72,37 @@ async fn a_batch_makes_edits_and_publishes_several_sources() {
     }
 }
 
+/// Nobody was asked about what comes with a refresh: neither one after the other nor in one batch.
+#[tokio::test]
+async fn d01_attributes_that_come_with_a_refresh_void_the_request() {
+    let harness = Harness::with_source().await;
+    harness.publish().await;
+    harness.alice.put(RECORD, json!({})).await;
+    command(&harness.alice, "to-review").await.expect(200);
+    let refresh = json!({"status": "to-resign", "flags": ["unseen"]});
+
+    harness.bob.patch(SOURCE, refresh.clone()).await.expect(200);
+    assert_eq!(harness.status().await, "work-in-progress");
+    let source = harness.alice.get(SOURCE).await.json;
+    assert_eq!(source["data"]["last_edit_by"], user_id(&harness.bob).await);
+    command(&harness.bob, "to-sign").await.expect(400);
+
+    command(&harness.alice, "to-review").await.expect(200);
+    let other = json!({"status": "to-resign", "flags": ["other"]});
+    let requests: Vec<Value> = [other, json!({"status": "to-sign"})]
+        .into_iter()
+        .map(|data| json!({"method": "PATCH", "path": SOURCE, "body": {"data": data}}))
+        .collect();
+    harness.bob.send("POST", "/batch", json!({"requests": requests})).await.expect(400);
+    assert_eq!(harness.status().await, "to-review", "nothing of the batch stays");
+    assert_eq!(harness.anonymous.get(MAIN).await.json["data"].get("flags"), None);
+
+    command(&harness.bob, "to-sign").await.expect(200);
+    let main = harness.anonymous.get(MAIN).await.json;
+    assert_eq!(main["data"]["flags"], json!(["unseen"]), "which was asked for, in the end");
+    assert_signed(&harness, MAIN).await;
+}
+
 #[tokio::test]
 async fn d04_a_refresh_publishes_attributes_only_where_nothing_waits() {
     let harness = Harness::with_source().await;

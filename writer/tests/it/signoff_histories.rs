@@ -37,6 +37,8 @@ enum Act {
     Flag(u8),
     /// Writes a status that asks for something.
     Ask(&'static str),
+    /// Writes one, and a published attribute with it.
+    AskWithFlag(&'static str, u8),
     /// Approves with the digest of the source as it was so many steps ago.
     ApproveSeen(usize),
 }
@@ -54,6 +56,7 @@ enum Step {
 fn acts() -> impl Strategy<Value = Act> {
     const OFTEN: [&str; 3] = ["to-review", "to-sign", "work-in-progress"];
     const SELDOM: [&str; 2] = ["to-rollback", "to-resign"];
+    const ANY: [&str; 5] = ["to-review", "to-sign", "work-in-progress", "to-rollback", "to-resign"];
     prop_oneof![
         4 => (0..4_u8, 0..3_u8).prop_map(|(record, value)| Act::Put(record, value)),
         1 => (0..4_u8).prop_map(Act::Delete),
@@ -61,6 +64,8 @@ fn acts() -> impl Strategy<Value = Act> {
         8 => proptest::sample::select(&OFTEN[..]).prop_map(Act::Ask),
         2 => proptest::sample::select(&SELDOM[..]).prop_map(Act::Ask),
         2 => (0..3_usize).prop_map(Act::ApproveSeen),
+        3 => (proptest::sample::select(&ANY[..]), 0..3_u8)
+            .prop_map(|(status, flag)| Act::AskWithFlag(status, flag)),
     ]
 }
 
@@ -136,22 +141,37 @@ impl Model {
                 source.flag = Some(*flag);
                 Ok(200)
             }
-            Act::Ask(status) => self.ask(who, status, None),
+            Act::Ask(status) => self.ask(who, status, None, None),
+            Act::AskWithFlag(status, flag) => self.ask(who, status, None, Some(*flag)),
             Act::ApproveSeen(ago) => {
                 let seen = seen.iter().rev().nth(*ago).cloned().unwrap_or_default();
-                self.ask(who, "to-sign", Some(seen))
+                self.ask(who, "to-sign", Some(seen), None)
             }
         }
     }
 
-    fn ask(&mut self, who: &'static str, status: &'static str, seen: Option<Contents>) -> Code {
-        let source = self.source.clone().unwrap_or_default();
-        if status == self.status {
-            return Ok(200);
-        }
+    /// Writes a status, and with it perhaps an attribute.
+    fn ask(
+        &mut self,
+        who: &'static str,
+        status: &'static str,
+        seen: Option<Contents>,
+        flag: Option<u8>,
+    ) -> Code {
+        let before = self.source.clone().unwrap_or_default();
+        let source = Contents { flag: flag.or(before.flag), ..before.clone() };
+        let brings_something = source != before;
+        let asked = self.status == "to-review";
         match status {
+            _ if status == self.status => {
+                if asked && brings_something {
+                    self.status = "work-in-progress";
+                }
+                self.source = Some(source);
+            }
             "to-review" if !EDITORS.contains(&who) => return Err(403),
             "to-review" => {
+                self.source = Some(source.clone());
                 self.preview = source;
                 self.requester = who;
                 self.status = "to-review";
@@ -162,7 +182,9 @@ impl Model {
                     _ if !REVIEWERS.contains(&who) => return Err(403),
                     "work-in-progress" => return Err(400),
                     _ if self.requester == who => return Err(403),
-                    _ if seen.is_some_and(|seen| seen != source) => return Err(412),
+                    _ if brings_something || seen.is_some_and(|seen| seen != source) => {
+                        return Err(412);
+                    }
                     _ => {}
                 }
                 self.preview = source.clone();
@@ -180,9 +202,15 @@ impl Model {
                 if self.status == "signed" {
                     self.preview.flag = source.flag;
                     self.destination.flag = source.flag;
+                } else if brings_something {
+                    self.status = "work-in-progress";
                 }
+                self.source = Some(source);
             }
-            _ => self.status = "work-in-progress",
+            _ => {
+                self.status = "work-in-progress";
+                self.source = Some(source);
+            }
         }
         Ok(200)
     }
@@ -236,6 +264,7 @@ impl<'a> World<'a> {
             Act::Delete(id) => json!({"method": "DELETE", "path": record(id)}),
             Act::Flag(flag) => patch(json!({"flags": [flag]})),
             Act::Ask(status) => patch(json!({"status": status})),
+            Act::AskWithFlag(status, flag) => patch(json!({"status": status, "flags": [flag]})),
             Act::ApproveSeen(ago) => {
                 let seen = self.model.seen.iter().rev().nth(*ago).cloned().unwrap_or_default();
                 patch(json!({"status": "to-sign", "last_reviewed_digest": seen.digest()}))

@@ -53,9 +53,12 @@ const RULES: &str = "
 
     # A refresh leaves the status, but for none (D5); it publishes attributes where nothing is
     # pending and the setting lets it (D4).
+    # Attributes that come with it void a request: nobody was asked about them (D1, D4).
     update to-resign  none              !review,refresh        -> signed resign-with-attributes
     update to-resign  none              *                      -> signed resign
     update to-resign  signed            refresh                -> signed resign-with-attributes
+    update to-resign  to-review         attributes,!review,refresh -> work-in-progress resign-with-attributes edit
+    update to-resign  to-review         attributes             -> work-in-progress resign edit
     update to-resign  *                 !review,refresh        -> unchanged resign-with-attributes
     update to-resign  *                 *                      -> unchanged resign
 
@@ -141,8 +144,10 @@ impl Case {
             NoteEdit => "edit",
             PublishPreview => "preview",
             Publish => "publish",
-            Resign { with_attributes: false } => "resign",
-            Resign { with_attributes: true } => "resign-with-attributes",
+            Resign { with_attributes: false, is_edit: false } => "resign",
+            Resign { with_attributes: true, is_edit: false } => "resign-with-attributes",
+            Resign { with_attributes: false, is_edit: true } => "resign edit",
+            Resign { with_attributes: true, is_edit: true } => "resign-with-attributes edit",
             RestoreSource => "restore",
             Retract => "retract",
         };
@@ -275,16 +280,36 @@ fn d01_publication_takes_two_people() {
     }
 }
 
+/// What was asked for is what is approved: whoever changes what an approval publishes, by whatever
+/// command, voids the request, or makes a new one (D1).
+#[test]
+fn d01_no_request_outlives_a_change() {
+    for Case { event, now, .. } in cases() {
+        let is_update = matches!(event, Event::Update(_));
+        if is_update
+            && now.attributes_changed
+            && let Ok((ToReview, effect)) = transition(event, &now)
+        {
+            assert_eq!(effect, PublishPreview, "{event:?} {now:?}");
+        }
+    }
+}
+
 /// A command is never what is stored (D5).
 #[test]
-fn d05_a_refresh_changes_no_status_but_none() {
+fn d05_a_refresh_changes_no_status_but_none_and_a_void_request() {
     let refresh = Event::Update(Posted::Command(Command::RefreshSignature));
     for Case { event, now, .. } in cases() {
         if event == refresh
             && let Ok((status, effect)) = transition(event, &now)
         {
             assert!(matches!(effect, Resign { .. }));
-            assert_eq!(status, if now.from == NoStatus { Signed } else { now.from });
+            let expected = match now.from {
+                NoStatus => Signed,
+                ToReview if now.attributes_changed => WorkInProgress,
+                from => from,
+            };
+            assert_eq!(status, expected);
         }
     }
 }
