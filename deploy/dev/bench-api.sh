@@ -129,12 +129,15 @@ SQL
 }
 
 compare_reading() {
-  local round what
-  say "Reading, $ROUNDS rounds of $((2 * ${#READS[@]})) × $DURATION s …" >&2
+  local round what connections
+  say "Reading, $ROUNDS rounds of $((4 * ${#READS[@]})) × $DURATION s …" >&2
   for what in "${READS[@]}"; do compare_bodies "$what"; done
   for ((round = 1; round <= ROUNDS; round++)); do
     for what in "${READS[@]}"; do
-      compare "$what" get --path "$LIST${QUERIES[$what]}"
+      for connections in 1 16; do
+        compare "$what.$connections" get --connections "$connections" \
+          --path "$LIST${QUERIES[$what]}"
+      done
     done
   done
 }
@@ -201,11 +204,11 @@ print_report() {
   row create.1 'create a record'
   row create.16 'create, 16 connections'
   row import 'import in batches, records'
-  row one 'one record'
-  row page "20 of $RECORDS"
-  row filtered 'the same, `'"${QUERIES[filtered]}"'`'
-  row rare 'the same, `'"${QUERIES[rare]}"'`'
-  row sorted 'the same, `'"${QUERIES[sorted]}"'`'
+  read_rows one 'one record'
+  read_rows page "20 of $RECORDS"
+  read_rows filtered '`'"${QUERIES[filtered]}"'`'
+  read_rows rare '`'"${QUERIES[rare]}"'`'
+  read_rows sorted '`'"${QUERIES[sorted]}"'`'
   say '' "Creations with 16 connections that Kinto refused, in each round: \
 ${FIGURES[kinto.create.16.failed]}"
   say '' "$LARGE records, p95 in ms:" '' '| what | p95 ms |' '|---|---|'
@@ -216,6 +219,12 @@ ${FIGURES[kinto.create.16.failed]}"
 the writer's memory was at most $(median large.memory) MiB."
   say '' 'Mixed load, no deadlock, no lost update, no 5xx; 64 first requests made one bucket:' \
     "$MIXED_LINE"
+}
+
+# read_rows WHAT TITLE
+read_rows() {
+  row "$1.1" "$2"
+  row "$1.16" "$2, 16 connections"
 }
 
 # row NAME TITLE
