@@ -1,6 +1,6 @@
 //! The command line, and what each command does first and last.
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt::Display, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;

@@ -287,7 +287,9 @@ fn a_signer_s_variable_that_nobody_understands_ends_the_start() {
         let mut layers = Layers::new(DEFAULTS);
         layers.set("signer.ecdsa.private_key", "key.pem");
         layers.set("signer.resources", resources);
-        in_file.iter().for_each(|key| layers.set(key, "false"));
+        for key in in_file {
+            layers.set(key, "false");
+        }
         layers.environment([(name.to_owned(), "true".to_owned())].into_iter());
         Config::read(&mut layers)
     };
@@ -314,8 +316,11 @@ fn a_signer_s_variable_that_nobody_understands_ends_the_start() {
         let warnings = read(LINES, name, &[]).unwrap().warnings;
         assert!(!warnings.iter().any(|line| line.contains(name)), "{name}: {warnings:?}");
     }
+    // The file names the collection: the variable is about it.
     let strict = "KINTO_SIGNER_WORK_STRICT_TO_REVIEW_ENABLED";
-    read(LINES, strict, &["signer.work.strict.signer_backend"]).unwrap_err();
+    let config = read(LINES, strict, &["signer.work.strict.autograph.host"]).unwrap();
+    let is_reviewed = |id| config.signer.resources.review_enabled("work", id);
+    assert!(is_reviewed("strict") && !is_reviewed("other"));
     let resources = "/buckets/work/collections/a-b -> /buckets/main/collections/a-b\n\
         /buckets/work/collections/a_b -> /buckets/main/collections/a_b";
     let problems = read(resources, "KINTO_SIGNER_WORK_A_B_TO_REVIEW_ENABLED", &[]).unwrap_err();
