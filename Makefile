@@ -44,7 +44,7 @@ fuzz: ## Send arbitrary input to the writer, SECONDS=600 for each kind of input,
 races: ## Reviewers, editors, rollbacks meet, ROUNDS=200 each; HISTORIES=200 at random; OUTAGE=60 s of the signer
 	@deploy/dev/install.sh
 	@COUNTERSIGN_RACE_ROUNDS=$(or $(ROUNDS),200) COUNTERSIGN_HISTORIES=$(or $(HISTORIES),200) \
-		COUNTERSIGN_SIGNER_OUTAGE_SECONDS=$(or $(OUTAGE),60) \
+		COUNTERSIGN_TEST_OUTAGE_SECONDS=$(or $(OUTAGE),60) \
 		exec deploy/dev/with-postgres.sh cargo test --locked -p countersign-writer --test it -- \
 		signoff_races:: signoff_histories:: signing_races:: --nocapture --test-threads=1
 

@@ -1,11 +1,14 @@
 //! The command line, and what each command does first and last.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt::Display, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use shared::{http, telemetry};
+use shared::{
+    console::{complain, print},
+    http, telemetry,
+};
 use tokio::{
     net::TcpListener,
     task::{JoinSet, spawn_blocking},
@@ -98,7 +101,7 @@ pub async fn run(arguments: Arguments, environment: impl Iterator<Item = (String
             match Config::read(&mut layers) {
                 Ok(config) => serve(config, layers.warnings()).await,
                 Err(problems) => {
-                    eprintln!("{problems}");
+                    complain(problems);
                     BAD_CONFIGURATION
                 }
             }
@@ -106,21 +109,32 @@ pub async fn run(arguments: Arguments, environment: impl Iterator<Item = (String
         Command::Verify(options) => verify::run(&options).await,
         Command::Completions { shell } => {
             let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "countersign-reader", &mut io::stdout());
-            OK
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "countersign-reader", &mut script);
+            printed([String::from_utf8_lossy(&script).trim_end()])
         }
         Command::Config(ConfigCommand::Check { file }) => {
             let mut layers = Config::layers(Some(&file), environment, None);
             let outcome = Config::read(&mut layers);
             for warning in layers.warnings() {
-                eprintln!("warning: {warning}");
+                complain(format!("warning: {warning}"));
             }
             if let Err(problems) = outcome {
-                eprintln!("{problems}");
+                complain(problems);
                 return BAD_CONFIGURATION;
             }
-            layers.effective().iter().for_each(|line| println!("{line}"));
-            OK
+            printed(layers.effective())
+        }
+    }
+}
+
+/// Prints lines, and returns the exit code.
+pub(crate) fn printed(lines: impl IntoIterator<Item = impl Display>) -> u8 {
+    match print(lines) {
+        Ok(()) => OK,
+        Err(error) => {
+            complain(error);
+            FAILED
         }
     }
 }
@@ -130,7 +144,7 @@ const OTHER_FILES: u64 = 2_000;
 
 async fn serve(config: Config, warnings: &[String]) -> u8 {
     if let Err(problem) = telemetry::init(config.telemetry.format, &config.telemetry.filter) {
-        eprintln!("log.level: {problem}");
+        complain(format!("log.level: {problem}"));
         return BAD_CONFIGURATION;
     }
     for warning in warnings {

@@ -21,6 +21,8 @@
 //! | [`cli`], [`verify`] | the commands |
 
 #![forbid(unsafe_code)]
+// `shared::console` does not panic when nobody reads.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod answer;
 pub mod app;

@@ -1,13 +1,15 @@
 //! The reader's commands.
 
 #![forbid(unsafe_code)]
+// `shared::console` does not panic when nobody reads.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 use reader::cli::{Arguments, run};
-use shared::telemetry;
+use shared::{console::complain, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
         Err(error) => {
-            eprintln!("the runtime cannot start: {error}");
+            complain(format!("the runtime cannot start: {error}"));
             ExitCode::from(reader::cli::UNAVAILABLE)
         }
     }

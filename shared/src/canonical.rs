@@ -248,7 +248,9 @@ mod tests {
                 .map(|(id, deleted, x)| json!({"id": id, "deleted": deleted, "x": x}))
                 .collect();
             let mut gathered = Gathered::default();
-            records.iter().for_each(|record| gathered.add(record));
+            for record in &records {
+                gathered.add(record);
+            }
             let stamp = Timestamp::from_millis(7);
 
             prop_assert_eq!(gathered.document(stamp), document(&records, stamp));

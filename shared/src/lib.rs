@@ -14,6 +14,7 @@
 //! | [`listing`] | what a list's query string asks for, and lists in memory | `model`, `error`, `json` |
 //! | [`wire`] | what clients and CDNs see of changesets, redirects and lifetimes | `listing`, `http` |
 //! | [`config`] | layered, typed, checked settings | `model` |
+//! | [`console`] | what commands print | nothing |
 //! | [`http`] | accept, limits, requests and replies | `model`, `error`, `telemetry` |
 //! | [`store`] | pool, migrations, and the reads that both services run | `model`, `error` |
 //! | [`telemetry`] | log format and metrics | nothing |
@@ -23,6 +24,7 @@ pub mod canonical;
 pub mod certificates;
 pub mod chain;
 pub mod config;
+pub mod console;
 pub mod error;
 pub mod http;
 pub mod json;

@@ -1,11 +1,15 @@
 //! `countersign-writer create-user` (`kinto-http-api.md` §5.3.10).
 
 use std::{
-    io::{BufRead, IsTerminal as _},
+    io::{BufRead, IsTerminal as _, Write as _},
     path::Path,
 };
 
-use shared::{error::ApiError, model::Id};
+use shared::{
+    console::{complain, print},
+    error::ApiError,
+    model::Id,
+};
 use writer::{
     app::App,
     config::{Config, Plugin},
@@ -43,8 +47,7 @@ pub(crate) async fn run(
     let password = password_from(password, &mut input)?;
     drop(input);
     operations::create_user(&app, id.clone(), &password).await.map_err(told)?;
-    println!("account {id}: its password is set");
-    Ok(())
+    print([format!("account {id}: its password is set")]).map_err(Failure::other)
 }
 
 fn told(error: ApiError) -> Failure {
@@ -64,7 +67,7 @@ fn username_from(given: Option<String>, input: &mut impl BufRead) -> Result<Id, 
     loop {
         match Id::account(&ask("User name: ", input)?) {
             Ok(id) => return Ok(id),
-            Err(_) => eprintln!("{refusal}"),
+            Err(_) => complain(refusal),
         }
     }
 }
@@ -85,7 +88,7 @@ fn password_from(given: Option<String>, input: &mut impl BufRead) -> Result<Stri
 
 fn ask(prompt: &str, input: &mut impl BufRead) -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
-        eprint!("{prompt}");
+        let _ = write!(std::io::stderr(), "{prompt}");
     }
     let mut line = String::new();
     match input.read_line(&mut line) {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, builder::FalseyValueParser};
+use shared::console::print;
 use writer::{
     app::App,
     config::{self, Config},
@@ -107,17 +108,17 @@ pub(crate) async fn run(command: JobCommand) -> Result<(), Failure> {
     let app = App::new(config).map_err(Failure::configuration)?;
     check_schema(&app).await?;
     let Some(report) = job.run(&app, dry_run).await.map_err(Failure::unavailable)? else {
-        println!("{}: another process runs it; nothing was done", job.name());
-        return Ok(());
+        let left = format!("{}: another process runs it; nothing was done", job.name());
+        return print([left]).map_err(Failure::other);
     };
-    report.done.iter().for_each(|line| println!("{line}"));
-    println!("{}: {} done, {} failed", job.name(), report.done.len(), report.failed.len());
+    let (done, failed) = (report.done.len(), report.failed.len());
+    let summary = format!("{}: {done} done, {failed} failed", job.name());
+    let printed = print(report.done.iter().chain([&summary]));
     if report.failed.is_empty() {
-        return Ok(());
+        return printed.map_err(Failure::other);
     }
     let lines = report.failed.iter().map(|line| format!("\n  - {line}"));
-    let count = report.failed.len();
-    Err(Failure::other(format!("{count} failed:{}", lines.collect::<String>())))
+    Err(Failure::other(format!("{failed} failed:{}", lines.collect::<String>())))
 }
 
 fn read(file: Option<&Path>) -> Result<Config, Failure> {

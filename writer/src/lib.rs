@@ -5,6 +5,8 @@
 //! request asks for, [`pipeline`] what follows from it, and [`store`] holds the SQL.
 
 #![forbid(unsafe_code)]
+// `shared::console` does not panic when nobody reads.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod app;
 pub mod authn;

@@ -1,6 +1,8 @@
 //! `countersign-writer`: the command line.
 
 #![forbid(unsafe_code)]
+// `shared::console` does not panic when nobody reads.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod create_user;
 mod job_commands;
@@ -18,6 +20,7 @@ use clap_complete::Shell;
 use mimalloc::MiMalloc;
 use shared::{
     config::Layers,
+    console::{complain, print},
     error::with_causes,
     http::{serve, shutdown_signal},
     model::Timestamp,
@@ -177,7 +180,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
-            eprintln!("countersign-writer: {text}");
+            complain(format!("countersign-writer: {text}"));
             ExitCode::from(code)
         }
     }
@@ -193,10 +196,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Keygen { out } => signer::generate(&out).map_err(Failure::other),
         Command::Pki { command } => {
             let lines = pki::run(&command, Timestamp::now()).map_err(Failure::other)?;
-            for line in lines {
-                println!("{line}");
-            }
-            Ok(())
+            print(lines).map_err(Failure::other)
         }
         Command::CreateUser { config, username, password } => {
             create_user::run(config.as_deref(), username, password).await
@@ -206,14 +206,15 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Config { command: ConfigCommand::Check { file } } => {
             let mut layers = layers(Some(&file), None);
             let config = Config::read(&mut layers).map_err(Failure::configuration)?;
-            layers.effective().iter().for_each(|line| println!("{line}"));
-            layers.warnings().iter().for_each(|line| eprintln!("warning: {line}"));
+            print(layers.effective()).map_err(Failure::other)?;
+            layers.warnings().iter().for_each(|line| complain(format!("warning: {line}")));
             App::new(config).map(drop).map_err(Failure::configuration)
         }
         Command::Completions { shell } => {
             let name = "countersign-writer";
-            clap_complete::generate(shell, &mut Cli::command(), name, &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), name, &mut script);
+            print([String::from_utf8_lossy(&script).trim_end()]).map_err(Failure::other)
         }
     }
 }
@@ -308,8 +309,8 @@ async fn migrate_schema(file: Option<&Path>) -> Result<(), Failure> {
     })?;
     drop(client);
     let _ = connection.await;
-    println!("schema version {}: {applied} migration(s) applied", migrate::VERSION);
-    Ok(())
+    let done = format!("schema version {}: {applied} migration(s) applied", migrate::VERSION);
+    print([done]).map_err(Failure::other)
 }
 
 async fn rebuild_quotas(file: Option<&Path>, dry_run: bool) -> Result<(), Failure> {
@@ -317,8 +318,5 @@ async fn rebuild_quotas(file: Option<&Path>, dry_run: bool) -> Result<(), Failur
     let app = App::new(config).map_err(Failure::configuration)?;
     check_schema(&app).await?;
     let lines = rebuild(&app, dry_run).await.map_err(Failure::other)?;
-    for line in lines {
-        println!("{line}");
-    }
-    Ok(())
+    print(lines).map_err(Failure::other)
 }

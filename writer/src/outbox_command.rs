@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use shared::error::ApiError;
+use shared::{
+    console::{complain, print},
+    error::ApiError,
+};
 use writer::{
     app::App,
     config::Config,
@@ -61,12 +64,10 @@ pub(crate) async fn run(file: Option<PathBuf>, command: OutboxCommand) -> Result
         OutboxCommand::List { dead, json } => {
             let entries = outbox::list(&client, dead, MOST).await.map_err(told)?;
             if entries.is_empty() {
-                eprintln!("Nothing is there.");
+                complain("Nothing is there.");
             }
-            for entry in &entries {
-                println!("{}", if json { as_json(entry) } else { as_line(entry) });
-            }
-            Ok(())
+            let shown = if json { as_json } else { as_line };
+            print(entries.iter().map(shown)).map_err(Failure::other)
         }
         OutboxCommand::Retry(which) => {
             let done = outbox::retry(&client, which.ids()).await.map_err(told)?;
@@ -94,7 +95,7 @@ fn told(error: ApiError) -> Failure {
 }
 
 fn counted(done: u64, what: &str, which: &Which) -> Result<(), Failure> {
-    println!("{done} {what}");
+    print([format!("{done} {what}")]).map_err(Failure::other)?;
     match which.ids() {
         Some(ids) if done < u64::try_from(ids.len()).unwrap_or(u64::MAX) => {
             Err(Failure::other("the others are not there (any more)"))

@@ -10,7 +10,7 @@ use writer::pki::publication::publish;
 
 use crate::certified::{Certificates, Certified, SOURCE};
 
-const HOST: &str = "remote-settings.content-signature.mozilla.org";
+const HOST: &str = "remote-settings.content-signature.example.net";
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// Where the chain of a changeset's signature is, below the API's root.

@@ -20,6 +20,9 @@ use crate::pair::{start_reader, start_writer};
 /// The source collection, with its destination `/buckets/main/collections/c`.
 pub(crate) const SOURCE: &str = "/buckets/work/collections/c";
 
+/// Not the default one: what forgets it fails.
+pub(crate) const DOMAIN: &str = "content-signature.example.net";
+
 #[derive(Parser)]
 struct Pki {
     #[command(subcommand)]
@@ -49,7 +52,7 @@ impl Certificates {
     pub(crate) fn in_folder(folder: &'static str) -> Self {
         let place = std::env::temp_dir().join(format!("pki-e2e-{}", uuid::Uuid::new_v4()));
         let made = Self { place, folder };
-        made.run("dev", Timestamp::now());
+        made.run(&format!("dev --domain {DOMAIN}"), Timestamp::now());
         made
     }
 
@@ -139,7 +142,7 @@ impl Certified {
     /// `countersign-reader verify`, and its exit code.
     pub(crate) async fn verify(&self, options: &[&str]) -> u8 {
         let url = format!("http://{}/v1", self.reader.address());
-        let words = ["countersign-reader", "verify", &url, "--allow-http"];
+        let words = ["countersign-reader", "verify", &url, "--allow-http", "--domain", DOMAIN];
         let words = words.iter().chain(options);
         let arguments = reader::cli::Arguments::try_parse_from(words).unwrap();
         reader::cli::run(arguments, std::iter::empty()).await
@@ -179,7 +182,10 @@ async fn pinning(
     tasks: &mut JoinSet<()>,
 ) -> TestClient {
     let pins: Vec<String> = certificates.iter().map(|certificates| certificates.pin()).collect();
-    let settings =
-        [("changes.resources", "/buckets/main"), ("signature.root_hashes", &pins.join(" "))];
+    let settings = [
+        ("changes.resources", "/buckets/main"),
+        ("signature.root_hashes", &pins.join(" ")),
+        ("signature.domain", DOMAIN),
+    ];
     start_reader(database, &settings, tasks).await
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use shared::{chain::Chain, model::Timestamp};
 use writer::pki::publication::publish;
 
-use crate::certified::{Certificates, Certified};
+use crate::certified::{Certificates, Certified, DOMAIN};
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -59,7 +59,8 @@ async fn leaf_and_intermediate_are_exchanged_below_one_root() {
     }
     std::fs::rename(certificates.path("root-key.pem"), certificates.path("away.pem")).unwrap();
     let root_key = certificates.path("away.pem");
-    certificates.run(&format!("intermediate --root-key {root_key}"), Timestamp::now());
+    let intermediate = format!("intermediate --root-key {root_key} --domain {DOMAIN}");
+    certificates.run(&intermediate, Timestamp::now());
     certificates.run("renew", Timestamp::now().plus_millis(2 * DAY_MS));
     reload(&servers).await;
     assert_eq!(servers.verify(&pinned).await, 0, "the old intermediate's signature is good still");

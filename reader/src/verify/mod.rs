@@ -11,6 +11,7 @@ use http::Uri;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     chain::{DOMAIN, RootHash},
+    console::complain,
     model::{Id, Timestamp},
     signature::PublicKey,
 };
@@ -115,13 +116,13 @@ struct Monitor {
 /// Verifies, prints, and returns the exit code.
 pub async fn run(options: &Options) -> u8 {
     if !is_api_root(&options.url) {
-        eprintln!("'{}' is not a URL like https://rs.example.net/v1", options.url);
+        complain(format!("'{}' is not a URL like https://rs.example.net/v1", options.url));
         return 2;
     }
     let trust = match trust(options) {
         Ok(trust) => Arc::new(trust),
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(problem);
             return 2;
         }
     };
@@ -130,7 +131,7 @@ pub async fn run(options: &Options) -> u8 {
     let entries = match monitor(&client, &root).await {
         Ok(entries) => entries,
         Err(error) => {
-            eprintln!("{root} cannot be read: {error}");
+            complain(format!("{root} cannot be read: {error}"));
             return cli::UNAVAILABLE;
         }
     };
@@ -154,8 +155,8 @@ pub async fn run(options: &Options) -> u8 {
     }
     bar.finish_and_clear();
     let report = Report::new(root, lines, options.allow);
-    report.print(options.json, options.quiet);
-    if report.is_good() { cli::OK } else { cli::FAILED }
+    let printed = cli::printed(report.shown(options.json, options.quiet));
+    if report.is_good() { printed } else { cli::FAILED }
 }
 
 fn is_api_root(url: &str) -> bool {

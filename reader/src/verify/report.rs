@@ -108,23 +108,22 @@ impl Report {
         self.lines.iter().filter(|line| line.verdict.name() == name).count()
     }
 
-    /// Prints for people, or for programs.
-    pub(super) fn print(&self, json: bool, quiet: bool) {
+    /// What is printed, for people or for programs.
+    pub(super) fn shown(&self, json: bool, quiet: bool) -> Vec<String> {
         if json {
-            println!("{}", self.json());
-            return;
+            return vec![self.json().to_string()];
         }
-        for line in &self.lines {
-            if !quiet || self.is_failure(line) {
-                println!("{}", self.text(line));
-            }
-        }
+        let lines = self.lines.iter().filter(|line| !quiet || self.is_failure(line));
+        let mut shown: Vec<String> = lines.map(|line| self.text(line)).collect();
         if !quiet {
-            println!("{}", self.summary());
+            shown.push(self.summary());
         }
         if self.is_empty_failure() {
-            println!("FAILED nothing was verified: the server lists no collection (--allow-empty)");
+            let text =
+                "FAILED nothing was verified: the server lists no collection (--allow-empty)";
+            shown.push(text.to_owned());
         }
+        shown
     }
 
     fn summary(&self) -> String {

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use super::ini;
+use super::{environment::Environment, ini};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,14 +60,11 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// What the names of our environment variables begin with; the first goes before the second.
-const PREFIXES: [&str; 2] = ["COUNTERSIGN_", "KINTO_"];
-
 /// The layers, and what reading them found.
 #[derive(Debug, Default)]
 pub struct Layers {
     values: BTreeMap<String, (String, Origin)>,
-    environment: BTreeMap<String, String>,
+    environment: Environment,
     asked: BTreeSet<String>,
     problems: Problems,
     warnings: Vec<String>,
@@ -110,9 +107,7 @@ impl Layers {
 
     /// Adds environment variables; only those named `KINTO_…` and `COUNTERSIGN_…` count.
     pub fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
-        self.environment = variables
-            .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-            .collect();
+        self.environment = Environment::new(variables);
     }
 
     /// Sets one value from the command line.
@@ -148,48 +143,40 @@ impl Layers {
     /// its text is never given a type by guessing, so the password `0123` stays what it is.
     pub fn text(&mut self, key: &str) -> String {
         self.asked.insert(key.to_owned());
+        // Taken in any case: a variable that something else goes before is not unknown.
+        let from_environment = self.environment.take(key);
         let from_command_line =
             self.values.get(key).is_some_and(|(_, origin)| *origin == Origin::CommandLine);
-        if !from_command_line && let Some((text, origin)) = self.take_from_environment(key) {
-            self.values.insert(key.to_owned(), (text, origin));
-        }
-        self.values.get(key).map_or_else(String::new, |(text, _)| text.trim().to_owned())
-    }
-
-    fn take_from_environment(&mut self, key: &str) -> Option<(String, Origin)> {
-        let upper = key.to_uppercase().replace(['.', '-'], "_");
-        PREFIXES.iter().find_map(|prefix| self.take_variable(&format!("{prefix}{upper}")))
-    }
-
-    fn take_variable(&mut self, name: &str) -> Option<(String, Origin)> {
-        if let Some(text) = self.environment.remove(name) {
-            return Some((text, Origin::Environment(name.to_owned())));
-        }
-        let name = format!("{name}_FILE");
-        let path = self.environment.remove(&name)?;
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Some((text, Origin::Environment(name))),
-            Err(error) => {
-                self.problems.add(format!("{name}: {path}: {error}"));
-                None
+        if !from_command_line && let Some(variable) = from_environment {
+            match variable.read() {
+                Ok(read) => {
+                    self.values.insert(key.to_owned(), read);
+                }
+                Err(problem) => self.problems.add(problem),
             }
         }
+        self.values.get(key).map_or_else(String::new, |(text, _)| text.trim().to_owned())
     }
 
     /// What is left in the environment under names with this beginning and end, by what is between
     /// them: names that no file spells cannot be asked for by [`Self::text`].
     pub fn from_environment(&mut self, start: &str, end: &str) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
-        let names: Vec<String> = self.environment.keys().cloned().collect();
-        for (prefix, name) in PREFIXES.iter().flat_map(|p| names.iter().map(move |n| (p, n))) {
-            let name = name.strip_suffix("_FILE").unwrap_or(name);
-            let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix(start));
-            let Some(between) = rest.and_then(|rest| rest.strip_suffix(end)) else { continue };
-            if let Some((text, _)) = self.take_variable(name) {
-                found.entry(between.to_owned()).or_insert_with(|| text.trim().to_owned());
+        for (between, variable) in self.environment.take_between(start, end) {
+            match variable.read() {
+                Ok((text, _)) => {
+                    found.entry(between).or_insert_with(|| text.trim().to_owned());
+                }
+                Err(problem) => self.problems.add(problem),
             }
         }
         found
+    }
+
+    /// The variables that are left for keys that begin with `start`, by name: for who refuses what
+    /// [`Self::finish`] would only warn of.
+    pub fn left_in_environment(&mut self, start: &str) -> Vec<String> {
+        self.environment.take_beginning(start)
     }
 
     /// The text of `key`, or `None` when it is empty.
@@ -315,10 +302,31 @@ impl Layers {
                 self.problems.add(format!("{key} is not a setting{hint}"));
             }
         }
-        for name in self.environment.keys() {
+        self.tell_what_is_ambiguous();
+        for name in self.environment.names() {
             self.warnings.push(format!("environment {name} is not a setting of this service"));
         }
         if self.problems.0.is_empty() { Ok(()) } else { Err(self.problems.clone()) }
+    }
+
+    /// `a-b`, `a_b` and `A.b` are one name in the environment: where two such keys are asked for,
+    /// nobody knows which one is meant. A dot for a `_` is no difference: Kinto has both for the
+    /// settings of a collection.
+    fn tell_what_is_ambiguous(&mut self) {
+        let alike = |key: &str| key.replace('.', "_");
+        for (key, (_, origin)) in &self.values {
+            let Origin::Environment(name) = origin else { continue };
+            let variable = Environment::name(key);
+            let other = self
+                .asked
+                .iter()
+                .find(|other| Environment::name(other) == variable && alike(other) != alike(key));
+            if let Some(other) = other {
+                self.problems.add(format!(
+                    "environment {name} can mean {key} and {other}: write them in the file"
+                ));
+            }
+        }
     }
 
     /// Settings that were given and mean nothing here, by name.
@@ -400,59 +408,4 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEFAULTS: &str = "backoff = ''\nlisten = '127.0.0.1:1'\n[signer]\nenabled = false\n";
-
-    fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-        pairs
-            .iter()
-            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
-            .collect::<Vec<_>>()
-            .into_iter()
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_defaults_and_keeps_its_text() {
-        let mut layers = Layers::new(DEFAULTS);
-        layers.environment(environment(&[
-            ("KINTO_SIGNER_ENABLED", "true"),
-            ("KINTO_BACKOFF", "0123"),
-            ("COUNTERSIGN_LISTEN", "a"),
-            ("KINTO_LISTEN", "b"),
-        ]));
-
-        assert!(layers.flag("signer.enabled"));
-        assert_eq!(layers.text("backoff"), "0123");
-        assert_eq!(layers.text("listen"), "a");
-    }
-
-    #[test]
-    fn all_problems_are_told_at_once() {
-        let mut layers = Layers::new(DEFAULTS);
-        layers.toml("listn = 'x'\n[signer]\nenabled = 'maybe'\n", &Origin::Toml);
-
-        layers.flag("signer.enabled");
-        layers.text("listen");
-        layers.number("backoff", 1, 9);
-        let problems = layers.finish().unwrap_err();
-
-        assert_eq!(problems.lines().len(), 3, "{problems}");
-        assert!(problems.to_string().contains("listn is not a setting; did you mean listen?"));
-    }
-
-    #[test]
-    fn secrets_are_masked() {
-        assert_eq!(masked("userid_hmac_secret", "x"), "***");
-        assert_eq!(masked("slack.x.webhook_url", "https://h/"), "***");
-        assert_eq!(masked("webhook.ci.url", "https://h/"), "***");
-        assert_eq!(masked("webhook.ci.action", "create"), "create");
-        assert_eq!(masked("purge.edge.token", "x"), "***");
-        assert_eq!(masked("purge.edge.kind", "fastly"), "fastly");
-        assert_eq!(masked("signer.ecdsa.private_key", "-----BEGIN PRIVATE KEY-----\nx"), "***");
-        assert_eq!(masked("signer.ecdsa.private_key", "/etc/key.pem"), "/etc/key.pem");
-        assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");
-        assert_eq!(masked("storage_url", "postgresql://u@h/d"), "postgresql://u@h/d");
-    }
-}
+mod tests;

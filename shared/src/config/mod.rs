@@ -7,6 +7,7 @@
 mod changes;
 mod common;
 mod database;
+mod environment;
 mod ini;
 mod layers;
 mod lifetimes;

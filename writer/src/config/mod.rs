@@ -212,14 +212,19 @@ fn signer(layers: &mut Layers) -> SignerSettings {
         // Nothing is signed, and how it would be is nobody's mistake.
         layers.ignore(|key| key.starts_with("signer."));
     }
-    SignerSettings { resources, signing, sign_off: SignOff::read(layers) }
+    let sign_off = SignOff::read(layers);
+    // The reader's, which may share our environment.
+    layers.text("signer.certs_chains_base_url");
+    if !resources.is_empty() {
+        signing::refuse_unknown_variables(layers);
+    }
+    SignerSettings { resources, signing, sign_off }
 }
 
-/// Settings of Kinto about parts that do not exist here: its backends, its server's framework,
-/// and the reader's.
+/// Settings of Kinto about parts that do not exist here: its backends, its server's framework.
 fn means_nothing_here(key: &str) -> bool {
     const PREFIXES: [&str; 5] = ["pyramid.", "newrelic_", "sentry_", "profiler_", "tm."];
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 8] = [
         "cache_prefix",
         "cache_max_size_bytes",
         "initialization_sequence",
@@ -228,7 +233,6 @@ fn means_nothing_here(key: &str) -> bool {
         "multiauth.authorization_policy",
         "multiauth.groupfinder",
         "settings_prefix",
-        "signer.certs_chains_base_url",
     ];
     // One database serves them all, by `storage_url`.
     const BACKENDS: [&str; 3] = ["storage_", "permission_", "cache_"];

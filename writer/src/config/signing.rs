@@ -345,6 +345,26 @@ impl Scope {
     }
 }
 
+/// A variable that no setting has taken is refused, not only told: it may be the one by which a
+/// collection is reviewed. What its name says in capitals can be several collections, or none of
+/// those that there are (§12, trap 62), so nobody guesses.
+pub(super) fn refuse_unknown_variables(layers: &mut Layers) {
+    for name in layers.left_in_environment("signer.") {
+        let plain = name.strip_suffix("_FILE").unwrap_or(&name);
+        let ends_in = |setting: &str| {
+            plain.ends_with(&format!("_{}", setting.to_uppercase().replace('.', "_")))
+        };
+        let setting = OVERRIDABLE.into_iter().chain(["to_review_enabled"]).find(|s| ends_in(s));
+        let advice = setting.map_or_else(String::new, |setting| {
+            format!(
+                ": of sources, only those count here that signer.resources or the file names; \
+                 write signer.{{bucket}}.{{collection}}.{setting} in the file"
+            )
+        });
+        layers.problem(format!("environment {name} is not a setting of a signer{advice}"));
+    }
+}
+
 /// A PEM text, or paths, one each line.
 fn pems(text: &str) -> Vec<Pem> {
     if text.starts_with("-----BEGIN") {

@@ -1,6 +1,7 @@
 //! `countersign-writer pki …`: makes certificates, and says what it made.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -17,7 +18,7 @@ use x509_cert::{
 use super::{
     certificate::{Authority, Period, Purpose, check_domain, domain, issue, period},
     directory::{Directory, chain_pem},
-    options::{Command, DevOptions, LeafOptions, Lifetime, RenewOptions},
+    options::{Command, DOMAIN, DevOptions, LeafOptions, Lifetime, RenewOptions},
 };
 use crate::signer::random_key;
 
@@ -40,7 +41,11 @@ pub fn run(command: &Command, now: Timestamp) -> Result<Vec<String>, String> {
             let root =
                 Directory(&options.place.dir).authority(ROOT, options.root_key.as_deref())?;
             let (name, years) = (&options.name, options.years);
-            intermediate(&options.place.dir, &root, name, &options.domain, years, now)
+            let domain = match &options.domain {
+                Some(domain) => domain.clone(),
+                None => present_domain(&Directory(&options.place.dir))?,
+            };
+            intermediate(&options.place.dir, &root, name, &domain, years, now)
         }
         Command::Leaf(options) => first_leaf(options, now),
         Command::Dev(options) => dev(options, now),
@@ -83,6 +88,34 @@ fn intermediate(
     Ok(vec![format!("intermediate  {}, for names below {domain}", path.display())])
 }
 
+/// The one domain of the leaf certificates that are there, or the clients' own.
+fn present_domain(directory: &Directory<'_>) -> Result<String, String> {
+    let mut domains = BTreeSet::new();
+    for signer in directory.signers()? {
+        let host = present(directory, &signer)?.host().unwrap_or_default();
+        domains.extend(host.split_once('.').map(|(_, domain)| domain.to_owned()));
+    }
+    if domains.len() > 1 {
+        let domains: Vec<String> = domains.into_iter().collect();
+        return Err(format!(
+            "there are leaf certificates below {}: say --domain",
+            domains.join(", ")
+        ));
+    }
+    Ok(domains.pop_first().unwrap_or_else(|| DOMAIN.to_owned()))
+}
+
+fn present(directory: &Directory<'_>, signer: &str) -> Result<Chain, String> {
+    Chain::parse(directory.current_chain(signer)?.as_bytes()).map_err(told)
+}
+
+/// The host name of a leaf certificate that this intermediate would make.
+fn host_below(intermediate: &Certificate, signer: &str) -> Result<String, String> {
+    let domain =
+        domain(intermediate).ok_or("the intermediate does not say for which domain it is")?;
+    Ok(format!("{signer}.{domain}"))
+}
+
 fn first_leaf(options: &LeafOptions, now: Timestamp) -> Result<Vec<String>, String> {
     let directory = Directory(&options.place.dir);
     let current = directory.current(&options.signer);
@@ -103,9 +136,7 @@ fn leaf(
     Id::new(signer).map_err(|_| format!("'{signer}' is not a signer's name"))?;
     let root = directory.certificate(ROOT)?;
     let intermediate = directory.authority(INTERMEDIATE, None)?;
-    let domain = domain(&intermediate.certificate)
-        .ok_or("the intermediate does not say for which domain it is")?;
-    let host = format!("{signer}.{domain}");
+    let host = host_below(&intermediate.certificate, signer)?;
     check_domain(&host)?;
     let skew = i64::from(lifetime.skew_days);
     let until = i64::from(lifetime.days) + skew;
@@ -156,21 +187,42 @@ fn renew(options: &RenewOptions, now: Timestamp) -> Result<Vec<String>, String> 
             options.place.dir.display()
         ));
     }
+    let presents = signers.iter().map(|signer| Ok((signer, present(&directory, signer)?)));
+    let presents: Vec<(&String, Chain)> = presents.collect::<Result<_, String>>()?;
+    let is_due = |chain: &Chain| {
+        let (_, until) = chain.validity(Role::Leaf);
+        let days = options.within.map(i64::from);
+        days.is_none_or(|days| until <= now.plus_millis(days * DAY_MS))
+    };
+    if !options.rename {
+        // Before the first one moves: all of them, or none.
+        let due = presents.iter().filter(|(_, chain)| is_due(chain));
+        due.into_iter().try_for_each(|(signer, chain)| keeps_host(&directory, signer, chain))?;
+    }
     let mut lines = Vec::new();
-    for signer in signers {
-        let present = directory.current_chain(&signer)?;
-        let present = Chain::parse(present.as_bytes()).map_err(told)?;
-        let (_, until) = present.validity(Role::Leaf);
-        let is_due = options
-            .within
-            .is_none_or(|within| until <= now.plus_millis(i64::from(within) * DAY_MS));
-        if is_due {
-            lines.extend(leaf(&directory, &signer, &options.lifetime, options.keep_key, now)?);
+    for (signer, chain) in &presents {
+        if is_due(chain) {
+            lines.extend(leaf(&directory, signer, &options.lifetime, options.keep_key, now)?);
         } else {
-            lines.push(format!("leaf          {signer} ends on {}: not due", date(until)));
+            let until = date(chain.validity(Role::Leaf).1);
+            lines.push(format!("leaf          {signer} ends on {until}: not due"));
         }
     }
     Ok(lines)
+}
+
+/// Readers and clients expect one host name, and refuse whatever is signed for another.
+fn keeps_host(directory: &Directory<'_>, signer: &str, present: &Chain) -> Result<(), String> {
+    let before = present.host().unwrap_or_default();
+    let host = host_below(&directory.certificate(INTERMEDIATE)?, signer)?;
+    if host == before {
+        return Ok(());
+    }
+    Err(format!(
+        "{signer} has a certificate for {before}, and the intermediate makes one for {host}, which \
+         readers and clients of the other name refuse: nothing was changed. Make the intermediate \
+         with --domain, or say --rename"
+    ))
 }
 
 fn said(directory: &Directory<'_>, signer: &str, chain: &Chain) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 /// Mozilla's: the clients know it.
-const DOMAIN: &str = "content-signature.mozilla.org";
+pub(super) const DOMAIN: &str = "content-signature.mozilla.org";
 
 /// Makes certificates; prints where they are.
 #[derive(Debug, Subcommand)]
@@ -66,9 +66,10 @@ pub struct IntermediateOptions {
     /// How long it lasts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(super) years: u16,
-    /// Leaf certificates are for names below this one.
-    #[arg(long, default_value = DOMAIN)]
-    pub(super) domain: String,
+    /// Leaf certificates are for names below this one. By default that of those that are there,
+    /// or content-signature.mozilla.org where there is none.
+    #[arg(long)]
+    pub(super) domain: Option<String>,
     /// The root's key, where it is not DIR/root-key.pem.
     #[arg(long, value_name = "PEM_FILE")]
     pub(super) root_key: Option<PathBuf>,
@@ -109,6 +110,9 @@ pub struct RenewOptions {
     /// Keep the key: for clients and readers that pin it.
     #[arg(long)]
     pub(super) keep_key: bool,
+    /// Let the new one be for another host name, where the intermediate is for another domain.
+    #[arg(long)]
+    pub(super) rename: bool,
     /// Only where the present one ends within so many days: for a timer.
     #[arg(long, value_name = "DAYS")]
     pub(super) within: Option<u16>,

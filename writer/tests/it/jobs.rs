@@ -8,7 +8,7 @@ use writer::jobs::{Job, scheduler};
 
 use crate::{
     harness::{Harness, SOURCE, ids, user_id},
-    process::{Running, run},
+    process::{Running, command, run, run_unread},
 };
 
 const MAIN: &str = "/buckets/main/collections/c";
@@ -61,6 +61,22 @@ async fn one_collection_that_fails_does_not_stop_the_others() {
     assert!(ended.stdout.contains("1 done, 1 failed"), "{}", ended.stdout);
     let told = format!("1 failed:\n  - {MAIN}: {SOURCE} is gone");
     assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_job_whose_output_nobody_reads_is_done_all_the_same() {
+    let harness = Harness::with_source().await;
+    harness.publish().await;
+    harness.alice.put("/buckets/work/collections/d", json!({})).await.expect(201);
+    let collections = [MAIN, "/buckets/main/collections/d"];
+    let before = [versions(&harness, MAIN).await, versions(&harness, collections[1]).await];
+
+    let unread = run_unread(command(&harness, &["refresh-signatures", "--force"]));
+
+    assert_eq!(unread, (0, String::new()));
+    for (collection, before) in collections.iter().zip(before) {
+        assert_ne!(versions(&harness, collection).await.1, before.1, "{collection}");
+    }
 }
 
 #[tokio::test]
@@ -260,6 +276,10 @@ async fn what_a_backport_may_not_write_fails_alone_and_as_a_whole() {
     ] {
         assert_eq!(run(&harness, &arguments, &environment).code, 2, "{arguments:?}");
     }
+    let unknown = ("KINTO_SIGNER_WORK_STRICT_TO_REVIEW_ENABLED", "true");
+    let refused = run(&harness, &["refresh-signatures"], &[unknown]);
+    assert_eq!(refused.code, 78);
+    assert!(refused.stderr.contains(unknown.0), "{}", refused.stderr);
     let readonly = run(&harness, &["purge-tombstones"], &[("COUNTERSIGN_READONLY", "true")]);
     assert_eq!(readonly.code, 51);
     let nowhere = ("COUNTERSIGN_STORAGE_URL", "postgresql://countersign_writer@127.0.0.1:9/none");

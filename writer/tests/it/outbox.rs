@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     harness::Harness,
+    process::run_unread,
     receivers::{Endpoint, eventually},
 };
 
@@ -149,6 +150,11 @@ async fn what_is_given_up_waits_for_an_operator() {
         text(&list).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["target"], "webhook.ci");
+    let mut full = command(&harness.database, &["list", "--json"]);
+    full.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    assert_eq!(full.status().unwrap().code(), Some(1), "not all of it was printed");
+    let unread = run_unread(command(&harness.database, &["list", "--json"]));
+    assert_eq!(unread, (0, String::new()), "nobody reads it");
     let (first, second) = (lines[0]["id"].as_str().unwrap(), lines[1]["id"].as_str().unwrap());
     let endpoint = Endpoint::at(TcpListener::bind(address).await.unwrap());
     assert_eq!(text(&outbox(&harness.database, &["retry", first])), "1 to be delivered\n");
@@ -163,12 +169,16 @@ async fn what_is_given_up_waits_for_an_operator() {
 
 /// `countersign-writer outbox …`
 pub(crate) fn outbox(database: &TestDatabase, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_countersign-writer"))
+    command(database, arguments).output().unwrap()
+}
+
+fn command(database: &TestDatabase, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-writer"));
+    command
         .arg("outbox")
         .args(arguments)
-        .env("COUNTERSIGN_STORAGE_URL", database.url("countersign_writer"))
-        .output()
-        .unwrap()
+        .env("COUNTERSIGN_STORAGE_URL", database.url("countersign_writer"));
+    command
 }
 
 fn text(output: &Output) -> &str {

@@ -180,6 +180,49 @@ fn another_domain_and_several_signers() {
 }
 
 #[test]
+fn a_renewal_keeps_the_host_name_unless_another_is_asked_for() {
+    let place = Place::new();
+    place.run("root", NOW).unwrap();
+    let take_away = |name: &str| {
+        for file in ["intermediate.pem", "intermediate-key.pem"] {
+            std::fs::rename(place.path(file), place.path(&format!("{name}-{file}"))).unwrap();
+        }
+    };
+    place.run("intermediate --domain signatures.example.net", NOW).unwrap();
+    for signer in ["remote-settings", "onecrl"] {
+        place.run(&format!("leaf --signer {signer}"), NOW).unwrap();
+    }
+    let current = |signer: &str| std::fs::read_link(place.path(&format!("{signer}/current")));
+    let before = (current("onecrl").unwrap(), current("remote-settings").unwrap());
+
+    take_away("first");
+    let said = place.run("intermediate --domain content-signature.mozilla.org", NOW).unwrap();
+    assert!(said[0].contains("below content-signature.mozilla.org"), "{said:?}");
+    for command in ["renew", "renew --keep-key", "renew --within 90", "renew --signer onecrl"] {
+        let refusal = place.run(command, days(1)).unwrap_err();
+        assert!(refusal.contains("onecrl.signatures.example.net"), "{command}: {refusal}");
+        assert!(refusal.contains("--rename"), "{command}: {refusal}");
+    }
+    assert_eq!((current("onecrl").unwrap(), current("remote-settings").unwrap()), before);
+    assert_eq!(std::fs::read_dir(place.path("onecrl")).unwrap().count(), 2, "one and the link");
+    place.run("renew --within 31", days(1)).unwrap();
+
+    // Without a word, the next intermediate is for the domain of what there is.
+    take_away("second");
+    let said = place.run("intermediate", NOW).unwrap();
+    assert!(said[0].contains("below signatures.example.net"), "{said:?}");
+    place.run("renew", days(1)).unwrap();
+    assert_eq!(place.chain().host().unwrap(), "remote-settings.signatures.example.net");
+
+    take_away("third");
+    place.run("intermediate --domain content-signature.mozilla.org", NOW).unwrap();
+    place.run("renew --rename --signer remote-settings", days(2)).unwrap();
+    assert!(place.chain().verify(&[place.pin()], HOST, days(2)).is_ok());
+    take_away("fourth");
+    assert!(place.run("intermediate", NOW).unwrap_err().contains("say --domain"), "which?");
+}
+
+#[test]
 fn a_chain_of_another_root_is_not_made() {
     let (place, other) = (Place::new(), Place::new());
     place.run("dev", NOW).unwrap();

@@ -48,6 +48,14 @@ pub(crate) fn run(harness: &Harness, arguments: &[&str], environment: &[(&str, &
     }
 }
 
+/// Runs a command whose output nobody reads, as in `… | true`: its exit code, and what it complains of.
+pub(crate) fn run_unread(mut command: Command) -> (i32, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
 /// A writer in a process of its own, killed with its test.
 pub(crate) struct Running {
     child: Child,

@@ -277,6 +277,56 @@ fn what_cannot_be_meant_is_told_by_name() {
     }
 }
 
+/// Whoever wants a review, and says it in words that nobody understands, gets no unreviewed
+/// publication (`remote-settings.md` §0.5, trap 62).
+#[test]
+fn a_signer_s_variable_that_nobody_understands_ends_the_start() {
+    const LINES: &str = "/buckets/work -> /buckets/main\n/buckets/own/collections/c-d -> \
+        /buckets/others/collections/c-d";
+    let read = |resources: &str, name: &str, in_file: &[&str]| {
+        let mut layers = Layers::new(DEFAULTS);
+        layers.set("signer.ecdsa.private_key", "key.pem");
+        layers.set("signer.resources", resources);
+        for key in in_file {
+            layers.set(key, "false");
+        }
+        layers.environment([(name.to_owned(), "true".to_owned())].into_iter());
+        Config::read(&mut layers)
+    };
+
+    for (name, advice) in [
+        ("KINTO_SIGNER_WORK_STRICT_TO_REVIEW_ENABLED", ".to_review_enabled in the file"),
+        ("COUNTERSIGN_SIGNER_WORK_STRICT_TO_REVIEW_ENABLED", ".to_review_enabled in the file"),
+        ("KINTO_SIGNER_WORK_X_ECDSA_PRIVATE_KEY_FILE", ".ecdsa.private_key in the file"),
+        ("KINTO_SIGNER_TO_REVIEW_ENABLE", "of a signer"),
+    ] {
+        let problems = read(LINES, name, &[]).unwrap_err();
+        assert_eq!(problems.lines().len(), 1, "{problems}");
+        let line = &problems.lines()[0];
+        assert!(line.contains(name) && line.ends_with(advice), "{line}");
+        let warnings = read("", name, &[]).unwrap().warnings;
+        assert!(warnings.iter().any(|line| line.contains(name)), "nothing is signed: {warnings:?}");
+    }
+    for name in [
+        "KINTO_SIGNER_TO_REVIEW_ENABLED",
+        "KINTO_SIGNER_WORK_TO_REVIEW_ENABLED",
+        "COUNTERSIGN_SIGNER_OWN_C_D_TO_REVIEW_ENABLED",
+        "KINTO_SIGNER_CERTS_CHAINS_BASE_URL",
+    ] {
+        let warnings = read(LINES, name, &[]).unwrap().warnings;
+        assert!(!warnings.iter().any(|line| line.contains(name)), "{name}: {warnings:?}");
+    }
+    // The file names the collection: the variable is about it.
+    let strict = "KINTO_SIGNER_WORK_STRICT_TO_REVIEW_ENABLED";
+    let config = read(LINES, strict, &["signer.work.strict.autograph.host"]).unwrap();
+    let is_reviewed = |id| config.signer.resources.review_enabled("work", id);
+    assert!(is_reviewed("strict") && !is_reviewed("other"));
+    let resources = "/buckets/work/collections/a-b -> /buckets/main/collections/a-b\n\
+        /buckets/work/collections/a_b -> /buckets/main/collections/a_b";
+    let problems = read(resources, "KINTO_SIGNER_WORK_A_B_TO_REVIEW_ENABLED", &[]).unwrap_err();
+    assert!(problems.to_string().contains("can mean"), "{problems}");
+}
+
 /// Settings of Kinto that mean nothing here: who relies on one is told (§8).
 #[test]
 fn what_has_no_effect_is_told_by_name() {

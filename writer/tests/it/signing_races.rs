@@ -1,6 +1,6 @@
 //! Publishing while a signing service is slow, or away: nobody waits for it.
 //!
-//! `COUNTERSIGN_SIGNER_OUTAGE_SECONDS=60` makes it stay away for a minute.
+//! `COUNTERSIGN_TEST_OUTAGE_SECONDS=60` makes it stay away for a minute.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::{
 
 #[expect(clippy::disallowed_methods, reason = "the length of a test is no setting")]
 fn outage() -> Duration {
-    let asked = std::env::var("COUNTERSIGN_SIGNER_OUTAGE_SECONDS").ok();
+    let asked = std::env::var("COUNTERSIGN_TEST_OUTAGE_SECONDS").ok();
     Duration::from_secs(asked.and_then(|text| text.parse().ok()).unwrap_or(4))
 }
 
