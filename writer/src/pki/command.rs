@@ -220,7 +220,7 @@ fn keeps_host(directory: &Directory<'_>, signer: &str, present: &Chain) -> Resul
     }
     Err(format!(
         "{signer} has a certificate for {before}, and the intermediate makes one for {host}, which \
-         readers and clients of the other name refuse: nothing was changed. Make the intermediate \
+         readers and clients that expect the former refuse: nothing was changed. Make the intermediate \
          with --domain, or say --rename"
     ))
 }
