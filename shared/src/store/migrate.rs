@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("jobs", include_str!("../../migrations/0004_jobs.sql")),
     ("outbox", include_str!("../../migrations/0005_outbox.sql")),
     ("append_only_history", include_str!("../../migrations/0006_append_only_history.sql")),
+    ("timestamps_order_lists", include_str!("../../migrations/0007_timestamps_order_lists.sql")),
 ];
 
 /// The schema version that this binary knows.

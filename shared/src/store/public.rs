@@ -234,7 +234,8 @@ fn all_sql(resource: Resource) -> Result<&'static str, ApiError> {
             where bucket_id = $1 and collection_id = $2 order by last_modified desc"),
         Resource::Record => Ok("
             select id, last_modified, deleted, data::text as data from record
-            where bucket_id = $1 and collection_id = $2 order by last_modified desc"),
+            where bucket_id = $1 and collection_id = $2 and last_modified >= 0
+            order by last_modified desc"),
         // Nothing is above buckets that could be public.
         Resource::Bucket | Resource::Group | Resource::Account | Resource::History => {
             Err(not_here())

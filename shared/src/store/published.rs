@@ -197,7 +197,7 @@ pub async fn chains(tx: &Tx<'_>) -> Result<Vec<(String, String)>, ApiError> {
 pub async fn records(tx: &Tx<'_>, bucket: &str, collection: &str) -> Result<Rows, ApiError> {
     const SQL: &str = "
         select id, last_modified, deleted, data from record
-        where bucket_id = $1 and collection_id = $2
+        where bucket_id = $1 and collection_id = $2 and last_modified >= 0
         order by last_modified desc";
 
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =

@@ -50,11 +50,12 @@ pub async fn since(
 ) -> Result<Vec<Object>, ApiError> {
     const LIVE: &str = "
         select id, last_modified, deleted, data from record
-        where bucket_id = $1 and collection_id = $2 and not deleted
+        where bucket_id = $1 and collection_id = $2 and last_modified >= 0 and not deleted
         order by last_modified desc limit $3";
     const CHANGED: &str = "
         select id, last_modified, deleted, data from record
-        where bucket_id = $1 and collection_id = $2 and last_modified > $4
+        where bucket_id = $1 and collection_id = $2 and last_modified >= 0
+          and last_modified > $4
         order by last_modified desc limit $3";
 
     let (bucket, collection) = (list.bucket_id(), list.collection_id());

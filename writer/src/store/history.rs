@@ -199,7 +199,8 @@ pub async fn snapshot(
             where h.bucket_id = $1 and h.data ->> 'uri' = $4 || '/' || r.id and not h.deleted
               and (h.data #>> '{target,data,last_modified}')::bigint <= $3
             order by h.last_modified desc limit 1) as past
-        where r.bucket_id = $1 and r.collection_id = $2 and r.last_modified > $3
+        where r.bucket_id = $1 and r.collection_id = $2
+          and r.last_modified >= 0 and r.last_modified > $3
           and past.data -> 'deleted' is distinct from 'true'
         order by last_modified desc";
 

@@ -140,7 +140,7 @@ pub async fn put_all(
 pub async fn records(tx: &Tx<'_>, list: &ListPath) -> Result<Vec<Object>, ApiError> {
     const SQL: &str = "
         select id, last_modified, deleted, data from record
-        where bucket_id = $1 and collection_id = $2 and not deleted
+        where bucket_id = $1 and collection_id = $2 and last_modified >= 0 and not deleted
         order by last_modified desc";
 
     let statement = tx.prepare_cached(SQL).await?;
@@ -162,7 +162,7 @@ pub async fn timestamp_is_taken(
         path.resource(),
         "select exists (select from ",
         " where (bucket_id = $1 or $1 = '') and collection_id = $2
-            and last_modified = $3 and id <> $4)"
+            and last_modified >= 0 and last_modified = $3 and id <> $4)"
     );
     let statement = tx.prepare_cached(text).await?;
     let list = &path.list;

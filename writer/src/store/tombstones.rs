@@ -56,7 +56,8 @@ pub async fn purge(
     const SQL: &str = "
         with doomed as (
             select id from record
-            where bucket_id = $1 and collection_id = $2 and deleted and last_modified < $3
+            where bucket_id = $1 and collection_id = $2 and deleted
+              and last_modified >= 0 and last_modified < $3
             order by last_modified limit $4),
         gone as (
             delete from record as r using doomed

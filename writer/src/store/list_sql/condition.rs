@@ -48,7 +48,11 @@ pub(super) fn all(
         statement.sql(" and ");
         match &filter.field {
             Field::Id => id(statement, source.id(), &filter.test),
-            Field::LastModified => last_modified(statement, &filter.test),
+            Field::LastModified => {
+                // Always true: it lets the index of timestamps be taken (migration 7).
+                statement.sql("last_modified >= 0 and ");
+                last_modified(statement, &filter.test);
+            }
             Field::Member(path) => {
                 if is_indexed && contained(statement, path, &filter.test) {
                     continue;

@@ -97,8 +97,7 @@ fn page(select: Select<'_>) -> Result<Statement, ApiError> {
     statement.sql(" as cursor");
     condition::all(&mut statement, source, filters, with_tombstones);
     if sort.first().is_some_and(|first| first.field == Field::LastModified) {
-        // Always true. Without statistics it is what makes a walk along the list's index cheaper
-        // than sorting the whole list.
+        // Always true: it lets the index of timestamps be taken (migration 7).
         statement.sql(" and last_modified >= 0");
     }
     if let Some(after) = after {
