@@ -307,7 +307,7 @@ fn d05_a_refresh_changes_no_status_but_none_and_a_void_request() {
             let expected = match now.from {
                 NoStatus => Signed,
                 ToReview if now.attributes_changed => WorkInProgress,
-                from => from,
+                from @ (WorkInProgress | ToReview | Signed) => from,
             };
             assert_eq!(status, expected);
         }
