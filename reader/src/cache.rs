@@ -143,8 +143,8 @@ async fn prepare<L: AsList>(
 fn render(list: &List, part: Part, encoding: Encoding) -> Prepared {
     let plain = list.render(part);
     match compress(&plain, encoding, Pace::Quick) {
-        Some(small) => Prepared::new(small, encoding, list.dress()),
-        None => Prepared::new(plain, Encoding::Identity, list.dress()),
+        Some(small) => Prepared::part(small, encoding, list.dress()),
+        None => Prepared::part(plain, Encoding::Identity, list.dress()),
     }
 }
 
@@ -196,7 +196,7 @@ impl Filtered {
         let (monitor, list) = (&published.monitor, &published.monitor.list);
         let make = || {
             let body = monitor.entries.changeset(query, published.watermark);
-            Arc::new(Prepared::new(body.into(), Encoding::Identity, list.dress()))
+            Arc::new(Prepared::part(body.into(), Encoding::Identity, list.dress()))
         };
         // Names without end could be asked for: of those that nobody published, nothing is kept.
         if !monitor.entries.has(query) {

@@ -78,20 +78,31 @@ impl Prepared {
         Self::encoded(bytes, encoding.name(), dress)
     }
 
+    /// Prepares a part of a list. It is sent by a copy: there may be thousands of parts, and a file is a
+    /// descriptor, and memory that the cache which keeps them does not see.
+    pub fn part(bytes: Bytes, encoding: Encoding, dress: &Dress) -> Self {
+        Self::of(Body::once(bytes), encoding.name(), dress)
+    }
+
     /// Prepares `bytes`, whose encoding has this name.
     pub fn encoded(bytes: Bytes, encoding: Option<&'static str>, dress: &Dress) -> Self {
+        Self::of(Body::new(bytes), encoding, dress)
+    }
+
+    fn of(body: Body, encoding: Option<&'static str>, dress: &Dress) -> Self {
+        let bytes = body.bytes();
         let mut headers = dress.headers.clone();
         headers.insert(CONTENT_LENGTH, bytes.len().into());
         if let Some(name) = encoding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         }
-        let etag = strong_etag(&bytes);
+        let etag = strong_etag(bytes);
         headers.insert(ETAG, etag.clone());
         let mut head = Vec::with_capacity(1_024);
         push_status(&mut head, StatusCode::OK);
         push_headers(&mut head, &headers);
         head.shrink_to_fit();
-        Self { headers, head, body: Body::new(bytes), etag }
+        Self { headers, head, body, etag }
     }
 
     /// The headers as a map.
@@ -142,7 +153,7 @@ impl Body {
         Self { bytes, sending }
     }
 
-    /// A body that is sent once.
+    /// A body that is sent by a copy: once, or one of many.
     pub fn once(bytes: Bytes) -> Self {
         Self { bytes, sending: Sending::Copied }
     }
@@ -240,6 +251,7 @@ mod tests {
         assert_eq!(body.file().unwrap().read(&mut [0]).unwrap(), 0, "and no byte more");
         assert_eq!(body.weight(), 2 * FILE_BYTES);
         assert!(Body::new(bytes.slice(1..)).file().is_none());
-        assert!(Body::once(bytes).file().is_none());
+        let part = Prepared::part(bytes, Encoding::Identity, &Dress::default());
+        assert!(part.body().file().is_none());
     }
 }

@@ -16,6 +16,8 @@ mod service;
 mod signing;
 mod signoff;
 mod subtrees;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 

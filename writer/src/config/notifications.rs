@@ -249,15 +249,7 @@ pub(super) fn is_web_url(text: &str, outgoing: &OutgoingSettings) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DEFAULTS;
-
-    fn layers(pairs: &[(&str, &str)]) -> Layers {
-        let mut layers = Layers::new(DEFAULTS);
-        for (key, value) in pairs {
-            layers.set(key, *value);
-        }
-        layers
-    }
+    use crate::config::testing::layers;
 
     fn read(layers: &mut Layers) -> Notifications {
         let plugins = Plugins::read(layers);

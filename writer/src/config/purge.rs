@@ -237,15 +237,7 @@ impl Section<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DEFAULTS;
-
-    fn layers(pairs: &[(&str, &str)]) -> Layers {
-        let mut layers = Layers::new(DEFAULTS);
-        for (key, value) in pairs {
-            layers.set(key, *value);
-        }
-        layers
-    }
+    use crate::config::testing::layers;
 
     fn read(layers: &mut Layers) -> Purge {
         let outgoing = OutgoingSettings::read(layers);
