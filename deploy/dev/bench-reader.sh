@@ -1,6 +1,14 @@
 #!/usr/bin/env bash
-# `make bench-reader`: what a reader serves, beside nginx with the same bytes as static files, and
-# beside the reference with the same collections where REFERENCE_BIN is given (reference.sh).
+# `make bench-reader`: what a reader serves, beside others with the same bytes:
+#
+#   nginx  with static files, `sendfile`, `open_file_cache` and `gzip_static`, and its defaults else
+#   tuned  the same with `tcp_nopush`, without a log of requests, and connections without end
+#   bare   `countersign-load bare`, which only reads and writes: what the kernel, and wrk, leave to
+#          any server
+#
+# and, where REFERENCE_BIN is given, beside the reference with the same collections (reference.sh).
+# FLAMEGRAPH=FILE.svg draws where the reader's time goes while the monitor is polled, and measures
+# nothing else; `perf` and inferno (`cargo install inferno`) are needed.
 #
 # Everything is private to the run. The servers run on CPU 0, wrk on CPU 1; the contestants take
 # turns, and medians are shown: requests a second, the CPU time of the server for each request, which
@@ -24,6 +32,7 @@ readonly CONNECTIONS=64 COLLECTIONS=${COLLECTIONS:-100}
 declare -rA RECORDS=([k2]=6 [k100]=345 [k400]=1380)
 WITH_REFERENCE=''
 readonly WHATS=(monitor k2 k100 k400) ENCODINGS=(identity gzip)
+declare -A NGINX_PORT=() NGINX_PID=()
 
 main() {
   [[ $ROUNDS =~ ^[1-9][0-9]?$ && $DURATION =~ ^[1-9][0-9]?$ &&
@@ -36,7 +45,13 @@ main() {
   stack_open bench-reader
   stack_database
   publish
-  start_nginx
+  save
+  [[ -z ${FLAMEGRAPH:-} ]] || {
+    flamegraph "$FLAMEGRAPH"
+    return
+  }
+  start_nginx nginx
+  start_nginx tuned
   check
   [[ -z $WITH_REFERENCE ]] || start_reference
   say "Serving, $ROUNDS rounds …" >&2
@@ -106,12 +121,14 @@ path() {
   fi
 }
 
-nginx_url() { printf 'http://127.0.0.1:%s/%s.json\n' "$N" "$1"; }
+# nginx_url nginx|tuned WHAT
+nginx_url() { printf 'http://127.0.0.1:%s/%s.json\n' "${NGINX_PORT[$1]}" "$2"; }
 
-# fetch ENCODING URL FILE: must be a 200.
+# fetch ENCODING URL FILE: must be a 200. The head is in FILE.head.
 fetch() {
   local code
-  code=$(curl -sS --noproxy '*' -H "Accept-Encoding: $1" -o "$3" -w '%{http_code}' "$2")
+  code=$(curl -sS --noproxy '*' -H "Accept-Encoding: $1" -D "$3.head" -o "$3" \
+    -w '%{http_code}' "$2")
   [[ $code == 200 ]] || failed "$2 was answered with $code"
 }
 
@@ -120,53 +137,58 @@ file() {
     printf '%s\n' "$STACK/www/$1.json.gz"; fi
 }
 
-start_nginx() {
+# What the reader sends, which the others send too.
+save() {
   local what encoding
-  mkdir -m 755 "$STACK/www" "$STACK/nginx"
+  mkdir -m 755 "$STACK/www"
   for what in "${WHATS[@]}"; do
     for encoding in "${ENCODINGS[@]}"; do
       fetch "$encoding" "$READER$(path "$what")" "$(file "$what" "$encoding")"
     done
   done
   chmod 644 "$STACK"/www/*
-  N=$(free_port $((R + 1)))
-  nginx_config >"$STACK/nginx.conf"
-  become "$ME" QUIT taskset -c 0 "$NGINX" -c "$STACK/nginx.conf" -e "$STACK/logs/nginx.log" \
-    </dev/null >>"$STACK/logs/nginx.log" 2>&1 &
-  NGINX_PID=$!
-  CHILDREN[$NGINX_PID]=1
-  local deadline=$((SECONDS + 10))
-  until curl -fsS -o /dev/null --noproxy '*' "$(nginx_url monitor)" 2>/dev/null; do
-    is_running "$NGINX_PID" || failed 'nginx ended while starting' nginx
-    ((SECONDS < deadline)) || failed 'nginx did not answer within 10 s' nginx
+}
+
+# start_nginx nginx|tuned
+start_nginx() {
+  local port pid deadline=$((SECONDS + 10))
+  port=$(free_port $((R + 1)))
+  mkdir -m 755 "$STACK/$1"
+  nginx_config "$1" "$port" >"$STACK/$1.conf"
+  # shellcheck disable=SC2094 # nginx and the shell append to the same log
+  become "$ME" QUIT taskset -c 0 "$NGINX" -p "$STACK/$1" -c "$STACK/$1.conf" \
+    -e "$STACK/logs/$1.log" </dev/null >>"$STACK/logs/$1.log" 2>&1 &
+  pid=$!
+  CHILDREN[$pid]=1 NGINX_PID[$1]=$pid NGINX_PORT[$1]=$port
+  until curl -fsS -o /dev/null --noproxy '*' "$(nginx_url "$1" monitor)" 2>/dev/null; do
+    is_running "$pid" || failed 'nginx ended while starting' "$1"
+    ((SECONDS < deadline)) || failed 'nginx did not answer within 10 s' "$1"
     sleep 0.05
   done
 }
 
-# What nginx's documentation advises for static files.
+# nginx_config nginx|tuned PORT
 nginx_config() {
   cat <<CONF
 daemon off;
 master_process off;
-pid $STACK/nginx/pid;
-error_log $STACK/logs/nginx.log;
+pid $STACK/$1/pid;
+error_log $STACK/logs/$1.log;
 events { worker_connections 1024; }
 http {
-  access_log off;
   sendfile on;
-  tcp_nopush on;
   gzip_static on;
   open_file_cache max=64 inactive=1h;
   open_file_cache_valid 1h;
-  keepalive_requests 1000000000;
+  $(nginx_options "$1")
   types { application/json json; }
-  client_body_temp_path $STACK/nginx;
-  proxy_temp_path $STACK/nginx;
-  fastcgi_temp_path $STACK/nginx;
-  uwsgi_temp_path $STACK/nginx;
-  scgi_temp_path $STACK/nginx;
+  client_body_temp_path $STACK/$1;
+  proxy_temp_path $STACK/$1;
+  fastcgi_temp_path $STACK/$1;
+  uwsgi_temp_path $STACK/$1;
+  scgi_temp_path $STACK/$1;
   server {
-    listen 127.0.0.1:$N;
+    listen 127.0.0.1:$2;
     root $STACK/www;
     expires 60s;
   }
@@ -174,27 +196,80 @@ http {
 CONF
 }
 
-# Both servers must send the saved bytes.
+nginx_options() {
+  case $1 in
+  nginx) say "access_log $STACK/$1/access.log;" ;; # the default, but for its place
+  tuned) say 'tcp_nopush on;' 'access_log off;' 'keepalive_requests 1000000000;' ;;
+  esac
+}
+
+# All must send the saved bytes.
 check() {
   local what encoding url
   for what in "${WHATS[@]}"; do
     for encoding in "${ENCODINGS[@]}"; do
-      for url in "$READER$(path "$what")" "$(nginx_url "$what")"; do
+      start_bare "$what" "$encoding"
+      for url in "$READER$(path "$what")" "$(nginx_url nginx "$what")" \
+        "$(nginx_url tuned "$what")" "$BARE"; do
         fetch "$encoding" "$url" "$STACK/received"
         cmp "$STACK/received" "$(file "$what" "$encoding")" ||
           failed "$url ($encoding) sends other bytes"
       done
+      end_bare
     done
   done
 }
 
+# flamegraph FILE
+flamegraph() {
+  poll 8 gzip "$READER$(path monitor)" >"$STACK/logs/wrk.log" &
+  perf record -q -e cpu-clock -F 1999 --call-graph dwarf,8192 -p "$READER_PID" \
+    -o "$STACK/perf" -- sleep 5 2>"$STACK/logs/perf.log" || failed 'perf failed' perf
+  wait $!
+  perf script --no-inline -i "$STACK/perf" 2>>"$STACK/logs/perf.log" | inferno-collapse-perf |
+    inferno-flamegraph --title 'Polls of the monitor, gzip, 64 connections' \
+      --nametype 'Function:' --hash >"$1"
+}
+
+# poll SECONDS ENCODING URL [OPTION…]
+poll() {
+  taskset -c 1 wrk -t1 "-c$CONNECTIONS" "-d$1s" --latency -H "Accept-Encoding: $2" "${@:4}" "$3"
+}
+
+# start_bare WHAT ENCODING
+start_bare() {
+  local port saved
+  saved=$(file "$1" "$2")
+  port=$(free_port $((NGINX_PORT[tuned] + 1)))
+  become "$ME" TERM taskset -c 0 "$BIN/countersign-load" bare --port "$port" \
+    --head "$saved.head" --body "$saved" </dev/null >>"$STACK/logs/bare.log" 2>&1 &
+  BARE_PID=$! BARE=http://127.0.0.1:$port/
+  CHILDREN[$BARE_PID]=1
+  until curl -fsS -o /dev/null --noproxy '*' "$BARE" 2>/dev/null; do
+    is_running "$BARE_PID" || failed 'The bare server ended while starting' bare
+    sleep 0.02
+  done
+}
+
+end_bare() {
+  unset "CHILDREN[$BARE_PID]"
+  kill -TERM "$BARE_PID"
+  wait "$BARE_PID" || true
+}
+
 measure() {
-  local round what encoding
+  local round what encoding peer
   for ((round = 1; round <= ROUNDS; round++)); do
     for what in "${WHATS[@]}"; do
       for encoding in "${ENCODINGS[@]}"; do
         ask "reader.$what.$encoding" "$encoding" "$READER$(path "$what")" "$READER_PID"
-        ask "nginx.$what.$encoding" "$encoding" "$(nginx_url "$what")" "$NGINX_PID"
+        for peer in nginx tuned; do
+          ask "$peer.$what.$encoding" "$encoding" "$(nginx_url "$peer" "$what")" \
+            "${NGINX_PID[$peer]}"
+        done
+        start_bare "$what" "$encoding"
+        ask "bare.$what.$encoding" "$encoding" "$BARE" "$BARE_PID"
+        end_bare
         [[ -z $WITH_REFERENCE ]] ||
           ask "reference.$what.$encoding" "$encoding" "$REFERENCE$(path "$what")" "$REFERENCE_PID" \
             "-d${REFERENCE_DURATION}s" --timeout 60s
@@ -208,8 +283,7 @@ measure() {
 ask() {
   local output before after served
   before=$(cpu_ticks "$4")
-  output=$(taskset -c 1 wrk -t1 "-c$CONNECTIONS" "-d${DURATION}s" --latency \
-    -H "Accept-Encoding: $2" "${@:5}" "$3")
+  output=$(poll "$DURATION" "$2" "$3" "${@:5}")
   after=$(cpu_ticks "$4")
   [[ $output != *Non-2xx* && $output != *'Socket errors'* ]] || failed "$3: $output"
   [[ $output =~ Requests/sec:\ +([0-9.]+) ]] || failed "wrk says nothing of requests: $output"
@@ -227,30 +301,31 @@ ask() {
 cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
 print_report() {
-  local what encoding bytes
-  say "Medians of $ROUNDS rounds, on one CPU, $CONNECTIONS connections:" '' \
-    '| what | encoding | bytes | reader 1/s | nginx 1/s | ratio | CPU µs each | ratio | p99 ms |' \
-    '|---|---|---|---|---|---|---|---|---|'
+  local what encoding
+  say "Medians of $ROUNDS rounds, on one CPU, $CONNECTIONS connections; reader / nginx / tuned / bare:" '' \
+    '| what | encoding | bytes | requests/s | of nginx | of tuned | of bare | CPU µs each | of nginx | of tuned | of bare | p99 ms |' \
+    '|---|---|---|---|---|---|---|---|---|---|---|---|'
   for what in "${WHATS[@]}"; do
-    for encoding in "${ENCODINGS[@]}"; do
-      bytes=$(stat -c %s "$(file "$what" "$encoding")")
-      row "$what" "$encoding" "$bytes"
-    done
+    for encoding in "${ENCODINGS[@]}"; do row "$what" "$encoding"; done
   done | tee "$STACK/rows"
-  awk -F'|' '{ rate += log($7); cpu += log($9) } END {
-    printf "\nGeometric mean: %.2f times the requests, %.2f of them for the same CPU time.\n",
-      exp(rate / NR), exp(cpu / NR) }' "$STACK/rows"
+  awk -F'|' '{ for (n = 6; n <= 12; n++) if (n != 9) mean[n] += log($n) / 8 } END {
+    printf "\nGeometric means: requests %.2f times those of nginx, %.2f of nginx tuned, %.2f of the " \
+      "bare server; for the same CPU time %.2f, %.2f, %.2f.\n", exp(mean[6]), exp(mean[7]),
+      exp(mean[8]), exp(mean[10]), exp(mean[11]), exp(mean[12]) }' "$STACK/rows"
 }
 
-# row WHAT ENCODING BYTES
+# row WHAT ENCODING
 row() {
-  local name=$1.$2
-  awk -v what="$1" -v encoding="$2" -v bytes="$3" -v r="$(median "reader.$name.rate")" \
-    -v n="$(median "nginx.$name.rate")" -v rc="$(median "reader.$name.cpu")" \
-    -v nc="$(median "nginx.$name.cpu")" -v rp="$(median "reader.$name.p99")" \
-    -v np="$(median "nginx.$name.p99")" 'BEGIN {
-      printf "| %s | %s | %d | %d | %d | %.2f | %.1f / %.1f | %.2f | %.2f / %.2f |\n",
-        what, encoding, bytes, r, n, r / n, rc, nc, nc / rc, rp, np }'
+  local peer
+  for peer in reader nginx tuned bare; do
+    say "$(median "$peer.$1.$2.rate") $(median "$peer.$1.$2.cpu") $(median "$peer.$1.$2.p99")"
+  done | awk -v what="$1" -v encoding="$2" -v bytes="$(stat -c %s "$(file "$1" "$2")")" '
+    { rate[NR] = $1; cpu[NR] = $2; p99[NR] = $3 } END {
+      printf "| %s | %s | %d | %d / %d / %d / %d | %.2f | %.2f | %.2f ", what, encoding, bytes,
+        rate[1], rate[2], rate[3], rate[4], rate[1] / rate[2], rate[1] / rate[3], rate[1] / rate[4]
+      printf "| %.1f / %.1f / %.1f / %.1f | %.2f | %.2f | %.2f ", cpu[1], cpu[2], cpu[3], cpu[4],
+        cpu[2] / cpu[1], cpu[3] / cpu[1], cpu[4] / cpu[1]
+      printf "| %.2f / %.2f / %.2f / %.2f |\n", p99[1], p99[2], p99[3], p99[4] }'
 }
 
 # Its CPU time is its child's, and PostgreSQL's, and not told.

@@ -65,6 +65,10 @@ pub(crate) enum Command {
     },
     /// Measure signing and verifying by themselves: medians in microseconds, without a server.
     Primitives(PrimitivesArguments),
+    /// Serve one answer, whatever is asked, with the system calls of a reader and nothing else.
+    ///
+    /// What it reaches is the most that a server can reach here: it shows what a measurement leaves open.
+    Bare(BareArguments),
     /// Steps of the crash drills, which deploy/dev/drill.sh puts together.
     Drill {
         /// Which step.
@@ -230,6 +234,20 @@ pub(crate) struct PrimitivesArguments {
     /// Write records.json and document.json there, for others to do the same.
     #[arg(long, value_name = "DIR")]
     pub(crate) save: Option<PathBuf>,
+}
+
+/// Arguments of `bare`.
+#[derive(Debug, Args)]
+pub(crate) struct BareArguments {
+    /// Port of the loopback to listen on.
+    #[arg(long)]
+    pub(crate) port: u16,
+    /// File with the status line and the headers, up to the empty line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) head: PathBuf,
+    /// File with the body.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: PathBuf,
 }
 
 /// Arguments of `seed`.

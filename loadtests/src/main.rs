@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod bare;
 mod batch;
 mod cli;
 mod client;
@@ -38,6 +39,7 @@ async fn main() -> ExitCode {
         Command::Api { command } => api::run(&command).await,
         Command::Open { command } => open::run(&command).await,
         Command::Primitives(arguments) => primitives::run(&arguments),
+        Command::Bare(arguments) => bare::run(&arguments),
         Command::Drill { command } => drill::run(&command).await,
     };
     match result {
