@@ -227,8 +227,9 @@ flamegraph() {
     -o "$STACK/perf" -- sleep 5 2>"$STACK/logs/perf.log" || failed 'perf failed' perf
   wait $!
   perf script --no-inline -i "$STACK/perf" 2>>"$STACK/logs/perf.log" | inferno-collapse-perf |
-    inferno-flamegraph --title 'Polls of the monitor, gzip, 64 connections' \
-      --nametype 'Function:' --hash >"$1"
+    inferno-flamegraph --title 'Polls of the monitor, gzip, 64 connections' --hash --minwidth 0.3 |
+    sed -zE -e 's#<script.*</script>##; s#<!--[^>]*-->##g; s# onload="[^"]*"##' \
+      -e 's#<text id="(search|unzoom|matched|details)"[^<]*</text>##g' >"$1"
 }
 
 # poll SECONDS ENCODING URL [OPTION…]
