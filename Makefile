@@ -107,7 +107,7 @@ alerts: ## Check and try the alert rules with Prometheus' own tool
 	@cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts-test.yml
 
 drills: ## Break databases and what lies between, DURATION=600 s of publications, and check each answer
-	@deploy/dev/install.sh pgbouncer
+	@deploy/dev/install.sh pgbouncer faketime
 	@DRILL_SECONDS=$(or $(SECONDS),10) DRILL_DURATION=$(or $(DURATION),600) \
 		DRILL_KILLS=$(or $(KILLS),50) DRILL_FLOOD=$(or $(FLOOD),100000) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
 		exec deploy/dev/with-postgres.sh deploy/dev/drills.sh

@@ -16,6 +16,7 @@ mod proxy_command;
 mod publish_race;
 mod race;
 mod seed;
+mod soak;
 mod stats;
 mod watch;
 mod workspace;
@@ -36,6 +37,7 @@ async fn main() -> ExitCode {
         Command::Fleet(arguments) => fleet::run(&arguments).await,
         Command::Proxy(arguments) => proxy_command::run(&arguments).await,
         Command::Api { command } => api::run(&command).await,
+        Command::Soak(arguments) => soak::run(&arguments).await,
         Command::Open { command } => open::run(&command).await,
         Command::Primitives(arguments) => primitives::run(&arguments),
         Command::Drill { command } => drill::run(&command).await,

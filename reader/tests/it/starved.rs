@@ -27,6 +27,9 @@ const BUSY: usize = 8;
 const CLIENTS: usize = 32;
 /// How long that lasts.
 const LENGTH: Duration = Duration::from_secs(3);
+/// The longest time in which the process must be seen to live, and a publication must be shown: other
+/// tests may run beside these.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A CPU on which this process may run.
 fn cpu() -> String {
@@ -57,94 +60,126 @@ impl Drop for Busy {
     }
 }
 
-/// Asks again and again until it is over: how long each answer took, and those other than 200.
+/// What a client of the target asked for, and got.
+#[derive(Default)]
+struct Polled {
+    /// How long each answer took, the shortest first.
+    waits: Vec<Duration>,
+    /// Statuses other than 200.
+    others: Vec<u16>,
+}
+
+impl Polled {
+    fn add(&mut self, more: Self) {
+        self.waits.extend(more.waits);
+        self.others.extend(more.others);
+        self.waits.sort();
+    }
+
+    fn median(&self) -> Duration {
+        self.waits[self.waits.len() / 2]
+    }
+
+    fn longest(&self) -> Duration {
+        *self.waits.last().unwrap()
+    }
+}
+
+/// Asks again and again until it is over.
 async fn poll(
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
     pause: Duration,
     target: impl Fn(usize) -> (String, &'static str),
-) -> (Vec<Duration>, Vec<u16>) {
-    let (mut client, mut waits, mut others) = (Client::connect(address).await, vec![], vec![]);
+) -> Polled {
+    let (mut client, mut polled) = (Client::connect(address).await, Polled::default());
     while !is_over.load(Ordering::Relaxed) {
-        let (path, headers) = target(waits.len());
+        let (path, headers) = target(polled.waits.len());
         let begun = Instant::now();
         let status = timeout(Duration::from_secs(10), client.ask(&path, headers)).await.unwrap();
-        waits.push(begun.elapsed());
+        polled.waits.push(begun.elapsed());
         if status != 200 {
-            others.push(status);
+            polled.others.push(status);
         }
         sleep(pause).await;
     }
-    waits.sort();
-    (waits, others)
+    polled.waits.sort();
+    polled
+}
+
+/// Many at once ask for what nobody has asked for yet: how many got it, and how many were refused.
+async fn burst(address: SocketAddr) -> [usize; 2] {
+    let ask = |number: i64| async move {
+        let path = changeset("cfr", &format!("_expected=0&_since={}", T + number / 2));
+        let encoding = if number % 2 == 0 { "gzip" } else { "br" };
+        let headers = format!("Accept-Encoding: {encoding}\r\n");
+        let mut client = Client::connect(address).await;
+        timeout(Duration::from_secs(20), client.ask(&path, &headers)).await.unwrap()
+    };
+    let statuses = join_all((0..500).map(|number| tokio::spawn(ask(number)))).await;
+    let of = |wanted| statuses.iter().filter(|it| *it.as_ref().unwrap() == wanted).count();
+    assert_eq!(of(200) + of(503), statuses.len(), "{statuses:?}");
+    [of(200), of(503)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_starved_reader_lives_sheds_and_recovers() {
     let cpu = cpu();
-    let (flooded, reader) =
-        Flooded::with("starved", "log.level = 'error'\n", |directory: &_, url: &_| {
-            Process::under(&["taskset", "-c", &cpu], directory, url)
-        })
-        .await;
-    let address = reader.address;
+    let start = |directory: &_, url: &_| Process::under(&["taskset", "-c", &cpu], directory, url);
+    let (flooded, reader) = Flooded::with("starved", "log.level = 'error'\n", start).await;
+    let (address, database) = (reader.address, &flooded.database);
     let busy = Busy::start(&cpu);
     let is_over = Arc::new(AtomicBool::new(false));
     let alive = tokio::spawn(poll(address, is_over.clone(), Duration::from_millis(50), |_| {
         ("/__lbheartbeat__".to_owned(), "")
     }));
-    let polls = (0..CLIENTS).map(|client| {
-        let encodings = ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: zstd\r\n"];
-        tokio::spawn(poll(address, is_over.clone(), Duration::ZERO, move |round| {
-            // Every other one is a delta, most of which nobody has asked for yet.
-            let number = i64::try_from(round * CLIENTS + client).unwrap();
-            let since = format!("_expected=0&_since={}", T + number * 7 % 300);
-            let query = if number % 2 == 0 { "_expected=0" } else { &since };
-            (changeset("cfr", query), encodings[round % 3])
-        }))
-    });
-    let polls: Vec<_> = polls.collect();
+    let encodings = ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: zstd\r\n"];
+    let whole = move |round: usize| (changeset("cfr", "_expected=0"), encodings[round % 3]);
+    let polls: Vec<_> = (0..CLIENTS)
+        .map(|_| tokio::spawn(poll(address, is_over.clone(), Duration::ZERO, whole)))
+        .collect();
 
-    sleep(LENGTH / 3).await;
+    sleep(LENGTH / 2).await;
     let at = T + 400;
-    flooded.database.record("cfr", "r7", at, &serde_json::json!({"title": "new"})).await;
-    flooded.database.collection("cfr", at, &serde_json::json!({}), at).await;
-    flooded.database.publish(at).await;
+    database.record("cfr", "r7", at, &serde_json::json!({"title": "new"})).await;
+    database.collection("cfr", at, &serde_json::json!({}), at).await;
+    database.publish(at).await;
     let begun = Instant::now();
     reader.until(&changeset("cfr", "_expected=0"), |got| got.json()["timestamp"] == at).await;
     let shown = begun.elapsed();
-    sleep(LENGTH / 3 * 2).await;
+    let [given, refused] = burst(address).await;
+    sleep(LENGTH / 2).await;
     is_over.store(true, Ordering::Relaxed);
-    let (signs, not_alive) = alive.await.unwrap();
-    let (mut waits, mut refused) = (vec![], vec![]);
+    let (alive, mut polled) = (alive.await.unwrap(), Polled::default());
     for one in join_all(polls).await {
-        let (mut some, mut others) = one.unwrap();
-        waits.append(&mut some);
-        refused.append(&mut others);
+        polled.add(one.unwrap());
     }
     drop(busy);
-    waits.sort();
 
-    let (middle, last) = (waits[waits.len() / 2], *waits.last().unwrap());
-    let slowest = *signs.last().unwrap();
     println!(
-        "starved: {} answers, {} of them refusals; median {middle:.1?}, longest {last:.1?}; sign of \
-         life after {slowest:.1?} at most; a publication after {shown:.1?}",
-        waits.len(),
-        refused.len()
+        "starved: {} polls, median {:.1?}, longest {:.1?}; sign of life after {:.1?} at most; a \
+         publication after {shown:.1?}; of 500 new deltas at once {given} given, {refused} refused",
+        polled.waits.len(),
+        polled.median(),
+        polled.longest(),
+        alive.longest(),
     );
-    assert!(not_alive.is_empty() && slowest < Duration::from_secs(3), "{not_alive:?} {slowest:?}");
-    assert!(refused.iter().all(|status| *status == 503), "{refused:?}");
-    assert!(shown < Duration::from_secs(10), "{shown:?}");
+    assert!(alive.others.is_empty() && alive.longest() < PATIENCE, "{:?}", alive.others);
+    assert!(polled.others.is_empty(), "what is prepared is never refused: {:?}", polled.others);
+    assert!(refused > 0 && shown < PATIENCE, "{refused} {shown:?}");
+    recovered(address).await;
+}
 
+/// All is well again.
+async fn recovered(address: SocketAddr) {
     let is_over = Arc::new(AtomicBool::new(false));
     let again = tokio::spawn(poll(address, is_over.clone(), Duration::from_millis(2), |_| {
         (changeset("cfr", "_expected=0"), "Accept-Encoding: gzip\r\n")
     }));
     sleep(Duration::from_secs(1)).await;
     is_over.store(true, Ordering::Relaxed);
-    let (waits, refused) = again.await.unwrap();
-    let middle = waits[waits.len() / 2];
-    println!("recovered: {} polls, median {middle:.1?}", waits.len());
-    assert!(refused.is_empty() && middle < Duration::from_millis(50), "{refused:?} {middle:?}");
+    let polled = again.await.unwrap();
+    let median = polled.median();
+    println!("recovered: {} polls, median {median:.1?}", polled.waits.len());
+    assert!(polled.others.is_empty() && median < Duration::from_millis(50), "{median:?}");
 }
