@@ -6,13 +6,19 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rand::RngExt as _;
 use serde_json::Value;
 
+use super::poll::MONITOR;
+use crate::{client::Client, failure::Failure, workspace::DESTINATION};
+
 /// So many versions of a collection are kept: clients come with any of them.
 const KEPT: usize = 12;
+/// In this time, the reader must show all collections.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A verified version.
 #[derive(Debug)]
@@ -80,6 +86,33 @@ impl Copies {
     pub(super) fn new(names: Vec<String>) -> Self {
         let known = |id| Known { id, newest: AtomicI64::new(0), versions: Mutex::default() };
         Self { known: names.into_iter().map(known).collect(), monitor: AtomicI64::new(0) }
+    }
+
+    /// Waits until a reader lists all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when it does not.
+    pub(super) async fn await_first(&self, reader: &Client) -> Result<(), Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let monitor = reader.get_json(&format!("{MONITOR}?_expected=0")).await?;
+            let entries = monitor["changes"].as_array().map_or(&[][..], Vec::as_slice);
+            let is_listed = |known: &Known| {
+                entries
+                    .iter()
+                    .any(|it| it["bucket"] == DESTINATION && it["collection"] == *known.id)
+            };
+            if self.known.iter().all(is_listed) {
+                let timestamp = monitor["timestamp"].as_i64().unwrap_or_default();
+                self.monitor.store(timestamp, Ordering::Relaxed);
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::failed("the reader does not list what was published"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Any collection.

@@ -126,6 +126,8 @@ pub(crate) async fn run(arguments: &SoakArguments) -> Result<(), Failure> {
     let reader = Client::new(&arguments.reader)?;
     let mut publisher = Publisher::open(&arguments.people, arguments.collections).await?;
     let mut observer = Observer::create(&arguments.csv, &arguments.watch)?;
+    let copies = Copies::new(publisher.names());
+    copies.await_first(&reader).await?;
     println!("soak: {} collections are there", arguments.collections);
 
     let length = Duration::from_secs(arguments.minutes * 60);
@@ -133,7 +135,7 @@ pub(crate) async fn run(arguments: &SoakArguments) -> Result<(), Failure> {
         key,
         end: Instant::now() + length,
         is_over: AtomicBool::new(false),
-        copies: Copies::new(publisher.names()),
+        copies,
         polls: AtomicU64::default(),
         verified: AtomicU64::default(),
         publications: AtomicU64::default(),

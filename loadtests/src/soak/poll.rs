@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{client::Client, workspace::destination};
 
-const MONITOR: &str = "/buckets/monitor/collections/changes/changeset";
+/// The list of published collections.
+pub(super) const MONITOR: &str = "/buckets/monitor/collections/changes/changeset";
 
 /// One of those who poll.
 #[derive(Debug)]
