@@ -76,7 +76,7 @@ bench-reader: ## Of `make bench`, only a reader beside nginx with the same bytes
 	$(RELEASE)
 	@exec deploy/dev/bench-reader.sh
 
-bench-sets: ## Of `make bench`, only what a large set costs a reader: its start, its memory, its deltas
+bench-sets: ## Of `make bench`, only what a large set costs a reader: its start, its memory, its list, its deltas
 	@deploy/dev/install.sh wrk
 	$(RELEASE)
 	@exec deploy/dev/bench-sets.sh

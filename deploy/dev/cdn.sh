@@ -226,8 +226,7 @@ encodings() {
   say "18 ways to ask, content encodings: $(sort -u <<<"$kinds" | paste -sd' ')"
 }
 
-# What cannot be a dictionary's name, or not there, makes no entry; random names make their own, and take
-# nothing from others.
+# Neither what cannot be a dictionary's name, or not there, nor a random name makes an entry.
 dictionaries() {
   local path="$MAIN/drill/changeset" good name before i random=20
   local accept='Accept-Encoding: gzip, dcz'
