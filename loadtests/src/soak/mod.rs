@@ -125,7 +125,7 @@ pub(crate) async fn run(arguments: &SoakArguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
     let reader = Client::new(&arguments.reader)?;
     let mut publisher = Publisher::open(&arguments.people, arguments.collections).await?;
-    let mut observer = Observer::create(&arguments.csv, &arguments.watch)?;
+    let mut observer = Observer::create(&arguments.csv, &arguments.watch, reader.clone())?;
     let copies = Copies::new(publisher.names());
     copies.await_first(&reader).await?;
     println!("soak: {} collections are there", arguments.collections);
@@ -169,7 +169,7 @@ async fn watch(
     let begun = Instant::now();
     while soak.goes_on() {
         ticks.tick().await;
-        samples.extend(observer.take(soak, begun.elapsed())?);
+        samples.extend(observer.take(soak, begun.elapsed()).await?);
     }
     Ok(samples)
 }

@@ -11,10 +11,12 @@ use std::{
 };
 
 use super::Soak;
-use crate::failure::Failure;
+use crate::{client::Client, failure::Failure};
 
 const HEAD: &str = "seconds,process,rss_mib,pss_mib,files_mib,memory_mib,descriptors,threads,\
-                    publications,polls,problems";
+                    publications,polls,problems,collections_mib,dictionaries_mib,deltas_mib";
+/// What a reader says that it keeps, in bytes.
+const KEPT: [&str; 3] = ["snapshot_bytes", "dictionary_bytes", "delta_cache_bytes"];
 
 /// What a process takes at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,6 +72,11 @@ fn files(process: &Path) -> std::io::Result<(u32, u64)> {
     Ok((count, in_memory.values().sum()))
 }
 
+/// What the reader says that it keeps, in MiB: why a process takes what it takes.
+fn kept(metrics: &str) -> [f64; 3] {
+    KEPT.map(|name| number(metrics, &format!("countersign_{name} ")) / 1_048_576.0)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "memory is less than 2^53 bytes")]
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
@@ -93,6 +100,7 @@ fn whole(file: &str, name: &str) -> u32 {
 pub(super) struct Observer {
     csv: File,
     watched: Vec<(String, u32)>,
+    reader: Client,
 }
 
 impl Observer {
@@ -101,11 +109,15 @@ impl Observer {
     /// # Errors
     ///
     /// [`Failure::Usage`] when it cannot be written.
-    pub(super) fn create(path: &Path, watched: &[(String, u32)]) -> Result<Self, Failure> {
+    pub(super) fn create(
+        path: &Path,
+        watched: &[(String, u32)],
+        reader: Client,
+    ) -> Result<Self, Failure> {
         let wrong = |error| Failure::Usage(format!("{}: {error}", path.display()));
         let mut csv = File::create(path).map_err(wrong)?;
         writeln!(csv, "{HEAD}").map_err(wrong)?;
-        Ok(Self { csv, watched: watched.to_vec() })
+        Ok(Self { csv, watched: watched.to_vec(), reader })
     }
 
     /// One sample of each process.
@@ -113,7 +125,9 @@ impl Observer {
     /// # Errors
     ///
     /// [`Failure::Failed`] when one has ended.
-    pub(super) fn take(&mut self, soak: &Soak, at: Duration) -> Result<Vec<Sample>, Failure> {
+    pub(super) async fn take(&mut self, soak: &Soak, at: Duration) -> Result<Vec<Sample>, Failure> {
+        let metrics = self.reader.get("/__metrics__").await?.success()?.body;
+        let [collections, dictionaries, deltas] = kept(&String::from_utf8_lossy(&metrics));
         let problems = soak.problems.lock().unwrap_or_else(PoisonError::into_inner).count;
         let publications = soak.publications.load(Ordering::Relaxed);
         let polls = soak.polls.load(Ordering::Relaxed);
@@ -126,7 +140,7 @@ impl Observer {
             writeln!(
                 self.csv,
                 "{seconds},{name},{rss_mib:.1},{pss_mib:.1},{files_mib:.1},{memory:.1},{descriptors},\
-                 {threads},{publications},{polls},{problems}"
+                 {threads},{publications},{polls},{problems},{collections:.1},{dictionaries:.1},{deltas:.1}"
             )
             .map_err(gone)?;
             samples.push(sample);
@@ -138,6 +152,13 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_reader_keeps_is_read() {
+        let metrics = "# HELP countersign_snapshot_bytes x\ncountersign_snapshot_bytes 1048576\n\
+                       countersign_dictionary_bytes 0\ncountersign_delta_cache_bytes 524288\n";
+        assert!(kept(metrics).iter().eq(&[1.0, 0.0, 0.5]));
+    }
 
     #[test]
     fn a_process_is_seen() {
