@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE := cargo build --release --locked -p countersign-writer -p countersign-reader \
 	-p countersign-loadtests
 
-.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-sets bench-api load drill cdn alerts drills fmt
+.PHONY: help run clean-run test compat clients fuzz races lint check bench bench-reader bench-sets bench-api load drill cdn alerts drills soak fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -76,7 +76,7 @@ bench-reader: ## Of `make bench`, only a reader beside nginx with the same bytes
 	$(RELEASE)
 	@exec deploy/dev/bench-reader.sh
 
-bench-sets: ## Of `make bench`, only what a large set costs a reader: its start, its memory, its deltas
+bench-sets: ## Of `make bench`, only what a large set costs a reader: its start, its memory, its list, its deltas
 	@deploy/dev/install.sh wrk
 	$(RELEASE)
 	@exec deploy/dev/bench-sets.sh
@@ -107,10 +107,15 @@ alerts: ## Check and try the alert rules with Prometheus' own tool
 	@cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts-test.yml
 
 drills: ## Break databases and what lies between, DURATION=600 s of publications, and check each answer
-	@deploy/dev/install.sh pgbouncer
+	@deploy/dev/install.sh pgbouncer faketime
 	@DRILL_SECONDS=$(or $(SECONDS),10) DRILL_DURATION=$(or $(DURATION),600) \
 		DRILL_KILLS=$(or $(KILLS),50) DRILL_FLOOD=$(or $(FLOOD),100000) DRILL_LONGEST_MS=$(or $(LONGEST_MS),500) \
 		exec deploy/dev/with-postgres.sh deploy/dev/drills.sh
+
+soak: ## Publish and poll for SOAK_MINUTES=60, verify each answer, and see whether the servers grow
+	@deploy/dev/install.sh
+	$(RELEASE)
+	@exec deploy/dev/soak.sh
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `make bench-sets`: what a large set costs a reader. How long it takes from the start of the process
 # until it is ready, and what memory it holds, with SETS (300) signed collections of SIZE (500) records
-# each; and what a delta of ten changes costs in collections of 1,000, 100,000 and 1,000,000 records.
+# each, and how often the list of them is served in a second; and what a delta of ten changes costs in
+# collections of 1,000, 100,000 and 1,000,000 records.
 #
 # Everything is private to the run; medians are shown. From the environment also: ROUNDS (5 starts),
 # WATCH (90 s of watching the memory), DURATION (4 s for each run of wrk), MILLION (1000000: the
@@ -27,6 +28,7 @@ main() {
   stack_database
   measure_start
   measure_memory
+  measure_monitor
   stack_end reader
   measure_deltas
   print_report
@@ -106,6 +108,18 @@ measure_memory() {
   curl -sS --noproxy '*' "$READER/__metrics__" >"$STACK/metrics" || true
 }
 
+# The list of all of them, whole, and what changed last, as most clients ask for it.
+measure_monitor() {
+  local round newest url=$READER/buckets/monitor/collections/changes/changeset
+  newest=$(curl -sS --fail --noproxy '*' "$url?_expected=0" | tee "$STACK/received" |
+    grep -oE '"timestamp":[0-9]+' | grep -oE '[0-9]+') || failed 'No list of collections' reader
+  note bytes "$(stat -c %s "$STACK/received")"
+  for ((round = 1; round <= ROUNDS; round++)); do
+    note whole "$(requests_a_second "$url?_expected=0")"
+    note newest "$(requests_a_second "$url?_expected=$newest&_since=%22$((newest - 1))%22")"
+  done
+}
+
 # In SQL, unsigned: a million records through the API would take minutes.
 measure_deltas() {
   local size
@@ -161,13 +175,15 @@ first_answers() {
   done
 }
 
-kept_answers() {
+kept_answers() { note "kept.$1" "$(requests_a_second "$(delta "$1" $CHANGES)")"; }
+
+# requests_a_second URL: of gzip, over 64 connections.
+requests_a_second() {
   local output
-  output=$(taskset -c 1 wrk -t1 -c64 "-d${DURATION}s" -H 'Accept-Encoding: gzip' \
-    "$(delta "$1" $CHANGES)")
-  [[ $output != *Non-2xx* && $output != *'Socket errors'* ]] || failed "d$1: $output"
+  output=$(taskset -c 1 wrk -t1 -c64 "-d${DURATION}s" -H 'Accept-Encoding: gzip' "$1")
+  [[ $output != *Non-2xx* && $output != *'Socket errors'* ]] || failed "$1: $output"
   [[ $output =~ Requests/sec:\ +([0-9.]+) ]] || failed "wrk says nothing of requests: $output"
-  note "kept.$1" "${BASH_REMATCH[1]}"
+  say "${BASH_REMATCH[1]}"
 }
 
 print_report() {
@@ -175,7 +191,10 @@ print_report() {
   say "$SETS signed collections of $SIZE records, $ROUNDS starts:" '' \
     '| what | median |' '|---|---|' "| ready after ms | $(median start) |" \
     "| MiB when ready | $(median ready) |" "| MiB at most in $WATCH s | $(median most) |" \
-    "| MiB after $WATCH s | $(median later) |" '' \
+    "| MiB after $WATCH s | $(median later) |" \
+    "| the list of collections: bytes | $(median bytes) |" \
+    "| requests/s of it, gzip | $(median whole) |" \
+    "| requests/s of what changed last | $(median newest) |" '' \
     "A delta of $CHANGES changes:" '' \
     '| records | requests/s of a kept answer | ms of a first answer |' '|---|---|---|'
   for size in 1000 100000 "$MILLION"; do

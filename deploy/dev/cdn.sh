@@ -7,13 +7,15 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=trials.sh
+source "$(dirname "${BASH_SOURCE[0]}")/trials.sh"
 
 SECONDS_EACH=${SECONDS_EACH:-10}
 ROUNDS=${ROUNDS:-20}
 QUICK=${QUICK:-}
 readonly RECORDS=50 HERD=100 MAIN=/buckets/main/collections
 readonly MONITOR=/buckets/monitor/collections/changes/changeset
-FAILURES=0 RESULTS=() NUMBER=1000 ROUND=0
+NUMBER=1000 ROUND=0
 
 main() {
   [[ $SECONDS_EACH =~ ^[1-9][0-9]{0,2}$ && $ROUNDS =~ ^[1-9][0-9]{0,2}$ ]] ||
@@ -53,8 +55,7 @@ main() {
   until_purgeable
   trial 'Varnish: a purge under an hour of lifetime' purge
   trial 'Varnish: who may purge what' who_may_purge
-  say '' '| trial | verdict | time | found |' '|---|---|---|---|' "${RESULTS[@]}" ''
-  ((FAILURES == 0)) || failed "$FAILURES of ${#RESULTS[@]} trials failed"
+  end_trials
 }
 
 # Everything lives for an hour, but for the monitor of those who ask with 0.
@@ -124,25 +125,6 @@ await_cache() {
     ((SECONDS < deadline)) || failed "$3 did not answer within 20 s" "$3"
     sleep 0.1
   done
-}
-
-# trial TITLE FUNCTION: as in drill.sh.
-trial() {
-  local verdict=passed start=$SECONDS
-  "$2" >"$STACK/found" 2>"$STACK/logs/$2.log" || verdict=FAILED
-  if [[ $verdict == FAILED ]]; then
-    FAILURES=$((FAILURES + 1))
-    KEEP=1
-    tail -n 5 "$STACK/logs/$2.log" >&2
-  fi
-  RESULTS+=("| $1 | $verdict | $((SECONDS - start)) s | $(paste -sd' ' "$STACK/found") |")
-  say "${RESULTS[-1]}"
-}
-
-# wrong TEXT: says why a trial fails, for `… || wrong … || return`.
-wrong() {
-  say "$1" >&2
-  return 1
 }
 
 # How many requests for data the reader has answered.
@@ -244,8 +226,7 @@ encodings() {
   say "18 ways to ask, content encodings: $(sort -u <<<"$kinds" | paste -sd' ')"
 }
 
-# What cannot be a dictionary's name, or not there, makes no entry; random names make their own, and take
-# nothing from others.
+# Neither what cannot be a dictionary's name, or not there, nor a random name makes an entry.
 dictionaries() {
   local path="$MAIN/drill/changeset" good name before i random=20
   local accept='Accept-Encoding: gzip, dcz'
@@ -290,11 +271,17 @@ dictionaries() {
     [[ $(encoding_of "$CACHE$path" -H "$accept" -H "Available-Dictionary: $name") == gzip ]] ||
       wrong 'a difference from nothing' || return
   done
+  # They are no entries: the same name is asked for again.
+  before=$(at_reader)
+  for ((i = 0; i < 2; i++)); do
+    get "$path" -o /dev/null -H "$accept" -H "Available-Dictionary: $name"
+  done
+  (($(at_reader) == before + 2)) || wrong 'a name that nobody knows is an entry' || return
   before=$(at_reader)
   [[ $(encoding_of "$CACHE$path" -H "$accept" -H "Available-Dictionary: $good") == dcz ]] || wrong 'dcz' || return
   [[ $(encoding_of "$CACHE$path" -H 'Accept-Encoding: gzip') == gzip ]] || wrong 'gzip' || return
   ((before == $(at_reader))) || wrong 'random names pushed out what others have' || return
-  say "17 names that are none: no request at the reader; after $random random ones the others are hits"
+  say "17 names that are none: no request at the reader; $random random ones: no entries, the others are hits"
 }
 
 # encoding_of URL CURL_OPTIONS…

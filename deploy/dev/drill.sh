@@ -8,6 +8,8 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../../loadtests/stack.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../loadtests/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=trials.sh
+source "$(dirname "${BASH_SOURCE[0]}")/trials.sh"
 
 ROUNDS=${ROUNDS:-20}
 SECONDS_EACH=${SECONDS_EACH:-20}
@@ -15,7 +17,7 @@ STEP_ROUNDS=${STEP_ROUNDS:-5}
 DEBUG_BIN=${DEBUG_BIN:-${CARGO_TARGET_DIR:-$STACK_ROOT/target}/debug}
 [[ $DEBUG_BIN == /* ]] || DEBUG_BIN=$STACK_ROOT/$DEBUG_BIN
 readonly CLIENTS=32 BATCH=500 RECORDS=200
-FAILURES=0 WATCH_PID='' RESULTS=() ROUND=0
+WATCH_PID='' ROUND=0
 # Where a publication can be held: writer/src/failpoint.rs.
 readonly STEPS=(locked judged 'copied /buckets/main-preview/collections/steps'
   'copied /buckets/main/collections/steps' signed 'before commit' committed)
@@ -41,42 +43,16 @@ main() {
   "$LOAD" drill propose --writer "$WRITER" --collection steps --round 0 --records "$RECORDS" \
     >>"$STACK/logs/propose.log" 2>&1 || failed 'The first proposal failed' propose
   watch_reader
-  drill 'kill -9 of the writer in a batch' writer_crashes
-  drill 'kill -9 of PostgreSQL in an approval' postgres_crashes
-  drill 'kill -9 of the writer at each step of an approval' writer_steps
-  drill 'kill -9 of PostgreSQL at each step of an approval' postgres_steps
-  drill 'one byte of a record flipped in the database' a_byte_flips
-  drill 'what a client saw meanwhile' watch_ends
-  drill 'many writers, one collection' race
-  drill 'many publications' publish_race
-  drill 'all that is served verifies' verify
-  print_results
-  ((FAILURES == 0)) || failed "$FAILURES of ${#RESULTS[@]} drills failed"
-}
-
-# drill TITLE FUNCTION: the function prints what it found, and fails when a promise was broken. It
-# runs in this shell, since it starts and ends servers.
-drill() {
-  local verdict=passed start=$SECONDS
-  : >"$STACK/found"
-  "$2" >"$STACK/found" 2>"$STACK/logs/$2.log" || verdict=FAILED
-  if [[ $verdict == FAILED ]]; then
-    FAILURES=$((FAILURES + 1))
-    KEEP=1
-    tail -n 5 "$STACK/logs/$2.log" >&2
-  fi
-  RESULTS+=("| $1 | $verdict | $((SECONDS - start)) s | $(paste -sd' ' "$STACK/found") |")
-  say "${RESULTS[-1]}"
-}
-
-print_results() {
-  say '' '| drill | verdict | time | found |' '|---|---|---|---|' "${RESULTS[@]}" ''
-}
-
-# wrong TEXT: says why a drill fails, for `wrong … || return`.
-wrong() {
-  say "$1" >&2
-  return 1
+  trial 'kill -9 of the writer in a batch' writer_crashes
+  trial 'kill -9 of PostgreSQL in an approval' postgres_crashes
+  trial 'kill -9 of the writer at each step of an approval' writer_steps
+  trial 'kill -9 of PostgreSQL at each step of an approval' postgres_steps
+  trial 'one byte of a record flipped in the database' a_byte_flips
+  trial 'what a client saw meanwhile' watch_ends
+  trial 'many writers, one collection' race
+  trial 'many publications' publish_race
+  trial 'all that is served verifies' verify
+  end_trials
 }
 
 # The client that sees everything, from the first crash to the last.

@@ -8,4 +8,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 one_by_one() { cargo test --locked "$@" --nocapture --test-threads=1; }
 
 one_by_one -p countersign-loadtests --test drills --
-one_by_one -p countersign-reader --test it -- disk:: pooler:: flood:: http2:: overload::
+one_by_one -p countersign-reader --test it -- disk:: pooler:: flood:: \
+  http2:: http2_floods:: overload:: clock:: starved::

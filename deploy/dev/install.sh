@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the project needs is there, and says what it installs and why.
 #
-#   deploy/dev/install.sh [nginx] [wrk] [varnish] [promtool] [pgbouncer]
+#   deploy/dev/install.sh [nginx] [wrk] [varnish] [promtool] [pgbouncer] [faketime]
 #
 # What is named is what `make bench`, `make cdn`, `make alerts` and `make drills` need beside.
 #
@@ -38,6 +38,8 @@ ensure_tools() {
       wrk) command -v wrk >/dev/null || want wrk 'makes the requests when measuring' ;;
       pgbouncer) [[ -x /usr/sbin/pgbouncer ]] || want pgbouncer \
         'a pooler for the drills (`systemctl disable --now pgbouncer` if Debian starts it)' ;;
+      faketime) compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || want faketime \
+        'a clock that jumps, for the drills' ;;
       *) give_up "$EX_CONFIG" "install.sh does not know '$extra'." ;;
     esac
   done

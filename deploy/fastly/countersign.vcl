@@ -101,7 +101,7 @@ sub vcl_fetch {
   }
   set beresp.stale_while_revalidate = 60s;
   set beresp.stale_if_error = 86400s;
-  # No difference from this dictionary: it is not made yet, or nobody knows it.
+  # No difference from this dictionary: it is not made yet. Where nobody knows it, the answer is private.
   if (req.http.Available-Dictionary && beresp.http.Content-Encoding != "dcz") {
     if (beresp.ttl > 60s) {
       set beresp.ttl = 60s;

@@ -212,7 +212,7 @@ sub vcl_backend_response {
         set beresp.uncacheable = true;
         return (deliver);
     }
-    # No difference from this dictionary: it is not made yet, or nobody knows it.
+    # No difference from this dictionary: it is not made yet. Where nobody knows it, the answer is private.
     if (bereq.http.Available-Dictionary && beresp.http.Content-Encoding != "dcz") {
         if (beresp.ttl > 50s) {
             set beresp.ttl = 50s;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{api::ApiCommand, open::OpenCommand};
+use crate::{api::ApiCommand, open::OpenCommand, soak::SoakArguments};
 
 /// Seeding, load, races and crash drills.
 ///
@@ -63,6 +63,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: OpenCommand,
     },
+    /// Publish and poll for a long time, verify every answer, and watch what the servers take.
+    ///
+    /// Fails on any answer but 200, on what does not verify, on timestamps that go back, and when the
+    /// memory of a watched process in the last quarter of the time is more than 10 %, or 10 MiB, above
+    /// that in the second quarter.
+    Soak(SoakArguments),
     /// Measure signing and verifying by themselves: medians in microseconds, without a server.
     Primitives(PrimitivesArguments),
     /// Serve one answer, whatever is asked, with the system calls of a reader and nothing else.

@@ -17,6 +17,7 @@ mod proxy_command;
 mod publish_race;
 mod race;
 mod seed;
+mod soak;
 mod stats;
 mod watch;
 mod workspace;
@@ -63,6 +64,7 @@ async fn run(command: &Command) -> Result<(), Failure> {
         Command::Fleet(arguments) => fleet::run(arguments).await,
         Command::Proxy(arguments) => proxy_command::run(arguments).await,
         Command::Api { command } => api::run(command).await,
+        Command::Soak(arguments) => soak::run(arguments).await,
         Command::Open { command } => open::run(command).await,
         Command::Primitives(arguments) => primitives::run(arguments),
         Command::Bare(arguments) => bare::run(arguments),

@@ -181,7 +181,7 @@ impl Gauges {
         self.replay_lag.set(link.replay_lag_ms.map_or(unknown, |lag| lag as f64 / 1_000.0));
         self.switches.set(link.switches as f64);
         self.lag.set(app.board.lag_ms() as f64 / 1_000.0);
-        self.age.set(app.board.age_ms(now).map_or(f64::NAN, |age| age as f64 / 1_000.0));
+        self.age.set(app.board.age_ms().map_or(f64::NAN, |age| age as f64 / 1_000.0));
         self.delta_bytes.set(app.deltas.bytes() as f64);
         self.pool_size.set(pool.size as f64);
         self.pool_available.set(pool.available as f64);

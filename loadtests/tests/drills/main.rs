@@ -11,6 +11,8 @@ mod client;
 mod cluster;
 mod faults;
 mod publications;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod snapshots;
 mod stack;
 mod standby;

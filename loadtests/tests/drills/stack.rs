@@ -1,22 +1,23 @@
 //! A server of PostgreSQL, a writer that publishes in it, and readers of it.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use shared::{
-    config::Layers,
-    http::serve,
     signature::PublicKey,
     store::migrate,
     testing::{TestClient, TestReply},
 };
 use tokio::{
-    net::TcpListener,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
-use crate::{client::Watch, cluster::Cluster};
+use crate::{client::Watch, cluster::Cluster, servers};
 
 const SOURCE: &str = "/buckets/work/collections/drill";
 pub(crate) const CHANGESET: &str = "/buckets/main/collections/drill/changeset?_expected=0";
@@ -131,30 +132,17 @@ pub(crate) struct Reader {
 impl Reader {
     /// A reader that may not have loaded yet.
     pub(crate) async fn start(url: &str, stack: &Stack, settings: &[(&str, &str)]) -> Self {
-        let mut layers = reader::config::Config::layers(None, std::iter::empty(), None);
-        for (name, value) in [
-            ("storage_url", url),
+        let key_file = stack.key_file();
+        let common = [
             ("storage_connect_timeout_ms", "1000"),
             ("storage_probe_interval_seconds", "1"),
             ("changes.resources", "/buckets/main"),
-            ("signature.public_keys", &stack.key_file()),
+            ("signature.public_keys", &*key_file),
             ("watermark.poll_interval_ms", "50"),
-        ]
-        .into_iter()
-        .chain(settings.iter().copied())
-        {
-            layers.set(name, value);
-        }
-        let config = reader::config::Config::read(&mut layers).unwrap();
-        let app = reader::app::App::new(config).unwrap();
-        let limits = app.config.limits.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TestClient::new(listener.local_addr().unwrap());
+        ];
+        let settings = common.into_iter().chain(settings.iter().copied());
         let mut tasks = JoinSet::new();
-        let serving =
-            reader::server::serve(listener, app.clone(), limits, None, std::future::pending());
-        tasks.spawn(reader::versions::follow(app));
-        tasks.spawn(async move { serving.await.unwrap() });
+        let client = servers::start_reader(url, settings, &mut tasks).await;
         Self { client, key: stack.key.clone(), tasks }
     }
 
@@ -216,28 +204,12 @@ impl Reader {
     }
 }
 
-async fn start_writer(url: &str, keys: &std::path::Path, tasks: &mut JoinSet<()>) -> TestClient {
-    let mut layers = Layers::new(writer::config::DEFAULTS);
-    let key = keys.join("private-key.pem");
-    for (name, value) in [
-        ("storage_url", url),
+async fn start_writer(url: &str, keys: &Path, tasks: &mut JoinSet<()>) -> TestClient {
+    let settings = [
         ("storage_connect_timeout_ms", "1000"),
-        ("userid_hmac_secret", "some-secret"),
-        ("multiauth.policies", "basicauth"),
         ("signer.resources", "/buckets/work -> /buckets/main"),
         ("signer.to_review_enabled", "false"),
-        ("signer.ecdsa.private_key", key.to_str().unwrap()),
         ("changes.resources", "/buckets/main"),
-    ] {
-        layers.set(name, value);
-    }
-    let config = writer::config::Config::read(&mut layers).unwrap();
-    let app = std::sync::Arc::new(writer::app::App::new(config).unwrap());
-    let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    let serving =
-        serve(listener, writer::Writer::new(app), limits, metrics, std::future::pending());
-    tasks.spawn(async move { serving.await.unwrap() });
-    TestClient::new(address).as_user("editor")
+    ];
+    servers::start_writer(url, keys, settings, tasks).await.0.as_user("editor")
 }

@@ -11,3 +11,5 @@ mod objects;
 mod open;
 mod pair;
 mod rotations;
+#[path = "../servers/mod.rs"]
+mod servers;

@@ -3,13 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
-use shared::{
-    config::Layers,
-    http::serve,
-    testing::{TestClient, TestDatabase, TestReply},
-};
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use shared::testing::{TestClient, TestDatabase, TestReply};
+use tokio::{task::JoinSet, time::sleep};
 use writer::app::App;
+
+use crate::servers::{self, Setting};
 
 /// Both, until the end of the test.
 pub(crate) struct Pair {
@@ -86,63 +84,27 @@ impl Pair {
 pub(crate) async fn start_writer(
     database: &TestDatabase,
     directory: &std::path::Path,
-    settings: &[(&str, &str)],
+    settings: &[Setting<'_>],
     tasks: &mut JoinSet<()>,
 ) -> (TestClient, Arc<App>) {
-    let mut layers = Layers::new(writer::config::DEFAULTS);
-    let key = directory.join("private-key.pem");
-    for (name, value) in [
-        ("storage_url", database.url("countersign_writer").as_str()),
-        ("userid_hmac_secret", "some-secret"),
-        ("multiauth.policies", "basicauth"),
-        ("signer.resources", "/buckets/work -> /buckets/main-preview -> /buckets/main"),
-        ("signer.ecdsa.private_key", key.to_str().unwrap()),
-        ("log.requests", "errors"),
-    ]
-    .into_iter()
-    .chain(settings.iter().copied())
-    {
-        layers.set(name, value);
-    }
-    let config = writer::config::Config::read(&mut layers).unwrap();
-    let app = Arc::new(App::new(config).unwrap());
-    let (limits, metrics) = (app.config.listen.limits.clone(), app.metrics.http.clone());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let service = writer::Writer::new(app.clone());
-    let serving = serve(listener, service, limits, metrics, std::future::pending());
-    tasks.spawn(async move { serving.await.unwrap() });
-    (TestClient::new(address), app)
+    let resources = "/buckets/work -> /buckets/main-preview -> /buckets/main";
+    let common = [("signer.resources", resources), ("log.requests", "errors")];
+    let settings = common.into_iter().chain(settings.iter().copied());
+    servers::start_writer(&database.url("countersign_writer"), directory, settings, tasks).await
 }
 
 /// A reader.
 pub(crate) async fn start_reader(
     database: &TestDatabase,
-    settings: &[(&str, &str)],
+    settings: &[Setting<'_>],
     tasks: &mut JoinSet<()>,
 ) -> TestClient {
-    let mut layers = reader::config::Config::layers(None, std::iter::empty(), None);
-    let url = database.url("countersign_reader");
     // What only readers say, because only they stand behind caches, is not compared.
-    for (name, value) in [
-        ("storage_url", url.as_str()),
+    let common = [
         ("watermark.poll_interval_ms", "20"),
         ("cache.stale_while_revalidate_seconds", "0"),
         ("cache.stale_if_error_seconds", "0"),
-    ]
-    .into_iter()
-    .chain(settings.iter().copied())
-    {
-        layers.set(name, value);
-    }
-    let config = reader::config::Config::read(&mut layers).unwrap();
-    let app = reader::app::App::new(config).unwrap();
-    let limits = app.config.limits.clone();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let serving =
-        reader::server::serve(listener, app.clone(), limits, None, std::future::pending());
-    tasks.spawn(reader::versions::follow(app));
-    tasks.spawn(async move { serving.await.unwrap() });
-    TestClient::new(address)
+    ];
+    let settings = common.into_iter().chain(settings.iter().copied());
+    servers::start_reader(&database.url("countersign_reader"), settings, tasks).await
 }

@@ -91,19 +91,25 @@ impl DictionaryId {
         Self(hash)
     }
 
+    /// The dictionary that a client has.
+    pub fn named(headers: &HeaderMap) -> Option<Self> {
+        let mut sent = headers.get_all(AVAILABLE_DICTIONARY).iter();
+        let (Some(value), None) = (sent.next(), sent.next()) else { return None };
+        Self::parse(value.as_bytes())
+    }
+
     /// The dictionary that a client has, if it takes what is made with it: at least as gladly as
     /// everything else, whose weight is at most `otherwise`. `*` does not name what needs a
     /// dictionary.
     pub fn offered(headers: &HeaderMap, otherwise: u16) -> Option<Self> {
-        let mut sent = headers.get_all(AVAILABLE_DICTIONARY).iter();
-        let (Some(value), None) = (sent.next(), sent.next()) else { return None };
+        let named = Self::named(headers)?;
         let accepted = headers.get_all(ACCEPT_ENCODING).iter();
         let weight = accepted
             .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
             .map(weighted)
             .find_map(|(name, weight)| name.eq_ignore_ascii_case(DCZ.as_bytes()).then_some(weight))
             .filter(|weight| *weight > 0 && *weight >= otherwise);
-        weight.and_then(|_| Self::parse(value.as_bytes()))
+        weight.map(|_| named)
     }
 
     /// Reads a byte sequence as structured fields have it (RFC 9651 §3.3.5): `:base64:`.

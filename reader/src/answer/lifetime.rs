@@ -23,6 +23,8 @@ pub enum Lifetime {
     Seconds(u32),
     /// So many seconds and no longer: newer bytes of this URL are on their way.
     Strictly(u32),
+    /// So many seconds at the client who asked, and at no cache of many clients.
+    Privately(u32),
 }
 
 /// What caches may do with an answer whose life is over (RFC 5861), in seconds; 0 is nothing.
@@ -45,11 +47,23 @@ impl Lifetime {
         }
     }
 
+    /// The same for the client alone. Where nothing is said, caches would decide by themselves.
+    pub fn private(self) -> Self {
+        match self {
+            Self::Unset | Self::Never => Self::Never,
+            Self::Seconds(seconds) | Self::Strictly(seconds) | Self::Privately(seconds) => {
+                Self::Privately(seconds)
+            }
+        }
+    }
+
     fn seconds(self) -> Option<u32> {
         match self {
             Self::Unset => None,
             Self::Never => Some(0),
-            Self::Seconds(seconds) | Self::Strictly(seconds) => Some(seconds),
+            Self::Seconds(seconds) | Self::Strictly(seconds) | Self::Privately(seconds) => {
+                Some(seconds)
+            }
         }
     }
 
@@ -60,9 +74,12 @@ impl Lifetime {
             out.extend_from_slice(NEVER.as_bytes());
             return;
         }
+        if self == Self::Privately(seconds) {
+            out.extend_from_slice(b"private, ");
+        }
         // Writing to a vector cannot fail.
         let _ = write!(out, "max-age={seconds}");
-        if self == Self::Strictly(seconds) {
+        if matches!(self, Self::Strictly(_) | Self::Privately(_)) {
             return;
         }
         if grace.revalidating > 0 {
@@ -132,11 +149,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_private_is_never_more_public_than_it_was() {
+        let private = |seconds, is_stale| control(Lifetime::of(seconds, is_stale).private());
+
+        assert_eq!(private(Some(3_600), false), "private, max-age=3600");
+        assert_eq!(private(Some(5), true), "private, max-age=5");
+        assert_eq!(private(Some(0), false), NEVER);
+        assert_eq!(private(None, false), NEVER);
+    }
+
+    #[test]
     fn lines_and_map_say_the_same() {
         let mut dates = Dates::default();
         for seconds in [None, Some(0), Some(60), Some(u32::MAX)] {
             for is_stale in [false, true] {
                 let lifetime = Lifetime::of(seconds, is_stale);
+                let lifetime = if seconds == Some(60) { lifetime.private() } else { lifetime };
                 let (mut lines, mut expected, mut headers) =
                     (Vec::new(), Vec::new(), HeaderMap::new());
                 lifetime.push(&mut lines, GRACE, NOW, &mut dates);

@@ -54,7 +54,9 @@ pub(super) async fn get(
     let part = found.list.part(query.since, query.limit);
     let form = app.deltas.form(&found, part, Accepted::of(&head.headers)).await?;
     let (served, dress) = (found.timestamp, found.list.dress());
-    Ok(Answer::Prepared(form, lives(api, (bucket, id), &query.expected, served, dress)))
+    let lifetime = lives(api, (bucket, id), &query.expected, served, dress);
+    let is_strange = found.list.is_strange(part, &head.headers);
+    Ok(Answer::Prepared(form, if is_strange { lifetime.private() } else { lifetime }))
 }
 
 /// How long caches may keep a changeset that carries the timestamp `served`.

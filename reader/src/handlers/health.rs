@@ -36,7 +36,7 @@ pub fn heartbeat(app: &App, now: Timestamp) -> Reply {
         "rejected": rejected,
         "certificates": certificates,
         "database_is_older": app.board.is_database_older(),
-        "snapshot_age_seconds": app.board.age_ms(now).map(|age| age / 1_000),
+        "snapshot_age_seconds": app.board.age_ms().map(|age| age / 1_000),
         "watermark": published.map(|published| published.watermark),
     });
     let is_fit = is_ready && !app.is_leaving();

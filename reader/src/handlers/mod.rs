@@ -51,7 +51,7 @@ pub async fn answer(
         Route::Version => Ok(health::version(app)),
         Route::Metrics if app.config.operators.is_some() => Err(ApiError::NoSuchEndpoint),
         Route::Metrics => Ok(health::metrics(app, now)),
-        Route::AddVersion => Ok(redirect::add_version(app, head)),
+        Route::AddVersion => Ok(redirect::add_version(app, head, now)),
         Route::DropSlash => Ok(redirect::drop_slash(app, head, now)),
     };
     made.map(Answer::Made)

@@ -87,7 +87,7 @@ async fn list(
 
     let list = &published.monitor.list;
     let of = ("monitor", "changes");
-    let lifetime = lives(api, of, &query.expected, timestamp, list.dress());
+    let mut lifetime = lives(api, of, &query.expected, timestamp, list.dress());
     let is_filtered = query.bucket.is_some() || query.collection.is_some();
     let form = if published.monitor.timestamp.is_none() {
         let body = published.monitor.entries.changeset(query, now);
@@ -97,6 +97,9 @@ async fn list(
         app.filtered.form(&published, query).await?
     } else {
         let part = list.part(query.since, query.limit);
+        if list.is_strange(part, &head.headers) {
+            lifetime = lifetime.private();
+        }
         app.deltas.form(&published, part, Accepted::of(&head.headers)).await?
     };
     Ok(Answer::Prepared(form, lifetime))

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
@@ -14,12 +14,17 @@ use tokio::{sync::watch, time::timeout};
 
 use super::Published;
 
+/// Of [`Board::confirmed`].
+const NEVER: i64 = i64::MIN;
+
 /// The present state, and how fresh it is.
 #[derive(Debug)]
 pub struct Board {
     published: ArcSwapOption<Published>,
     moves: watch::Sender<()>,
-    /// When the database last confirmed the state, in milliseconds; 0: never.
+    begun: Instant,
+    /// When the database last confirmed the state, in milliseconds after `begun`, or before it; or
+    /// [`NEVER`]. Ages must not jump with the system's clock.
     confirmed: AtomicI64,
     /// The watermark that the database has, as last seen.
     seen: AtomicI64,
@@ -44,7 +49,8 @@ impl Default for Board {
         Self {
             published: ArcSwapOption::empty(),
             moves: watch::Sender::new(()),
-            confirmed: AtomicI64::new(0),
+            begun: Instant::now(),
+            confirmed: AtomicI64::new(NEVER),
             seen: AtomicI64::new(0),
             reachable: AtomicBool::new(false),
             older: AtomicBool::new(false),
@@ -77,9 +83,18 @@ impl Board {
     }
 
     /// What is served is what the database has now.
-    pub fn confirm(&self, now: Timestamp) {
-        self.confirmed.store(now.as_millis(), Ordering::Relaxed);
+    pub fn confirm(&self) {
+        self.confirm_as_of(0);
+    }
+
+    /// What is served is what the database had so many milliseconds ago.
+    pub fn confirm_as_of(&self, age_ms: i64) {
+        self.confirmed.store(self.elapsed_ms() - age_ms.max(0), Ordering::Relaxed);
         self.older.store(false, Ordering::Relaxed);
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     /// The value that the writer has computed for push services, if any, belongs to what is served.
@@ -131,9 +146,9 @@ impl Board {
     }
 
     /// Milliseconds since what is served was confirmed by the database.
-    pub fn age_ms(&self, now: Timestamp) -> Option<i64> {
+    pub fn age_ms(&self) -> Option<i64> {
         let confirmed = self.confirmed.load(Ordering::Relaxed);
-        (confirmed > 0).then(|| (now.as_millis() - confirmed).max(0))
+        (confirmed != NEVER).then(|| (self.elapsed_ms() - confirmed).max(0))
     }
 
     /// How much later the database's watermark is than the one that is served.

@@ -89,6 +89,11 @@ impl Lineage {
         made.iter().find(|(known, _)| *known == id).map(|(_, form)| form)
     }
 
+    /// Whether this is the name of a version that clients may still have.
+    pub fn knows(&self, id: DictionaryId) -> bool {
+        self.this.id == id || self.former.iter().any(|former| former.id == id)
+    }
+
     /// Memory that former versions and differences take, in bytes.
     pub fn bytes(&self) -> usize {
         let kept: usize = self.former.iter().map(|former| former.gzip.len()).sum();
@@ -143,6 +148,8 @@ mod tests {
             assert!(form.body().bytes().len() < 200);
             assert_eq!(form.headers()["content-encoding"], DCZ);
         }
+        let known = |body: &Bytes| lineage.knows(DictionaryId::of(body));
+        assert_eq!(bodies.iter().map(known).collect::<Vec<_>>(), [false, false, true, true, true]);
         for unknown in [&bodies[0], &bodies[1], &bodies[4]] {
             assert!(lineage.from(holding(unknown)).is_none());
         }

@@ -6,10 +6,13 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use shared::{model::Timestamp, wire::changeset_head};
 
 use super::Lineage;
-use crate::answer::{Accepted, Dress, Forms, Prepared};
+use crate::answer::{
+    Accepted, DictionaryId, Dress, Forms, Prepared, dictionary::AVAILABLE_DICTIONARY,
+};
 
 const TAIL: &[u8] = b"]}";
 
@@ -214,6 +217,19 @@ impl List {
     pub fn best(&self, accepted: Accepted) -> &Arc<Prepared> {
         let difference = self.lineage.as_ref().and_then(|lineage| lineage.from(accepted));
         difference.unwrap_or_else(|| self.full.best(accepted))
+    }
+
+    /// Whether a request for this part names a dictionary that is none of ours. Its answer is what
+    /// everybody gets; kept under that name, as `Vary` has it, it would take the place of something
+    /// that somebody asks for.
+    pub fn is_strange(&self, part: Part, headers: &HeaderMap) -> bool {
+        let role = self.dress.dictionary.as_ref().filter(|_| part == Part::Full);
+        if role.is_none_or(|role| !role.rules.allow(self.full.plain().len())) {
+            return false;
+        }
+        let is_ours = |id| self.lineage.as_ref().is_some_and(|lineage| lineage.knows(id));
+        headers.contains_key(AVAILABLE_DICTIONARY)
+            && !DictionaryId::named(headers).is_some_and(is_ours)
     }
 
     /// Makes what is missing of the whole list: see [`Forms::complete`] and [`Lineage::complete`].

@@ -77,7 +77,7 @@ impl Follower {
         let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
         watch.remind(&published.certificates(), rules, Timestamp::now());
         self.app.board.publish(published);
-        self.app.board.confirm(Timestamp::now());
+        self.app.board.confirm();
         self.loaded_at = Some(Instant::now());
         if everything {
             self.all_loaded_at = self.loaded_at;

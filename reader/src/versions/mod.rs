@@ -189,7 +189,7 @@ impl Follower {
             return Ok(Standing::Older);
         }
         if !is_news {
-            self.app.board.confirm(Timestamp::now());
+            self.app.board.confirm();
         }
         // Only now is what browsers would ask for here.
         self.app.board.tell(look.broadcast);

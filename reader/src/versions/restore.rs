@@ -23,7 +23,8 @@ pub(super) async fn restore(app: &App) {
         Ok(Some((stored, published))) => {
             let (watermark, count) = (published.watermark, published.iter().count());
             app.board.publish(published);
-            app.board.confirm(stored.confirmed());
+            let age = Timestamp::now().as_millis() - stored.confirmed().as_millis();
+            app.board.confirm_as_of(age);
             app.board.tell(stored.broadcast());
             tracing::info!(%watermark, collections = count, "the snapshot on disk is served");
         }

@@ -144,6 +144,66 @@ async fn the_last_versions_are_dictionaries_and_older_ones_are_let_go() {
 }
 
 #[tokio::test]
+async fn names_that_nobody_knows_make_no_entries_at_caches_nor_here() {
+    let database = Database::create().await;
+    let settings = [SETTINGS, &[("main.record_cache_expires_seconds", "3600")]].concat();
+    let reader = reader(&database, &settings).await;
+    let path = changeset("cfr", "_expected=0");
+    let mut versions = vec![reader.get(&path).await];
+    for step in 1..4 {
+        versions.push(change(&database, &reader, T + step * 100).await);
+    }
+    let public = "max-age=3600, stale-while-revalidate=60, stale-if-error=86400";
+    let (oldest, held) = versions.split_first().unwrap();
+    // Also while the difference is not made yet.
+    for version in held {
+        let got = ask(&reader, &path, "gzip, dcz", &having(&version.body)).await;
+        assert_eq!(got.header("cache-control"), Some(public));
+    }
+    assert_eq!(reader.get(&path).await.header("cache-control"), Some(public), "without a name");
+    let entries = async || {
+        let metrics = String::from_utf8(reader.get("/__metrics__").await.body.to_vec()).unwrap();
+        let of =
+            |name: &str| metrics.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        [of("countersign_delta_cache_bytes "), of("countersign_dictionary_bytes ")]
+    };
+    difference(&reader, &path, &having(&held[1].body)).await;
+    let before = entries().await;
+
+    let known = having(&held[0].body);
+    let mut strangers: Vec<String> = (0..200_u32).map(|n| having(&n.to_be_bytes())).collect();
+    // One that is forgotten, and some that are none.
+    strangers.extend([having(&oldest.body), ":AAAA:".into(), "a".into(), format!("{known};a=1")]);
+    for name in &strangers {
+        for accept in ["gzip, dcz", "gzip"] {
+            let got = ask(&reader, &path, accept, name).await;
+            assert_eq!(got.header("content-encoding"), Some("gzip"));
+            assert_eq!(got.header("cache-control"), Some("private, max-age=3600"), "{name}");
+            // Here nothing depends on the name, and it is not in `Vary`.
+            let delta = changeset("cfr", &format!("_expected=0&_since={}", T + 400));
+            let got = ask(&reader, &delta, accept, name).await;
+            assert_eq!(got.header("vary"), Some("Accept-Encoding"));
+            assert_eq!(got.header("cache-control"), Some(public));
+        }
+    }
+    let etag = reader.send(Method::GET, &path, &[("accept-encoding", "gzip")]).await;
+    let known = [
+        ("accept-encoding", "gzip"),
+        ("available-dictionary", &*strangers[0]),
+        ("if-none-match", etag.header("etag").unwrap()),
+    ];
+    let known = reader.send(Method::GET, &path, &known).await;
+    assert_eq!(known.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(known.header("cache-control"), Some("private, max-age=3600"));
+
+    // The answers to `_since` are one entry, whatever was named.
+    let after = entries().await;
+    assert_eq!(before[1], after[1]);
+    let bytes = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!(bytes(&after[0]) - bytes(&before[0]) < 4_000.0, "{before:?}, {after:?}");
+}
+
+#[tokio::test]
 async fn the_list_of_collections_has_dictionaries_too() {
     let database = Database::create().await;
     for collection in 0..30 {

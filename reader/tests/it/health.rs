@@ -55,6 +55,12 @@ async fn redirects_name_the_cdn() {
         assert_eq!(got.status, StatusCode::TEMPORARY_REDIRECT, "{path}");
         assert_eq!(got.header("location"), Some(format!("{base}{location}").as_str()));
     }
+    // A slash is remembered for an hour, as by Kinto; a missing version is not.
+    for (path, lifetime) in
+        [("/v1", Some("max-age=3600")), ("/v2", Some("max-age=3600")), ("/", None)]
+    {
+        assert_eq!(reader.get(path).await.header("cache-control"), lifetime, "{path}");
+    }
     let ahead = reader.get(&monitor("_expected=5&_since=6")).await;
     assert_eq!(ahead.status, StatusCode::NO_CONTENT);
     assert_eq!(ahead.header("cache-control"), Some("max-age=86400"));

@@ -13,6 +13,8 @@ use tokio::time::sleep;
 
 use crate::fixture::Reader;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_countersign-reader");
+
 /// A reader that can be killed. It ends with the value.
 pub(crate) struct Process {
     child: Child,
@@ -37,25 +39,26 @@ impl Drop for Process {
 impl Process {
     /// Starts one with the settings in `reader.toml` of a directory.
     pub(crate) fn start(directory: &Path, url: &str) -> Self {
-        let path = directory.join("log");
-        let log = fs::File::create(&path).unwrap();
-        let binary = Command::new(env!("CARGO_BIN_EXE_countersign-reader"));
-        Self::run(binary, directory, url, log.into())
+        Self::under(&["env"], directory, url)
     }
 
     /// The same with so many files open at most.
     pub(crate) fn limited(directory: &Path, url: &str, files: u32) -> Self {
+        let limit = format!("--nofile={files}:{files}");
+        Self::under(&["prlimit", &limit, "--"], directory, url)
+    }
+
+    /// The same, started by a command that becomes it, as `taskset -c 0`.
+    pub(crate) fn under(command: &[&str], directory: &Path, url: &str) -> Self {
         let log = fs::File::create(directory.join("log")).unwrap();
-        let mut command = Command::new("prlimit");
-        let binary = env!("CARGO_BIN_EXE_countersign-reader");
-        command.args([&format!("--nofile={files}:{files}"), "--", binary]);
-        Self::run(command, directory, url, log.into())
+        let mut started = Command::new(command[0]);
+        started.args(&command[1..]).arg(BINARY);
+        Self::run(started, directory, url, log.into())
     }
 
     /// The same with a log that nobody reads.
     pub(crate) fn unread(directory: &Path, url: &str) -> Self {
-        let binary = Command::new(env!("CARGO_BIN_EXE_countersign-reader"));
-        Self::run(binary, directory, url, Stdio::piped())
+        Self::run(Command::new(BINARY), directory, url, Stdio::piped())
     }
 
     fn run(mut command: Command, directory: &Path, url: &str, log: Stdio) -> Self {
