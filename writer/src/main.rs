@@ -24,7 +24,10 @@ use shared::{
     error::with_causes,
     http::{serve, shutdown_signal},
     model::Timestamp,
-    store::migrate::{self, SchemaError},
+    store::{
+        Opener,
+        migrate::{self, SchemaError},
+    },
     telemetry,
 };
 use tokio::{
@@ -300,9 +303,8 @@ async fn migrate_schema(file: Option<&Path>) -> Result<(), Failure> {
     let mut database: tokio_postgres::Config = config.migrate_url.parse().map_err(unavailable)?;
     // Of several hosts, the primary.
     database.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    let (mut client, connection) =
-        database.connect(tokio_postgres::NoTls).await.map_err(unavailable)?;
-    let connection = tokio::spawn(connection);
+    let opener = Opener::new(&database, &config.database).map_err(Failure::configuration)?;
+    let (mut client, connection) = opener.open(&database).await.map_err(unavailable)?;
     let applied = migrate::migrate(&mut client).await.map_err(|error| match error {
         SchemaError::Version { .. } | SchemaError::Changed(_) => Failure::unavailable(error),
         SchemaError::Database(_) => Failure::other(error),

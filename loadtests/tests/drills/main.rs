@@ -9,6 +9,7 @@
 
 mod client;
 mod cluster;
+mod encrypted;
 mod faults;
 mod publications;
 #[path = "../servers/mod.rs"]

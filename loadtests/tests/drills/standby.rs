@@ -29,6 +29,7 @@ async fn a_standby_is_followed_and_one_that_lags_is_left_until_it_has_caught_up(
     let took = reader.has(second).await;
     println!("through the primary after {took:?}, as the standby has stopped replaying");
     assert_eq!(reader.heartbeat().await.json["database"]["address"], stack.primary.host());
+    assert_ne!(reader.client.get("/buckets/main").await.status, 503, "requests follow");
 
     standby.run("select pg_wal_replay_resume()").await;
     reader
@@ -57,6 +58,20 @@ async fn a_standby_that_lags_and_is_alone_serves_what_it_has_and_tells_its_lag()
     let took = reader.has(timestamp).await;
     assert!(took > Duration::from_millis(500), "{took:?}");
     watch.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_not_asked_of_servers_that_accept_and_say_nothing() {
+    let stack = Stack::start(&[]).await;
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hosts = [mute.local_addr().unwrap().to_string(), stack.primary.host()];
+    let url = url_of("countersign_reader", &hosts);
+    let reader = Reader::start(&url, &stack, &[("database_reads.patience_ms", "500")]).await;
+
+    reader.until("ready", |got| got.status == 200).await;
+    for _ in 0..3 {
+        assert_ne!(reader.client.get("/buckets/main").await.status, 503);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

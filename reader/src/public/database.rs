@@ -57,6 +57,7 @@ pub struct Database {
     pool: Pool,
     lists: Cache<ListPath, Told>,
     objects: Cache<ObjectPath, Arc<Seen>>,
+    hosts: Arc<Hosts>,
     guards: Option<String>,
     reads: Gate,
     scans: Gate,
@@ -89,7 +90,8 @@ impl Database {
         };
         Ok(Self {
             guards: hosts.guards().map(str::to_owned),
-            pool: store::pool_of(&own, hosts)?,
+            pool: store::pool_of(&own, hosts.clone())?,
+            hosts,
             lists: Cache::builder()
                 .max_capacity(half)
                 .time_to_live(settings.keep)
@@ -109,6 +111,15 @@ impl Database {
     /// Its connections.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Reads at this server from now on, which is followed: whoever follows knows which of them
+    /// answer, and are not behind.
+    pub fn follow(&self, server: usize) {
+        if self.hosts.first() != server {
+            self.hosts.prefer(server);
+            self.pool.retain(|_, _| false);
+        }
     }
 
     /// An object.

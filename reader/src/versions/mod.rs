@@ -134,7 +134,10 @@ impl Follower {
         let outcome = self.look(&mut connected.client).await;
         match outcome {
             Ok(Standing::Older) if hosts.len() > 1 => hosts.avoid(self.index),
-            Ok(_) => self.connected = Some(connected),
+            Ok(_) => {
+                self.connected = Some(connected);
+                self.app.public.follow(self.index);
+            }
             Err(_) => hosts.avoid(self.index),
         }
         outcome
@@ -171,8 +174,6 @@ impl Follower {
             self.connected = Some(other.connected);
             self.is_schema_checked = false;
             self.app.link.hosts().prefer(self.index);
-            // Connections of requests shall follow.
-            self.app.public.pool().retain(|_, _| false);
         }
     }
 

@@ -67,6 +67,16 @@ async fn d16_an_answer_older_than_expected_is_kept_for_the_minimum() {
         let got = reader.get(&path).await;
         assert_eq!(got.header("cache-control"), Some("max-age=9"), "{path}");
     }
+    // What is set for all answers is no minimum.
+    let reader = Reader::of(&database, &[OFF, ttl]).await;
+    for path in [changeset("cfr", &format!("_expected={}", T + 1)), stale_v2()] {
+        let got = reader.get(&path).await;
+        assert_eq!(got.header("cache-control"), Some("max-age=5"), "{path}");
+    }
+}
+
+fn stale_v2() -> String {
+    changeset("cfr", &format!("_expected={}", T + 1)).replacen("/v1/", "/v2/", 1)
 }
 
 #[tokio::test]

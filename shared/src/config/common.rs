@@ -161,6 +161,9 @@ impl CertificateWarnings {
 #[derive(Debug, Clone, Default)]
 pub struct RecordCache(BTreeMap<String, u32>);
 
+/// Longest lifetime, in seconds, of an answer older than expected, where no minimum is set.
+const STALE: u32 = 5;
+
 const CACHE_SUFFIXES: [&str; 3] = [
     "record_cache_expires_seconds",
     "record_cache_minimum_expires_seconds",
@@ -196,6 +199,7 @@ impl RecordCache {
             plain: expires.or(fallback),
             minimum: minimum.or(expires).or(fallback),
             maximum: maximum.or(expires).or(fallback),
+            stale: minimum.or(expires.or(fallback).map(|ttl| ttl.min(STALE))),
         }
     }
 }
@@ -207,10 +211,12 @@ pub mod ttl {
     pub struct Policy {
         /// Without `_expected`.
         pub plain: Option<u32>,
-        /// For `_expected=0`, `9999…`, and answers older than expected.
+        /// For `_expected=0` and `9999…`.
         pub minimum: Option<u32>,
         /// For every other `_expected`.
         pub maximum: Option<u32>,
+        /// For answers older than expected, which must not stay under the new URL.
+        pub stale: Option<u32>,
     }
 }
 
@@ -246,6 +252,9 @@ mod tests {
         let monitor = cache.of("monitor", "changes");
         assert_eq!((monitor.minimum, monitor.maximum), (Some(60), Some(3_600)));
         assert_eq!(monitor.plain, Some(7));
+        assert_eq!(monitor.stale, Some(60), "the minimum, where one is set");
+        assert_eq!(cache.of("other", "x").stale, Some(5), "not what is set for all answers");
+        assert_eq!(cache.of("main", "x").stale, None);
         assert_eq!(cache.of("main", "x").maximum, None, "a 0 in a fallback counts as unset");
         assert_eq!(cache.of("other", "x").maximum, Some(7));
     }

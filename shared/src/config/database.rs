@@ -1,6 +1,6 @@
 //! How PostgreSQL is reached.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::Layers;
 
@@ -49,6 +49,8 @@ pub struct Database {
     pub statement_timeout: Duration,
     /// Longest wait for a row lock.
     pub lock_timeout: Duration,
+    /// PEM file of the authorities that are trusted with `sslmode=require`; without it, the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 impl Database {
@@ -92,6 +94,7 @@ impl Database {
             connect_timeout: millis(layers, "storage_connect_timeout_ms"),
             statement_timeout: millis(layers, "storage_statement_timeout_ms"),
             lock_timeout: millis(layers, "storage_lock_timeout_ms"),
+            authorities: layers.optional("storage_tls_ca").map(PathBuf::from),
         }
     }
 }

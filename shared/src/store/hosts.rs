@@ -11,12 +11,13 @@ use std::{
 
 use deadpool_postgres::{ClientWrapper, Connect};
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_postgres::{
-    Client, Config, Error, NoTls,
+    Client, Config, Error,
     config::{Host, TargetSessionAttrs},
 };
 
+use super::tls::Opener;
 use crate::{
     config::{Database, Target},
     error::ApiError,
@@ -30,7 +31,7 @@ use crate::{
 pub struct Hosts {
     servers: Vec<Server>,
     first: AtomicUsize,
-    patience: Duration,
+    opener: Opener,
     prefers_standby: bool,
     guards: Option<String>,
 }
@@ -55,7 +56,7 @@ impl Hosts {
     ///
     /// # Errors
     ///
-    /// When the URL cannot be read.
+    /// When the URL, or the file of authorities, cannot be read.
     pub fn new(settings: &Database, name: &str) -> Result<Self, ApiError> {
         let common: Config = settings.url.parse()?;
         let guards = guards(settings);
@@ -89,7 +90,7 @@ impl Hosts {
         Ok(Self {
             servers: servers.collect(),
             first: AtomicUsize::new(0),
-            patience: settings.connect_timeout,
+            opener: Opener::new(&common, settings)?,
             prefers_standby: settings.target == Target::PreferStandby,
             guards: settings.transaction_pooling.then(local),
         })
@@ -150,17 +151,7 @@ impl Hosts {
         // Without any host, the driver's own error.
         let nowhere = Config::new();
         let config = self.servers.get(index).map_or(&nowhere, |server| &server.config);
-        // The only error of the driver's that others may make.
-        let late = |_| Error::__private_api_timeout();
-        let (client, connection) =
-            timeout(self.patience, config.connect(NoTls)).await.map_err(late)??;
-        let task = tokio::spawn(async move {
-            // Whoever uses the session is told as well, and says so.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to PostgreSQL ended");
-            }
-        });
-        Ok((client, task))
+        self.opener.open(config).await
     }
 
     /// Connects to the first server that will do.
@@ -288,6 +279,7 @@ mod tests {
             connect_timeout: Duration::from_millis(100),
             statement_timeout: Duration::from_secs(1),
             lock_timeout: Duration::from_secs(1),
+            authorities: None,
         };
         Hosts::new(&settings, "test")
     }

@@ -5,8 +5,10 @@ pub mod migrate;
 mod pool;
 pub mod public;
 pub mod published;
+mod tls;
 mod tx;
 
 pub use hosts::{Connected, Hosts};
 pub use pool::{pool, pool_of};
+pub use tls::Opener;
 pub use tx::{Parameters, Tx, Write};

@@ -56,6 +56,7 @@ impl TestDatabase {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(10),
+            authorities: None,
         }
     }
 

@@ -6,11 +6,11 @@ use crate::{config::ttl, model::Timestamp};
 /// (`remote-settings.md` §3.7).
 ///
 /// `served` is the timestamp that the answer carries. An answer older than a client expects (the
-/// reader lags) must not stay under the new URL: it gets the minimum, 5 s if unset (§3.8 rule 5,
-/// D16).
+/// reader lags) must not stay under the new URL: it gets the minimum, at most 5 s if none is set
+/// (§3.8 rule 5, D16).
 pub fn lifetime(expected: &str, served: Timestamp, policy: ttl::Policy) -> Option<u32> {
     if is_stale(expected, served) {
-        return Some(policy.minimum.unwrap_or(5));
+        return Some(policy.stale.unwrap_or(5));
     }
     if expected == "0" || expected.starts_with("9999") { policy.minimum } else { policy.maximum }
 }
@@ -29,7 +29,8 @@ mod tests {
 
     #[test]
     fn d16_a_stale_answer_gets_the_minimum() {
-        let policy = ttl::Policy { plain: Some(1), minimum: Some(60), maximum: Some(3_600) };
+        let policy =
+            ttl::Policy { plain: Some(1), minimum: Some(60), maximum: Some(3_600), stale: Some(7) };
         let served = Timestamp::from_millis(1_700_000_000_000);
         let seconds = |expected| lifetime(expected, served, policy);
 
@@ -39,8 +40,8 @@ mod tests {
         assert_eq!(seconds("\"0\""), Some(3_600));
         assert_eq!(seconds("abc"), Some(3_600));
         assert_eq!(seconds("1700000000000"), Some(3_600));
-        assert_eq!(seconds("1700000000001"), Some(60));
-        assert_eq!(seconds("\"1700000000001\""), Some(60));
+        assert_eq!(seconds("1700000000001"), Some(7));
+        assert_eq!(seconds("\"1700000000001\""), Some(7));
         let unset = ttl::Policy::default();
         assert_eq!(lifetime("1700000000001", served, unset), Some(5));
         assert_eq!(lifetime("1700000000000", served, unset), None);
