@@ -104,10 +104,9 @@ pub fn count(
     reply: &Reply,
     elapsed: Duration,
 ) {
-    let Some(kinto) = &app.metrics.kinto else { return };
     let (method, path, status, bytes) =
         (&request.method, &request.path, reply.status, reply.body.len());
-    kinto.answered(&Answered { method, path, route, status, bytes, elapsed });
+    app.metrics.answered(&Answered { method, path, route, status, bytes, elapsed });
 }
 
 /// hyper would do this for HTTP/1, and not for HTTP/2.

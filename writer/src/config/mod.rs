@@ -15,6 +15,7 @@ mod quotas;
 mod service;
 mod signing;
 mod signoff;
+mod statsd;
 mod subtrees;
 #[cfg(test)]
 mod testing;
@@ -41,6 +42,7 @@ pub use signing::{
     AutographSettings, Backend, ChainTrust, LocalKey, LocalKeys, Pem, Signing, TlsWarning,
 };
 pub use signoff::SignOff;
+pub use statsd::Statsd;
 pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;
@@ -264,7 +266,7 @@ fn means_nothing_here(key: &str) -> bool {
 /// Settings whose effect is missed here: whoever gives one is told so, by its name.
 fn warn_of_what_is_missing(layers: &mut Layers) {
     const NAME: &str = "transaction_per_request";
-    let is_missing = |key: &str| key.starts_with("event_listeners") || key.starts_with("statsd_");
+    let is_missing = |key: &str| key.starts_with("event_listeners");
     for key in layers.keys(is_missing) {
         layers.warning(format!("{key} has no effect here yet"));
     }

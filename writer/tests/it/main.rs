@@ -65,6 +65,7 @@ mod signoff_traps;
 mod snapshots;
 mod start;
 mod statements;
+mod statsd;
 mod threats;
 mod traps;
 mod verifiable;

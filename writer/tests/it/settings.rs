@@ -334,6 +334,7 @@ fn what_has_no_effect_is_told_by_name() {
         ("transaction_per_request", "false"),
         ("event_listeners.redis.use", "kinto_redis.listeners"),
         ("statsd_url", "udp://localhost:8125"),
+        ("statsd_prefix", "kinto"),
     ] {
         let warnings = read(&[(key, value)]).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
@@ -422,7 +423,6 @@ fn a_file_of_kinto_s_is_read_as_it_is() {
         "default_bucket_hmac_secret is empty: whoever knows a user's id can tell the id of the \
          user's bucket",
         "event_listeners has no effect here yet",
-        "statsd_url has no effect here yet",
         "lightshow_enabled is not a setting of this service",
     ];
     assert_eq!(config.warnings, expected);
