@@ -212,9 +212,11 @@ fn signer(layers: &mut Layers) -> SignerSettings {
     let resources = signoff::resources(layers);
     let sources = resources.sources().map(|(bucket, id)| (bucket.as_str(), id.map(Id::as_str)));
     let signing = Signing::read(layers, sources);
+    // A review that was asked for must not be missing because of a misspelt name.
+    layers.guard("signer.", !resources.is_empty());
     if resources.is_empty() {
         // Nothing is signed, and how it would be is nobody's mistake.
-        layers.ignore(|key| key.starts_with("signer."));
+        layers.ignore(signing::is_of_a_signer);
     }
     let sign_off = SignOff::read(layers);
     // The reader's, which may share our environment.

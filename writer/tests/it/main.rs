@@ -26,6 +26,7 @@ mod list_memory;
 mod lists;
 mod log;
 mod mail;
+mod misspelt;
 mod monitor;
 mod notifications;
 mod objects;
