@@ -49,6 +49,7 @@ mod review_events;
 mod schema;
 mod service;
 mod settings;
+mod settings_effects;
 mod signer_process;
 mod signers;
 mod signing;

@@ -33,7 +33,7 @@ const fn row(
 }
 
 /// Each shows what a writer with the usual settings does not.
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 29] = [
     row(&[("readonly", "true")], ("GET", "/"), |reply| {
         reply.json["settings"]["readonly"] == true
             && reply.header("cache-control") == "max-age=86400"
@@ -90,6 +90,14 @@ const ROWS: [Row; 27] = [
     row(&[("bucket_cache_expires_seconds", "60")], ("GET", "/buckets/open"), |reply| {
         reply.header("cache-control") == "max-age=60"
     }),
+    row(&[("group_cache_expires_seconds", "61")], ("GET", "/buckets/open/groups"), |reply| {
+        reply.header("cache-control") == "max-age=61"
+    }),
+    row(
+        &[("collection_cache_expires_seconds", "62")],
+        ("GET", "/buckets/open/collections/c"),
+        |reply| reply.header("cache-control") == "max-age=62",
+    ),
     row(&[("record_cache_expires_seconds", "60")], ("GET", RECORDS), |reply| {
         reply.header("cache-control") == "max-age=60"
     }),
@@ -335,6 +343,7 @@ fn what_has_no_effect_is_told_by_name() {
         ("event_listeners.redis.use", "kinto_redis.listeners"),
         ("statsd_url", "udp://localhost:8125"),
         ("statsd_prefix", "kinto"),
+        ("admin_assets_path", "/srv/admin"),
     ] {
         let warnings = read(&[(key, value)]).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
