@@ -1,10 +1,12 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
+mod batched;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use deadpool_postgres::ClientWrapper;
@@ -22,7 +24,7 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     authn::{self, Identities, Profile},
-    authz, batch,
+    authz,
     config::Grant,
     context::Ctx,
     cors, failpoint,
@@ -33,7 +35,7 @@ use crate::{
     pki::publication,
     plugins::default_bucket,
     routes::{Parent, Route},
-    service::{self, ApiRequest},
+    service::ApiRequest,
     signoff::signing::{Presigned, Unsigned},
     step::{Refusal, Step},
     store::{memberships, permissions},
@@ -67,7 +69,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             let reply = Reply::text(StatusCode::OK, text);
             Ok(reply.header(header::CONTENT_TYPE, format))
         }
-        Route::Batch => run_batch(app, request).await,
+        Route::Batch => batched::run_batch(app, request).await,
         Route::OpenId { provider, step } => openid::login(app, &provider, step, request).await,
         Route::Permissions => {
             let about = (app, request, Arc::new(asker(app, request).await?.0));
@@ -367,59 +369,4 @@ fn is_transient(error: &ApiError) -> bool {
     let ApiError::Backend(source) = error else { return false };
     let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
     code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006" | "25P02"))
-}
-
-/// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
-/// apart from the transaction.
-async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = batch::parse(&app.config, request)?;
-    let mut steps = Vec::with_capacity(requests.len());
-    let mut answered = HashMap::new();
-    let mut identities = Identities::default();
-    let mut endpoints = Vec::with_capacity(requests.len());
-    for (index, request) in requests.iter().enumerate() {
-        let found = Route::find(&app.config, &request.path);
-        endpoints.push(found.as_ref().ok().map(Route::endpoint));
-        match allowed(app, request, found) {
-            Ok(route) if route.is_step() => {
-                steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
-            }
-            Ok(route) => {
-                let started = Instant::now();
-                let reply = service::unless_ours(app, Box::pin(run(app, route, request)).await)?;
-                answered.insert(index, (reply, started.elapsed()));
-            }
-            Err(error) => {
-                answered.insert(index, (service::refuse(app, &error), Duration::ZERO));
-            }
-        }
-    }
-    let replies = match steps.as_slice() {
-        [] => Vec::new(),
-        steps => run_together(app, steps).await?,
-    };
-    let mut replies = replies.into_iter().zip(&steps).map(|(reply, step)| {
-        (reply.unwrap_or_else(|error| service::refuse(app, &error)), step.elapsed())
-    });
-    let mut responses = Vec::with_capacity(requests.len());
-    for (index, (request, endpoint)) in requests.iter().zip(endpoints).enumerate() {
-        let reply = answered.remove(&index).or_else(|| replies.next());
-        let (reply, elapsed) = reply.ok_or_else(|| ApiError::internal("no reply"))?;
-        let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
-        service::count(app, request, name, &reply, elapsed);
-        let reply = service::complete(app, endpoint, request, reply);
-        responses.push(batch::Response::new(request, reply)?);
-    }
-    Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
-}
-
-fn allowed(
-    app: &App,
-    request: &ApiRequest,
-    found: Result<Route, ApiError>,
-) -> Result<Route, ApiError> {
-    request.query()?;
-    let route = found?;
-    route.allow(&app.config, &request.method)?;
-    Ok(route)
 }
