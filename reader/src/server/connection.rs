@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     State,
     head::{self, Head, MAX_HEAD, MAX_URL, NO_LINES},
-    send::{Transport, respond},
+    send::{Patience, Transport, respond},
 };
 use crate::{
     answer::{
@@ -193,8 +193,8 @@ impl<T: Transport> Connection<T> {
             self.page.end(then, head.version, now);
             state.counters.of(hit.poll, is_head).observe(started.elapsed());
             let body = (!is_head).then(|| hit.form.body());
-            let (heads, stall) = ([hit.form.head(), &self.page.bytes], state.limits.stall_timeout);
-            respond(&mut self.stream, heads, body, stall).await?;
+            let heads = [hit.form.head(), &self.page.bytes];
+            respond(&mut self.stream, heads, body, patience(state)).await?;
             return Ok(then);
         }
         let parts = match head.to_parts() {
@@ -207,7 +207,7 @@ impl<T: Transport> Connection<T> {
         self.page.made(&reply);
         self.page.end(then, version, now);
         let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
-        respond(&mut self.stream, heads, Some(&body), state.limits.stall_timeout).await?;
+        respond(&mut self.stream, heads, Some(&body), patience(state)).await?;
         Ok(then)
     }
 
@@ -219,7 +219,7 @@ impl<T: Transport> Connection<T> {
         self.page.made(&reply);
         self.page.end(Then::Close, Version::HTTP_11, now);
         let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
-        respond(&mut self.stream, heads, Some(&body), self.state.limits.stall_timeout).await?;
+        respond(&mut self.stream, heads, Some(&body), patience(&self.state)).await?;
         Ok(Then::Close)
     }
 
@@ -240,6 +240,10 @@ impl<T: Transport> Connection<T> {
         let _ = timeout(LINGER, drain).await;
         Ok(())
     }
+}
+
+fn patience(state: &State) -> Patience<'_> {
+    Patience { stall: state.limits.stall_timeout, app: &state.app }
 }
 
 /// What is asked by a head that may be no good otherwise.

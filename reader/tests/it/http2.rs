@@ -15,7 +15,7 @@ use crate::fixture::{Database, Reader, changeset};
 const OFF: (&str, &str) = ("signature.verify", "off");
 const NOWHERE: &str = "postgresql://nobody@127.0.0.1:1/none";
 
-const DATA: u8 = 0;
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
@@ -27,10 +27,10 @@ const END_HEADERS: u8 = 4;
 /// A frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    kind: u8,
+    pub(crate) kind: u8,
     flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
@@ -83,19 +83,19 @@ impl Raw {
         Self { stream, goodbyes: Vec::new() }
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Lets the server send so much more, on the stream and on the connection.
-    async fn open_window(&mut self, stream: u32, bytes: u32) {
+    pub(crate) async fn open_window(&mut self, stream: u32, bytes: u32) {
         for stream in [stream, 0] {
             self.send(&frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())).await;
         }
     }
 
     /// The next frame; nothing at the end.
-    async fn next(&mut self) -> Option<Frame> {
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

@@ -16,6 +16,7 @@ mod health;
 mod hot;
 mod http2;
 mod http2_floods;
+mod in_flight;
 mod matrix;
 mod monitor;
 mod outage;

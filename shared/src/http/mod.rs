@@ -11,4 +11,4 @@ pub use http2::{Http2, Patience};
 pub use observe::{REQUEST_ID, RequestLog, log, request_id};
 pub use reply::{Reply, security_headers};
 pub use request::{Query, segments};
-pub use serve::{Answer, Limits, Peer, Service, serve, shutdown_signal, sniff};
+pub use serve::{Answer, Limits, Peer, SLOWEST, Service, serve, shutdown_signal, sniff};

@@ -71,10 +71,18 @@ impl Answer {
     }
 }
 
+/// The slowest client that is waited for, in bytes each second.
+pub const SLOWEST: u64 = 1_024;
+
 /// What a service does with a request whose body has arrived.
 pub trait Service: Send + Sync + 'static {
     /// Whether requests carry their [`Peer`]: it costs an allocation each.
     const ASKS_WHO: bool = false;
+
+    /// What a client of HTTP/2 must take of an answer at this moment, in bytes each second.
+    fn slowest(&self) -> u64 {
+        SLOWEST
+    }
 
     /// Answers. Must not panic; a writer runs its work in a task of its own.
     fn call(&self, head: Parts, body: Bytes) -> impl Future<Output = Answer> + Send;
