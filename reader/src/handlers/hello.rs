@@ -6,10 +6,18 @@ use http::{
     request::Parts,
 };
 use serde_json::{Value, json};
-use shared::{error::ApiError, http::Reply, model::Timestamp, wire::capability};
+use shared::{
+    error::ApiError,
+    http::Reply,
+    model::Timestamp,
+    wire::{SurrogateKey, capability},
+};
 
 use super::not_ready;
-use crate::app::App;
+use crate::{app::App, snapshot::add_keys};
+
+/// The longest life of the second API's root, in seconds, as its reference has it (§6.3).
+const V2_SECONDS: u32 = 3_600;
 
 /// Says what this is, and what it can do.
 pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
@@ -50,7 +58,11 @@ pub(super) fn get_v2(app: &App, now: Timestamp) -> Result<Reply, ApiError> {
         }},
         "capabilities": capabilities(app),
     });
-    Ok(Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now))
+    let ttl = site.root_ttl.min(V2_SECONDS);
+    let mut reply = Reply::json(StatusCode::OK, &body).lifetime(ttl, now);
+    // It tells when something was published last, as the list does.
+    add_keys(&mut reply.headers, &SurrogateKey::of_monitor());
+    Ok(reply)
 }
 
 /// The same of both.
