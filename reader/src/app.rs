@@ -125,12 +125,31 @@ impl App {
     pub async fn answer(&self, head: &Parts, now: Timestamp) -> (&'static str, Answer) {
         let route = Route::of(head.uri.path());
         let name = route.as_ref().map_or("unknown", Route::name);
-        let answer = match self.route(&route, head, now).await {
+        let routed = if self.has_ended(now) {
+            Err(ApiError::Gone)
+        } else {
+            self.route(&route, head, now).await
+        };
+        let answer = match routed {
             Ok(answer) => answer.unless_known(&head.headers, self.config.grace, now),
             Err(error) => refusal(&error).into(),
         };
         let is_new = head.method != Method::HEAD && !matches!(route, Ok(Route::Chain { .. }));
         (name, self.finish(if is_new { self.count(answer) } else { answer }))
+    }
+
+    /// Whether the service has ended (`eos`).
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.config.site.end.as_ref().is_some_and(|end| end.is_over(now))
+    }
+
+    /// The answer as a map of headers and a body; over HTTP/1.1 the connection adds `Alert` itself.
+    fn reply(&self, answer: Answer, method: &Method, now: Timestamp) -> Reply {
+        let reply = answer.into_reply(method, self.config.grace, now);
+        match &self.config.site.end {
+            Some(end) => end.tell(reply, now),
+            None => reply,
+        }
     }
 
     /// Counts a body that was made for this request; parts of lists are counted by their caches.
@@ -224,9 +243,13 @@ impl Service for App {
         self.slowest()
     }
 
+    fn refuse(&self, error: &ApiError, method: &Method) -> Reply {
+        self.reply(self.refuse(error), method, Timestamp::now())
+    }
+
     async fn call(&self, head: Parts, _body: Bytes) -> server::Answer {
         let now = Timestamp::now();
         let (route, answer) = self.answer(&head, now).await;
-        server::Answer::new(route, answer.into_reply(&head.method, self.config.grace, now))
+        server::Answer::new(route, self.reply(answer, &head.method, now))
     }
 }

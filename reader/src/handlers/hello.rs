@@ -22,7 +22,7 @@ const V2_SECONDS: u32 = 3_600;
 /// Says what this is, and what it can do.
 pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
     let site = &app.config.site;
-    let body = json!({
+    let mut body = json!({
         "project_name": site.project_name,
         "project_version": env!("CARGO_PKG_VERSION"),
         "http_api_version": "1.23",
@@ -31,6 +31,9 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
         "settings": {"batch_max_requests": 25, "readonly": true, "explicit_permissions": true},
         "capabilities": capabilities(app),
     });
+    if let Some(end) = &site.end {
+        body["eos"] = end.text.as_str().into();
+    }
     let reply = Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now);
     if site.root.is_empty() { reply.header_text(VARY, "Host") } else { reply }
 }

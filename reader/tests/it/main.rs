@@ -9,6 +9,8 @@ mod clock;
 mod deviations;
 mod dictionaries;
 mod disk;
+mod drain;
+mod first_bytes;
 mod fixture;
 mod flood;
 mod front;

@@ -40,6 +40,9 @@ const MAX_STREAMS: u32 = 100;
 const MAX_PENDING_RESETS: usize = 20;
 /// Most streams that we reset for a client's mistakes, likewise (CVE-2025-8671).
 const MAX_LOCAL_RESETS: usize = 100;
+/// Headers up to this size are refused in words (`serve.rs`, at half of it); h2 itself answers larger ones
+/// with an empty 431.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// How long a client has to answer when it is told that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bodies go to h2 in pieces: so it can be seen whether the client takes them.
@@ -69,6 +72,11 @@ impl<S: Service> Http2<S> {
     /// Serves `service` within `limits`.
     pub fn new(service: S, limits: Limits, patience: Patience, metrics: Arc<HttpMetrics>) -> Self {
         Self(Arc::new(Shared { service, limits, metrics }), patience)
+    }
+
+    /// The same for connections that shall end after what is asked first.
+    pub fn brief(&self) -> Self {
+        Self(self.0.clone(), Patience { requests: 1, ..self.1 })
     }
 
     pub(super) fn of(shared: Arc<Shared<S>>, patience: Patience) -> Self {
@@ -125,7 +133,7 @@ fn builder() -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
-        .max_header_list_size(32 * 1024);
+        .max_header_list_size(MAX_HEADER_LIST);
     builder
 }
 
