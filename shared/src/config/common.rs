@@ -196,6 +196,7 @@ impl RecordCache {
             plain: expires.or(fallback),
             minimum: minimum.or(expires).or(fallback),
             maximum: maximum.or(expires).or(fallback),
+            behind: minimum,
         }
     }
 }
@@ -207,10 +208,12 @@ pub mod ttl {
     pub struct Policy {
         /// Without `_expected`.
         pub plain: Option<u32>,
-        /// For `_expected=0`, `9999…`, and answers older than expected.
+        /// For `_expected=0` and `9999…`.
         pub minimum: Option<u32>,
         /// For every other `_expected`.
         pub maximum: Option<u32>,
+        /// For answers older than expected: the minimum where it is set itself, not by what is for all.
+        pub behind: Option<u32>,
     }
 }
 
@@ -245,7 +248,8 @@ mod tests {
 
         let monitor = cache.of("monitor", "changes");
         assert_eq!((monitor.minimum, monitor.maximum), (Some(60), Some(3_600)));
-        assert_eq!(monitor.plain, Some(7));
+        assert_eq!((monitor.plain, monitor.behind), (Some(7), Some(60)));
+        assert_eq!((cache.of("other", "x").minimum, cache.of("other", "x").behind), (Some(7), None));
         assert_eq!(cache.of("main", "x").maximum, None, "a 0 in a fallback counts as unset");
         assert_eq!(cache.of("other", "x").maximum, Some(7));
     }

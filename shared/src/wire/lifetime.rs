@@ -2,15 +2,19 @@
 
 use crate::{config::ttl, model::Timestamp};
 
+/// The longest life of an answer that is older than expected, in seconds, unless settings say otherwise.
+const BEHIND_SECONDS: u32 = 5;
+
 /// Seconds that a cache may keep an answer to `_expected`, `None` for no header
 /// (`remote-settings.md` §3.7).
 ///
 /// `served` is the timestamp that the answer carries. An answer older than a client expects (the
-/// reader lags) must not stay under the new URL: it gets the minimum, 5 s if unset (§3.8 rule 5,
-/// D16).
+/// reader lags) must not stay under the new URL: it gets the minimum, at most 5 s if that is unset
+/// (§3.8 rule 5, D16).
 pub fn lifetime(expected: &str, served: Timestamp, policy: ttl::Policy) -> Option<u32> {
     if is_stale(expected, served) {
-        return Some(policy.minimum.unwrap_or(5));
+        let seconds = policy.minimum.map_or(BEHIND_SECONDS, |ttl| ttl.min(BEHIND_SECONDS));
+        return Some(policy.behind.unwrap_or(seconds));
     }
     if expected == "0" || expected.starts_with("9999") { policy.minimum } else { policy.maximum }
 }
@@ -29,7 +33,12 @@ mod tests {
 
     #[test]
     fn d16_a_stale_answer_gets_the_minimum() {
-        let policy = ttl::Policy { plain: Some(1), minimum: Some(60), maximum: Some(3_600) };
+        let policy = ttl::Policy {
+            plain: Some(1),
+            minimum: Some(60),
+            maximum: Some(3_600),
+            behind: Some(60),
+        };
         let served = Timestamp::from_millis(1_700_000_000_000);
         let seconds = |expected| lifetime(expected, served, policy);
 
@@ -43,6 +52,9 @@ mod tests {
         assert_eq!(seconds("\"1700000000001\""), Some(60));
         let unset = ttl::Policy::default();
         assert_eq!(lifetime("1700000000001", served, unset), Some(5));
+        let for_all = |ttl| ttl::Policy { minimum: Some(ttl), maximum: Some(ttl), ..unset };
+        assert_eq!(lifetime("1700000000001", served, for_all(3_600)), Some(5));
+        assert_eq!(lifetime("1700000000001", served, for_all(2)), Some(2));
         assert_eq!(lifetime("1700000000000", served, unset), None);
     }
 }
