@@ -330,7 +330,8 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let mut whole = bytes;
             whole.extend_from_slice(b"\r\n\r\n");
-            let end = end(&whole, 0).unwrap();
+            // Two empty lines alone are none yet.
+            let Some(end) = end(&whole, 0) else { return Ok(()) };
             let mut lines = NO_LINES;
             if let Ok(head) = Head::parse(&whole[..end], &mut lines) {
                 let _ = head.to_parts();

@@ -276,13 +276,14 @@ impl State {
     }
 
     /// A client that is there when the reader begins to leave is told so then; one that comes after
-    /// that, with its first answer.
+    /// that, with its first answer, for which it has a moment at the end as well.
     async fn speak_http2<T: Transport + 'static>(&self, stream: T, closing: Closing) {
         if self.app.is_leaving() {
             let stop = async {
                 if !self.is_closing() {
                     let _ = closing.await;
                 }
+                sleep(FIRST_WORDS).await;
             };
             return self.http2.brief().connection(stream, None, stop).await;
         }

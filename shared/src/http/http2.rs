@@ -43,6 +43,10 @@ const MAX_LOCAL_RESETS: usize = 100;
 /// Headers up to this size are refused in words (`serve.rs`, at half of it); h2 itself answers larger ones
 /// with an empty 431.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
+/// Most answers of all connections together that wait to be taken: each is some 3 KiB, its body apart.
+const MAX_UNTAKEN: usize = 50_000;
+/// A connection has so many of its own whatever others do.
+const OWN_UNTAKEN: usize = 10;
 /// How long a client has to answer when it is told that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bodies go to h2 in pieces: so it can be seen whether the client takes them.
@@ -60,27 +64,34 @@ pub struct Patience {
 }
 
 /// HTTP/2 for a server that speaks HTTP/1.1 itself.
-pub struct Http2<S>(Arc<Shared<S>>, Patience);
+pub struct Http2<S> {
+    shared: Arc<Shared<S>>,
+    patience: Patience,
+    /// Answers of all connections that are not taken yet.
+    untaken: Arc<AtomicUsize>,
+}
 
 impl<S> Clone for Http2<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone(), self.1)
+        let Self { shared, patience, untaken } = self;
+        Self { shared: shared.clone(), patience: *patience, untaken: untaken.clone() }
     }
 }
 
 impl<S: Service> Http2<S> {
     /// Serves `service` within `limits`.
     pub fn new(service: S, limits: Limits, patience: Patience, metrics: Arc<HttpMetrics>) -> Self {
-        Self(Arc::new(Shared { service, limits, metrics }), patience)
+        Self::of(Arc::new(Shared { service, limits, metrics }), patience)
     }
 
     /// The same for connections that shall end after what is asked first.
     pub fn brief(&self) -> Self {
-        Self(self.0.clone(), Patience { requests: 1, ..self.1 })
+        let brief = self.clone();
+        Self { patience: Patience { requests: 1, ..self.patience }, ..brief }
     }
 
     pub(super) fn of(shared: Arc<Shared<S>>, patience: Patience) -> Self {
-        Self(shared, patience)
+        Self { shared, patience, untaken: Arc::default() }
     }
 
     /// Serves one connection to its end; after `stop`, only the requests under way.
@@ -88,18 +99,24 @@ impl<S: Service> Http2<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (shared, patience) = (self.0.clone(), self.1);
-        let life = Arc::new(Life::new(patience.requests));
+        let (shared, patience) = (self.shared.clone(), self.patience);
+        let life = Arc::new(Life::new(patience.requests, self.untaken.clone()));
         let (seen, asked) = (life.clone(), shared.clone());
         let slowest = || asked.service.slowest();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (shared, work) = (shared.clone(), Work::begin(&life));
+            let is_refused = life.has_too_many();
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
             async move {
-                let response = shared.answer(request).await;
-                Ok::<_, Infallible>(response.map(|bytes| Pieces::new(bytes, work)))
+                if is_refused {
+                    // The client may try it again, elsewhere (RFC 9113 §8.7).
+                    return Err(h2::Error::from(h2::Reason::REFUSED_STREAM));
+                }
+                // Boxed, so that an answer which waits to be taken does not keep the place of its making.
+                let response = Box::pin(shared.answer(request)).await;
+                Ok(response.map(|bytes| Pieces::new(bytes, work)))
             }
         });
         let connection = builder().serve_connection(TokioIo::new(io), service);
@@ -158,13 +175,15 @@ struct Life {
     /// Answers that the client has not taken yet.
     sending: AtomicUsize,
     begun_answers: AtomicU64,
+    /// Those of all connections.
+    untaken: Arc<AtomicUsize>,
     /// When each of them began, and its length in bytes.
     answers: Mutex<BTreeMap<u64, (Instant, u64)>>,
     counted: Notify,
 }
 
 impl Life {
-    fn new(allowed: u64) -> Self {
+    fn new(allowed: u64, untaken: Arc<AtomicUsize>) -> Self {
         Self {
             begun: Instant::now(),
             moved: AtomicU64::new(0),
@@ -172,6 +191,7 @@ impl Life {
             allowed: AtomicU64::new(allowed),
             working: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
+            untaken,
             begun_answers: AtomicU64::new(0),
             answers: Mutex::default(),
             counted: Notify::new(),
@@ -195,6 +215,12 @@ impl Life {
         let so_far = self.requests.load(Ordering::Relaxed);
         self.allowed.store(so_far.saturating_add(u64::from(MAX_STREAMS)), Ordering::Relaxed);
         self.moves();
+    }
+
+    /// Whether it shall take what it asked for first.
+    fn has_too_many(&self) -> bool {
+        self.untaken.load(Ordering::Relaxed) >= MAX_UNTAKEN
+            && self.sending.load(Ordering::Relaxed) >= OWN_UNTAKEN
     }
 
     fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, (Instant, u64)>> {
@@ -275,6 +301,7 @@ impl Pieces {
         drop(work);
         let number = life.begun_answers.fetch_add(1, Ordering::Relaxed);
         life.sending.fetch_add(1, Ordering::Relaxed);
+        life.untaken.fetch_add(1, Ordering::Relaxed);
         life.answers().insert(number, (Instant::now(), rest.len() as u64));
         Self { rest, life, number }
     }
@@ -286,6 +313,7 @@ impl Drop for Pieces {
             self.life.moves();
         }
         self.life.sending.fetch_sub(1, Ordering::Relaxed);
+        self.life.untaken.fetch_sub(1, Ordering::Relaxed);
         self.life.answers().remove(&self.number);
     }
 }
@@ -313,5 +341,27 @@ impl Body for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_nothing_is_given_no_more_once_all_have_too_much() {
+        let all = Arc::new(AtomicUsize::new(MAX_UNTAKEN - OWN_UNTAKEN));
+        let life = Arc::new(Life::new(u64::MAX, all.clone()));
+        let ask = || Pieces::new(Bytes::from_static(b"{}"), Work::begin(&life));
+        let mut answers: Vec<Pieces> = (1..OWN_UNTAKEN).map(|_| ask()).collect();
+        assert!(!life.has_too_many(), "all have not");
+        answers.push(ask());
+        assert!(life.has_too_many());
+
+        let other = Life::new(u64::MAX, all.clone());
+        assert!(!other.has_too_many(), "who has few may ask");
+        drop(answers);
+        assert!(!life.has_too_many());
+        assert_eq!(all.load(Ordering::Relaxed), MAX_UNTAKEN - OWN_UNTAKEN);
     }
 }
