@@ -249,7 +249,10 @@ mod tests {
         let monitor = cache.of("monitor", "changes");
         assert_eq!((monitor.minimum, monitor.maximum), (Some(60), Some(3_600)));
         assert_eq!((monitor.plain, monitor.behind), (Some(7), Some(60)));
-        assert_eq!((cache.of("other", "x").minimum, cache.of("other", "x").behind), (Some(7), None));
+        assert_eq!(
+            (cache.of("other", "x").minimum, cache.of("other", "x").behind),
+            (Some(7), None)
+        );
         assert_eq!(cache.of("main", "x").maximum, None, "a 0 in a fallback counts as unset");
         assert_eq!(cache.of("other", "x").maximum, Some(7));
     }
