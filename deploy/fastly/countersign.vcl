@@ -142,8 +142,10 @@ sub vcl_fetch {
     return(pass);
   }
   # How long it may be served when it has expired is the reader's for changesets, which Fastly reads from
-  # Cache-Control: one that is known to be old says nothing, so that it is not. The others do not speak of it.
-  if (beresp.status != 200 || req.url.path !~ "/changeset$|/monitor/collections/changes/records$") {
+  # Cache-Control: what is older than its `_expected` says nothing, so that it is not. The others do not speak
+  # of it.
+  if (beresp.status != 200
+      || req.url !~ "/changeset([?]|$)|/monitor/collections/changes/records[?](.*&)?_expected=") {
     set beresp.stale_while_revalidate = 60s;
     set beresp.stale_if_error = 86400s;
   }

@@ -239,11 +239,11 @@ sub vcl_backend_response {
         return (deliver);
     }
     set beresp.keep = 0s;
-    # For how long it may be served when it has expired. Lists of what is published say so, and one that is
-    # known to be old says nothing, so that it is not. The others do not speak of it.
+    # For how long it may be served when it has expired. Changesets say so, and what is older than its
+    # `_expected` says nothing, so that it is not. The others do not speak of it.
     set beresp.http.X-Revalidate = "60";
     set beresp.grace = 24h;
-    if (beresp.status == 200 && bereq.url ~ "/changeset([?]|$)|/monitor/collections/changes/records") {
+    if (beresp.status == 200 && bereq.url ~ "/changeset([?]|$)|/monitor/collections/changes/records[?](.*&)?_expected=") {
         call stale;
     }
     if (beresp.status == 404 || beresp.status == 410) {

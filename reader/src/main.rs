@@ -4,19 +4,20 @@
 // `shared::console` does not panic when nobody reads.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-use std::process::ExitCode;
+use std::{io, num::NonZero, process::ExitCode, thread::available_parallelism, time::Duration};
 
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 use reader::cli::{Arguments, run};
 use shared::{console::complain, telemetry};
+use tokio::runtime::{Builder, Runtime};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match runtime() {
         Ok(runtime) => {
             let code = runtime.block_on(run(arguments, std::env::vars()));
             // Threads that still compress something do not delay the end.
@@ -29,4 +30,15 @@ fn main() -> ExitCode {
             ExitCode::from(reader::cli::UNAVAILABLE)
         }
     }
+}
+
+/// Threads that verify and compress keep much of the memory that they took, for the next time, and
+/// tasks go to all of them in turn: there are few, and not for long when nothing is to do.
+fn runtime() -> io::Result<Runtime> {
+    let threads = available_parallelism().map_or(1, NonZero::get) + 6;
+    Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(threads)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
 }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderName, HeaderValue, Method, StatusCode,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    HeaderName, HeaderValue, Method, StatusCode, header::ACCESS_CONTROL_EXPOSE_HEADERS,
     request::Parts,
 };
 use serde_json::{Map, Value};
