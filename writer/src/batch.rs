@@ -1,5 +1,7 @@
 //! The form of a batch: many requests in one body (`kinto-http-api.md` §6).
 
+mod run;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use shared::{
     http::{Reply, security_headers},
 };
 
+pub use self::run::{NewPassword, run};
 use crate::{
     body::{mapping_problem, parse_json, unknown_problem},
     config::Config,
@@ -321,6 +324,10 @@ fn step_headers(
     let mut headers = parent.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
     for (name, value) in own {
+        // A batch comes from where it comes from.
+        if name.eq_ignore_ascii_case("x-forwarded-for") {
+            continue;
+        }
         let text = value.as_str().unwrap_or_default();
         match (name.parse::<http::HeaderName>(), text.parse()) {
             (Ok(name), Ok(value)) => headers.insert(name, value),

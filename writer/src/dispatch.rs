@@ -1,11 +1,7 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::FutureExt as _;
@@ -14,28 +10,30 @@ use serde_json::json;
 use shared::{
     error::ApiError,
     http::Reply,
-    model::{ObjectPath, Permission, Timestamp},
+    model::{ListPath, ObjectPath, Permission, Timestamp},
     store::Tx,
 };
 use tokio::time::timeout;
 
 use crate::{
     app::App,
+    asides::{self, Aside},
     authn::{self, Identities, Profile},
-    authz, batch,
+    authz,
+    batch::{self, NewPassword},
     config::Grant,
     context::Ctx,
     cors, failpoint,
     locks::{Outdated, Plan},
     metrics, notifications, openapi,
-    operations::{self, Operation, openid, user_data},
+    operations::{self, openid, user_data},
     pipeline,
     pki::publication,
     plugins::default_bucket,
     routes::{Parent, Route},
-    service::{self, ApiRequest},
+    service::ApiRequest,
     signoff::signing::{Presigned, Unsigned},
-    step::{Refusal, Step},
+    step::{Refusal, SignIn, Step},
     store::{memberships, permissions},
     transaction::{self, give_up, patience},
     user::{Asker, User},
@@ -67,12 +65,14 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             let reply = Reply::text(StatusCode::OK, text);
             Ok(reply.header(header::CONTENT_TYPE, format))
         }
-        Route::Batch => run_batch(app, request).await,
+        Route::Batch => batch::run(app, request).await,
         Route::OpenId { provider, step } => openid::login(app, &provider, step, request).await,
         Route::Permissions => {
             let about = (app, request, Arc::new(asker(app, request).await?.0));
             transaction::snapshot(app, &about, |tx, (app, request, user)| {
-                operations::permissions(app, tx, request, user.clone()).boxed()
+                let mut ctx = Ctx::new(app, tx, Timestamp::now());
+                ctx.user = user.clone();
+                async move { operations::permissions(&mut ctx, request).await }.boxed()
             })
             .await
         }
@@ -108,13 +108,14 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
 
 async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let (user, profile) = asker(app, request).await?;
-    Ok(operations::hello(app, &request.headers, &user, profile).await)
+    let about = operations::about(app, &request.headers).await;
+    Ok(operations::hello(app, about, &user, profile))
 }
 
 /// Who sent the request, and the profile that an OpenID provider has of them: for what is not a
 /// step of a transaction.
 async fn asker(app: &App, request: &ApiRequest) -> Result<(User, Option<Profile>), ApiError> {
-    let identity = authn::authenticate(app, &request.headers).await?;
+    let identity = authn::authenticate(app, request).await?;
     let (asker, profile) = identity.map(|found| (found.asker, found.profile)).unzip();
     let asker = asker.unwrap_or_default();
     app.metrics.authenticated(asker.id.as_deref());
@@ -137,7 +138,7 @@ async fn erase_user_data(
     principal: &str,
 ) -> Result<Reply, ApiError> {
     let (user, _) = asker(app, request).await?;
-    user_data::authorize(app, &user)?;
+    user_data::authorize(app, &user, principal)?;
     let mut about = (principal.to_owned(), String::new());
     loop {
         let owned = transaction::snapshot(app, &about, |tx, (principal, after)| {
@@ -163,7 +164,8 @@ async fn erase_user_data(
     Ok(user_data::reply(principal))
 }
 
-type Replies = Vec<Result<Reply, ApiError>>;
+/// One for each step, in their order.
+pub type Replies = Vec<Result<Reply, ApiError>>;
 
 /// Runs what a job asks for as requests are run, in one transaction: all of it, or nothing.
 ///
@@ -235,19 +237,19 @@ async fn run_once(
     attempt: Attempt<'_>,
 ) -> Result<Replies, ApiError> {
     let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
-    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
-        || !missing.is_empty();
+    let writes = steps.iter().any(Step::is_write) || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     ctx.presigned = Some(attempt.presigned);
     let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
+    asides::lock(&ctx, steps.iter().filter_map(|step| step.aside.as_ref())).await?;
     prepare(&mut ctx, &tx, steps, missing, plan).await?;
     failpoint::at("locked").await;
     // The locks may have been waited for: what is written now is stamped now. What was signed
     // before was stamped then.
     ctx.now = attempt.presigned.now().unwrap_or_else(Timestamp::now);
     let replies = run_steps(&mut ctx, steps).await?;
-    if !ctx.changes.is_empty() {
+    if ctx.has_written() {
         pipeline::commit(&mut ctx).await?;
         failpoint::at("committed").await;
         app.metrics.publications.inc_by(ctx.publications);
@@ -303,9 +305,14 @@ async fn prepare(
 
 async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, ApiError> {
     let mut replies = Vec::with_capacity(steps.len());
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
+        check_sign_in(ctx, index, step).await?;
         let operation = match &step.operation {
             Ok(operation) => operation,
+            Err(_) if let Some(aside) = &step.aside => {
+                replies.push(run_aside(ctx, step, aside).await?);
+                continue;
+            }
             Err(source) => {
                 replies.push(Err(refusal(ctx, step, source).await?));
                 continue;
@@ -323,8 +330,7 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
         default_bucket::make_missing(ctx, &step.implied).await?;
         let first = ctx.changes.len();
         let result = operation.run(ctx).await;
-        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        step.elapsed.store(millis, Ordering::Relaxed);
+        step.took(started.elapsed());
         match cors::judge(step.refused_origin.as_ref(), result) {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;
@@ -338,6 +344,44 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
         }
     }
     Ok(replies)
+}
+
+/// Runs what is not an operation. A refusal is its own failed reply.
+async fn run_aside<'a>(
+    ctx: &mut Ctx<'a>,
+    step: &'a Step,
+    aside: &'a Aside,
+) -> Result<Result<Reply, ApiError>, ApiError> {
+    if let Some(detail) = &step.refused_origin {
+        return Ok(Err(ApiError::Invalid(vec![detail.clone()])));
+    }
+    let started = Instant::now();
+    ctx.begin_request(&aside.request);
+    ctx.become_user(&step.asker).await?;
+    let first = ctx.changes.len();
+    let result = aside.run(ctx).await;
+    step.took(started.elapsed());
+    match result {
+        Err(error) if !error.is_clients_fault() || ctx.changes.len() != first => Err(error),
+        reply => Ok(reply),
+    }
+}
+
+/// Whether a step's user has to be judged anew, because a former step has set the password that is
+/// sent.
+///
+/// # Errors
+///
+/// [`NewPassword`] then.
+async fn check_sign_in(ctx: &mut Ctx<'_>, index: usize, step: &Step) -> Result<(), ApiError> {
+    let Some(SignIn { account, hash }) = &step.signs_in else { return Ok(()) };
+    let found = ctx.object(&ListPath::Accounts.object(account.clone())).await?;
+    let now = found.as_ref().and_then(|found| found.data.get("password")?.as_str());
+    if now == hash.as_deref() {
+        return Ok(());
+    }
+    let sign_in = SignIn { account: account.clone(), hash: now.map(str::to_owned) };
+    Err(ApiError::Backend(Box::new(NewPassword { step: index, sign_in })))
 }
 
 /// What a step that cannot run is answered with.
@@ -367,59 +411,4 @@ fn is_transient(error: &ApiError) -> bool {
     let ApiError::Backend(source) = error else { return false };
     let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
     code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006" | "25P02"))
-}
-
-/// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
-/// apart from the transaction.
-async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = batch::parse(&app.config, request)?;
-    let mut steps = Vec::with_capacity(requests.len());
-    let mut answered = HashMap::new();
-    let mut identities = Identities::default();
-    let mut endpoints = Vec::with_capacity(requests.len());
-    for (index, request) in requests.iter().enumerate() {
-        let found = Route::find(&app.config, &request.path);
-        endpoints.push(found.as_ref().ok().map(Route::endpoint));
-        match allowed(app, request, found) {
-            Ok(route) if route.is_step() => {
-                steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
-            }
-            Ok(route) => {
-                let started = Instant::now();
-                let reply = service::unless_ours(app, Box::pin(run(app, route, request)).await)?;
-                answered.insert(index, (reply, started.elapsed()));
-            }
-            Err(error) => {
-                answered.insert(index, (service::refuse(app, &error), Duration::ZERO));
-            }
-        }
-    }
-    let replies = match steps.as_slice() {
-        [] => Vec::new(),
-        steps => run_together(app, steps).await?,
-    };
-    let mut replies = replies.into_iter().zip(&steps).map(|(reply, step)| {
-        (reply.unwrap_or_else(|error| service::refuse(app, &error)), step.elapsed())
-    });
-    let mut responses = Vec::with_capacity(requests.len());
-    for (index, (request, endpoint)) in requests.iter().zip(endpoints).enumerate() {
-        let reply = answered.remove(&index).or_else(|| replies.next());
-        let (reply, elapsed) = reply.ok_or_else(|| ApiError::internal("no reply"))?;
-        let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
-        service::count(app, request, name, &reply, elapsed);
-        let reply = service::complete(app, endpoint, request, reply);
-        responses.push(batch::Response::new(request, reply)?);
-    }
-    Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
-}
-
-fn allowed(
-    app: &App,
-    request: &ApiRequest,
-    found: Result<Route, ApiError>,
-) -> Result<Route, ApiError> {
-    request.query()?;
-    let route = found?;
-    route.allow(&app.config, &request.method)?;
-    Ok(route)
 }

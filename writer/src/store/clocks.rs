@@ -227,6 +227,13 @@ impl Clocks {
         Ok(())
     }
 
+    /// Notes that the statements of [`Self::store`] have run.
+    pub fn stored(&mut self) {
+        for clock in self.lists.values_mut() {
+            (clock.stored, clock.more) = (clock.current, 0);
+        }
+    }
+
     /// The statements that store what has moved.
     ///
     /// # Errors
