@@ -23,10 +23,24 @@ assert.equal(spelled(C, { _expected: '7', _since: '5' }), '_expected=7&_since=5'
 assert.equal(spelled(C, { _expected: '7', _since: '%225' }), '_expected=7&_since=%225');
 assert.equal(spelled(MONITOR, { _expected: '%227%22', _since: '%225%22' }), '_expected=%227%22&_since=5');
 assert.equal(spelled(C.replace('v1', 'v2'), { _expected: '%227%22' }), '_expected=%227%22');
+const filtered = { _expected: '7', collection: 'c', bucket: 'b' };
+assert.equal(spelled(C, filtered), '_expected=7');
+assert.equal(spelled(MONITOR, filtered), '_expected=7&bucket=b&collection=c');
+// Lists keep all of theirs, as they were sent.
+assert.equal(spelled(C.replace('changeset', 'records'), { b: '1', _token: 't', a: '"2"' }), 'b=1&_token=t&a="2"');
+const twice = { _expected: { value: '2', multiValue: [{ value: '1' }, { value: '2' }] } };
+const request = { method: 'GET', uri: C, querystring: twice, headers: {} };
+assert.deepEqual(handler({ request }).querystring, twice);
 assert.equal(ask(C, {}, 'POST').statusCode, 405);
-assert.equal(ask('/v1/__metrics__', {}).statusCode, 404);
+for (const hidden of ['/v1/__metrics__', '/__heartbeat__', '/v1/%5F%5Fmetrics__', '/v%31/__metrics__', '/%5f_version__']) {
+  assert.equal(ask(hidden, {}).statusCode, 404);
+}
+assert.equal(ask('/v2/__broadcasts__', {}).uri, '/v2/__broadcasts__');
 assert.equal(ask('/v1/__broadcasts__', {}).uri, '/v1/__broadcasts__');
 const able = { 'available-dictionary': ':aGk=:', 'accept-encoding': 'gzip, dcz' };
 const { headers } = ask(C, {}, 'GET', able);
 assert.deepEqual(headers, { 'accept-encoding': { value: 'gzip, dcz' } });
+const browser = { origin: 'https://a.example', 'access-control-request-method': 'GET' };
+assert.equal(ask(C, {}, 'GET', browser).headers.origin, undefined);
+assert.equal(ask(C, {}, 'OPTIONS', browser).headers.origin.value, 'https://a.example');
 console.log('all as expected');

@@ -5,6 +5,8 @@
 #
 # Purges come by API (purge.<name>.kind = "fastly"): Fastly reads the readers' `Surrogate-Key` and takes
 # it away from what clients get.
+#
+# Set "Override host" to the service's name, so that no reader hears another one.
 
 sub vcl_recv {
 #FASTLY recv
@@ -13,8 +15,10 @@ sub vcl_recv {
   if (req.method !~ "^(GET|HEAD|OPTIONS|FASTLYPURGE)$") {
     error 405 "Method Not Allowed";
   }
-  # Health, version and metrics are for those behind the cache.
-  if (req.url.path ~ "^(/v[12])?/__" && req.url.path !~ "^/v[12]/__broadcasts__$") {
+  # Health, version and metrics are for those behind the cache. Nobody has to escape letters, digits and
+  # `-._~`: who does wants to get around this, or an entry of his own.
+  if (req.url.path ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])"
+      || (req.url.path ~ "^(/v[12])?/__" && req.url.path !~ "^/v[12]/__broadcasts__$")) {
     error 404 "Not Found";
   }
   if (req.method == "OPTIONS" || req.url.path ~ "^/v[12]/__broadcasts__$") {
@@ -23,32 +27,67 @@ sub vcl_recv {
 
   # [1] Once, at the POP that the client talks to: behind the shield it is done already.
   if (fastly.ff.visits_this_service == 0) {
-    set req.url = querystring.filter_except(req.url,
-      "_expected" querystring.filtersep() "_since" querystring.filtersep() "_limit"
-      querystring.filtersep() "bucket" querystring.filtersep() "collection");
-    set req.url = querystring.sort(req.url);
-    # Quotes say nothing in /v1. The monitor redirects to the URL without those of `_expected`, and /v2
-    # refuses them.
-    set req.url = regsuball(req.url, {"""}, "%22");
-    if (req.url.path ~ "^/v1/") {
-      set req.url = regsub(req.url, "([?&]_since=)%22([^%&]+)%22(&|$)", "\1\2\3");
-      if (req.url.path != "/v1/buckets/monitor/collections/changes/changeset") {
-        set req.url = regsub(req.url, "([?&]_expected=)%22([^%&]+)%22(&|$)", "\1\2\3");
+    set req.http.X-Odd = "";
+    if (req.url.path ~ "^/v[12]/buckets/[^/]+/collections/[^/]+/changeset$") {
+      # What is given twice the reader refuses; what is escaped without need is the same to it.
+      if (req.url.qs ~ "(^|&)(_expected|_since|_limit|bucket|collection)=(.*&)?\2=" || req.url.qs ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])") {
+        set req.http.X-Odd = "1";
+      } else {
+        if (req.url.path ~ "^/v[12]/buckets/monitor/collections/changes/") {
+          set req.url = querystring.filter_except(req.url,
+            "_expected" querystring.filtersep() "_since" querystring.filtersep() "_limit"
+            querystring.filtersep() "bucket" querystring.filtersep() "collection");
+        } else {
+          set req.url = querystring.filter_except(req.url,
+            "_expected" querystring.filtersep() "_since" querystring.filtersep() "_limit");
+        }
+        set req.url = querystring.sort(req.url);
+        # Quotes say nothing in /v1. The monitor redirects to the URL without those of `_expected`, and /v2
+        # refuses them.
+        set req.url = regsuball(req.url, {"""}, "%22");
+        if (req.url.path ~ "^/v1/") {
+          set req.url = regsub(req.url, "([?&]_since=)%22([^%&]+)%22(&|$)", "\1\2\3");
+          if (req.url.path != "/v1/buckets/monitor/collections/changes/changeset") {
+            set req.url = regsub(req.url, "([?&]_expected=)%22([^%&]+)%22(&|$)", "\1\2\3");
+          }
+        }
       }
+    } else if (req.url.path ~ "^/v[12]/($|cert-chains/)") {
+      set req.url = querystring.remove(req.url);
+    } else if (req.method == "HEAD" || std.strlen(req.url) > 1024 || req.url.qs ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])") {
+      # HEAD of a list tells how many there are, which GET does not.
+      set req.http.X-Odd = "1";
+    } else {
+      # Lists and objects: anything may be a filter, so that all of it counts, in one order.
+      set req.url = querystring.sort(req.url);
     }
   }
 
-  # [2] Fastly has made br or gzip of Accept-Encoding. With a dictionary there is dcz as well: where readers
-  # have differences, and for what can be the name of a dictionary. All else would be entries of no use.
-  # At the shield, the POP has done it.
-  if (req.url.path ~ "/changeset$" && req.url.qs !~ "(^|&)(_since|_limit)="
-      && req.http.Available-Dictionary ~ "^:[A-Za-z0-9+/]{43}=:$"
-      && (req.http.Accept-Encoding == "dcz, br, gzip"
-        || req.http.Fastly-Orig-Accept-Encoding
-          ~ "(?i)(^|[ ,])dcz($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))")) {
-    set req.http.Accept-Encoding = "dcz, br, gzip";
-  } else {
-    unset req.http.Available-Dictionary;
+  # [2] Fastly has made br or gzip of Accept-Encoding; what the client sent is beside it. Its choice does not
+  # know of refusals. With a dictionary there is dcz as well: where readers have differences, and for what can
+  # be the name of a dictionary. All else would be entries of no use. At the shield, the POP has done it.
+  if (fastly.ff.visits_this_service == 0) {
+    if (req.http.Accept-Encoding == "br"
+        && req.http.Fastly-Orig-Accept-Encoding !~ "(?i)(^|,)[ \t]*br[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*br[ \t]*([;,]|$)))") {
+      set req.http.Accept-Encoding = "gzip";
+    }
+    if (req.http.Accept-Encoding == "gzip"
+        && req.http.Fastly-Orig-Accept-Encoding !~ "(?i)(^|,)[ \t]*(x-)?gzip[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*(x-)?gzip[ \t]*([;,]|$)))") {
+      unset req.http.Accept-Encoding;
+    }
+    if (req.url.path ~ "/changeset$" && req.url.qs !~ "(^|&)(_since|_limit)="
+        && req.http.Available-Dictionary ~ "^:[A-Za-z0-9+/]{43}=:$"
+        && req.http.Fastly-Orig-Accept-Encoding
+          ~ "(?i)(^|,)[ \t]*dcz[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*dcz[ \t]*([;,]|$)))") {
+      # Where the dictionary is unknown, the client gets what it would without.
+      if (!req.http.Accept-Encoding) {
+        set req.http.Accept-Encoding = "dcz";
+      } else if (req.http.Accept-Encoding !~ "^dcz") {
+        set req.http.Accept-Encoding = "dcz, " req.http.Accept-Encoding;
+      }
+    } else {
+      unset req.http.Available-Dictionary;
+    }
   }
   unset req.http.Dictionary-ID;
   unset req.http.Authorization;
@@ -59,6 +98,9 @@ sub vcl_recv {
   unset req.http.If-Modified-Since;
   unset req.http.If-Unmodified-Since;
   unset req.http.Range;
+  if (req.http.X-Odd == "1") {
+    return(pass);
+  }
   return(lookup);
 }
 
@@ -99,8 +141,12 @@ sub vcl_fetch {
       || beresp.http.Cache-Control ~ "(?i)no-store|no-cache|private") {
     return(pass);
   }
-  set beresp.stale_while_revalidate = 60s;
-  set beresp.stale_if_error = 86400s;
+  # How long it may be served when it has expired is the reader's for changesets, which Fastly reads from
+  # Cache-Control: one that is known to be old says nothing, so that it is not. The others do not speak of it.
+  if (beresp.status != 200 || req.url.path !~ "/changeset$|/monitor/collections/changes/records$") {
+    set beresp.stale_while_revalidate = 60s;
+    set beresp.stale_if_error = 86400s;
+  }
   # No difference from this dictionary: it is not made yet. Where nobody knows it, the answer is private.
   if (req.http.Available-Dictionary && beresp.http.Content-Encoding != "dcz") {
     if (beresp.ttl > 60s) {
@@ -119,6 +165,10 @@ sub vcl_error {
 #FASTLY error
   if (obj.status >= 500 && stale.exists) {
     return(deliver_stale);
+  }
+  # No reader has answered, or the one that was asked has not: another one may.
+  if (obj.status == 503 && req.restarts == 0) {
+    restart;
   }
   set obj.http.Content-Type = "application/json";
   set obj.http.Access-Control-Allow-Origin = "*";

@@ -33,13 +33,14 @@ backend reader2 {
 }
 
 sub vcl_init {
-    new readers = directors.round_robin();
+    # Each URL has a reader of its own, which has made its differences already; when that one fails, the
+    # next is asked (countersign.vcl).
+    new readers = directors.shard();
     readers.add_backend(reader1);
     readers.add_backend(reader2);
 }
 
-# The writers.
+# The writers. Never the address of a TLS terminator that does not speak PROXY: everybody comes from there.
 acl purgers {
-    "localhost";
     "writer";
 }

@@ -13,7 +13,7 @@ import std;
 include "backends.vcl";
 
 sub vcl_recv {
-    set req.backend_hint = readers.backend();
+    set req.backend_hint = readers.backend(resolve=LAZY);
 
     if (req.method == "BAN") {
         return (synth(600));
@@ -22,17 +22,26 @@ sub vcl_recv {
     if (req.method !~ "^(GET|HEAD|OPTIONS)$") {
         return (synth(405));
     }
-    # Health, version and metrics are for those behind the cache.
-    if (req.url ~ "^(/v[12])?/__" && req.url !~ "^/v[12]/__broadcasts__($|[?])") {
+    # Health, version and metrics are for those behind the cache. Nobody has to escape letters, digits and
+    # `-._~`: who does wants to get around this, or an entry of his own.
+    if (req.url !~ "^/" || req.url ~ "^[^?]*%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])"
+        || (req.url ~ "^(/v[12])?/__" && req.url !~ "^/v[12]/__broadcasts__($|[?])")) {
         return (synth(404));
     }
 
-    # A healthy reader is waited for after a minute; another one, or a failure, is worth a stale answer
-    # of a day [3].
-    if (std.healthy(req.backend_hint) && req.restarts == 0) {
-        set req.grace = 60s;
+    if (req.restarts == 0) {
+        unset req.http.X-Failed;
+        unset req.http.X-Retry-After;
+        unset req.http.X-Late;
+    }
+    # What has expired is served for as long as its reader allows: while another one is fetched (a minute at
+    # most, vcl_hit), or when there is none to be had [3].
+    if (req.http.X-Failed || !std.healthy(req.backend_hint)) {
+        set req.grace = 365d;
+    } else if (req.http.X-Late) {
+        set req.grace = 0s;
     } else {
-        set req.grace = 24h;
+        set req.grace = 60s;
     }
     if (req.restarts > 0) {
         return (hash);
@@ -46,8 +55,6 @@ sub vcl_recv {
     unset req.http.If-Modified-Since;
     unset req.http.If-Unmodified-Since;
     unset req.http.Range;
-    unset req.http.X-Failed;
-    unset req.http.X-Retry-After;
     # A preflight request is answered for its origin; anything else is the same for all of them.
     if (req.method == "OPTIONS") {
         return (pass);
@@ -55,30 +62,32 @@ sub vcl_recv {
     unset req.http.Origin;
     call encoding;
     call query;
-    if (req.url ~ "^/v[12]/__broadcasts__" || req.http.X-Twice) {
+    if (req.url ~ "^/v[12]/__broadcasts__" || req.http.X-Odd) {
         return (pass);
     }
     return (hash);
 }
 
 # One of few values, so that clients share what is cached [2]: with a dictionary the encoding that uses
-# one, and the best that readers have; `;q=0` is a refusal. A dictionary counts only where readers have
-# differences, and only what can be the name of one: all else would be entries of no use.
+# one, and the best that readers have. A name counts where it was mentioned last, unless its weight (RFC
+# 9110, 12.4.2) is 0, or none. A dictionary counts only where readers have differences, and only what can
+# be the name of one: all else would be entries of no use.
 sub encoding {
+    std.collect(req.http.Accept-Encoding);
     if (req.url !~ "^[^?]*/changeset([?]|$)" || req.url ~ "[?&](_since|_limit)="
         || req.http.Available-Dictionary !~ "^:[A-Za-z0-9+/]{43}=:$"
-        || req.http.Accept-Encoding !~ "(?i)(^|[ ,])dcz($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+        || req.http.Accept-Encoding !~ "(?i)(^|,)[ \t]*dcz[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*dcz[ \t]*([;,]|$)))") {
         unset req.http.Available-Dictionary;
     }
     unset req.http.Dictionary-ID;
-    if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])br($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+    if (req.http.Accept-Encoding ~ "(?i)(^|,)[ \t]*br[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*br[ \t]*([;,]|$)))") {
         set req.http.X-Best = "br";
-    } else if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])zstd($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+    } else if (req.http.Accept-Encoding ~ "(?i)(^|,)[ \t]*zstd[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*zstd[ \t]*([;,]|$)))") {
         set req.http.X-Best = "zstd";
     } else {
         unset req.http.X-Best;
     }
-    if (req.http.Accept-Encoding ~ "(?i)(^|[ ,])(x-)?gzip($|[ ,]|;(?! *q=0(\.0*)?($|[ ,])))") {
+    if (req.http.Accept-Encoding ~ "(?i)(^|,)[ \t]*(x-)?gzip[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*(x-)?gzip[ \t]*([;,]|$)))") {
         if (req.http.X-Best) {
             set req.http.X-Best = req.http.X-Best + ", gzip";
         } else {
@@ -96,14 +105,37 @@ sub encoding {
     unset req.http.X-Best;
 }
 
-# The known parameters in a fixed order; all others are dropped [1]. What is given twice is left to the
-# reader, which refuses it.
+# X-Odd: what is left to the reader as it is, and makes no entry.
 sub query {
-    unset req.http.X-Twice;
+    unset req.http.X-Odd;
+    if (req.url ~ "^/v[12]/buckets/[^/?]+/collections/[^/?]+/changeset([?]|$)") {
+        call changeset_query;
+    } else if (req.url ~ "^/v[12]/([?]|$|cert-chains/|__)") {
+        set req.url = regsub(req.url, "[?].*$", "");
+    } else {
+        call list_query;
+    }
+}
+
+# Lists and objects: anything may be a filter, so that all of it counts, in one order. HEAD tells how
+# many there are, which GET does not.
+sub list_query {
+    if (req.method == "HEAD" || req.url ~ "^.{1024}"
+        || req.url ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])") {
+        set req.http.X-Odd = "1";
+    } else {
+        set req.url = regsub(std.querysort(regsuball(req.url, {"""}, "%22")), "[?]&*$", "");
+    }
+}
+
+# The known parameters in a fixed order; all others are dropped [1]. What is given twice the reader refuses;
+# what is escaped without need is the same to it.
+sub changeset_query {
     set req.http.X-Query = "";
     set req.http.X-Path = regsub(req.url, "[?].*$", "");
-    if (req.url ~ "[?&](_expected|_since|_limit|bucket|collection)=[^?]*&\1=") {
-        set req.http.X-Twice = "1";
+    if (req.url ~ "[?&](_expected|_since|_limit|bucket|collection)=([^?]*&)?\1="
+        || req.url ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])") {
+        set req.http.X-Odd = "1";
     }
     if (req.url ~ "[?&]_expected=") {
         set req.http.X-Value = regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_expected=([^&]*).*$", "\1");
@@ -126,15 +158,16 @@ sub query {
         }
         set req.http.X-Query = req.http.X-Query + "&_since=" + req.http.X-Value;
     }
-    if (req.url ~ "[?&]bucket=") {
+    # Which ones the monitor lists; elsewhere they mean nothing.
+    if (req.url ~ "^/v[12]/buckets/monitor/collections/changes/" && req.url ~ "[?&]bucket=") {
         set req.http.X-Query = req.http.X-Query + "&bucket="
             + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?bucket=([^&]*).*$", "\1");
     }
-    if (req.url ~ "[?&]collection=") {
+    if (req.url ~ "^/v[12]/buckets/monitor/collections/changes/" && req.url ~ "[?&]collection=") {
         set req.http.X-Query = req.http.X-Query + "&collection="
             + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?collection=([^&]*).*$", "\1");
     }
-    if (!req.http.X-Twice) {
+    if (!req.http.X-Odd) {
         set req.url = req.http.X-Path + regsub(req.http.X-Query, "^&", "?");
     }
     unset req.http.X-Query;
@@ -158,6 +191,15 @@ sub vcl_hash {
     return (lookup);
 }
 
+sub vcl_hit {
+    # Expired for longer than its reader allows while it can be asked again.
+    if (obj.ttl <= 0s && !req.http.X-Failed && std.healthy(req.backend_hint)
+        && obj.ttl + std.duration(obj.http.X-Revalidate + "s", 0s) <= 0s) {
+        set req.http.X-Late = "1";
+        return (restart);
+    }
+}
+
 sub vcl_miss {
     # There is nothing stale, and the reader has failed this request a moment ago.
     if (req.http.X-Failed) {
@@ -166,6 +208,11 @@ sub vcl_miss {
 }
 
 sub vcl_backend_fetch {
+    set bereq.backend = readers.backend(by=URL, alt=bereq.retries);
+    # Nothing but the root depends on it, and its entries have it in their key.
+    if (bereq.url != "/v1/") {
+        set bereq.http.Host = "countersign";
+    }
     unset bereq.http.If-None-Match;
     unset bereq.http.If-Modified-Since;
 }
@@ -191,14 +238,21 @@ sub vcl_backend_response {
         set beresp.uncacheable = true;
         return (deliver);
     }
-    set beresp.grace = 24h;
     set beresp.keep = 0s;
+    # For how long it may be served when it has expired. Lists of what is published say so, and one that is
+    # known to be old says nothing, so that it is not. The others do not speak of it.
+    set beresp.http.X-Revalidate = "60";
+    set beresp.grace = 24h;
+    if (beresp.status == 200 && bereq.url ~ "/changeset([?]|$)|/monitor/collections/changes/records") {
+        call stale;
+    }
     if (beresp.status == 404 || beresp.status == 410) {
         # A minute with its grace.
         if (beresp.ttl > 50s || !(beresp.http.Cache-Control || beresp.http.Expires)) {
             set beresp.ttl = 50s;
         }
         set beresp.grace = 10s;
+        set beresp.http.X-Revalidate = "10";
         return (deliver);
     }
     # Other refusals, and what has no lifetime, are asked for each time, and not one after the other.
@@ -218,13 +272,32 @@ sub vcl_backend_response {
             set beresp.ttl = 50s;
         }
         set beresp.grace = 10s;
+        set beresp.http.X-Revalidate = "10";
     }
     return (deliver);
 }
 
-# Nobody answers, or too late: as a failure of the reader. Varnish would keep its own answer for a
-# second, in front of what is stale.
+# RFC 5861.
+sub stale {
+    set beresp.http.X-Revalidate = "0";
+    set beresp.grace = 0s;
+    if (beresp.http.Cache-Control ~ "(?i)stale-while-revalidate=[0-9]+") {
+        set beresp.http.X-Revalidate
+            = regsub(beresp.http.Cache-Control, "(?i)^.*stale-while-revalidate=([0-9]+).*$", "\1");
+        set beresp.grace = std.duration(beresp.http.X-Revalidate + "s", 0s);
+    }
+    if (beresp.http.Cache-Control ~ "(?i)stale-if-error=[0-9]+") {
+        set beresp.grace = std.duration(
+            regsub(beresp.http.Cache-Control, "(?i)^.*stale-if-error=([0-9]+).*$", "\1s"), 0s);
+    }
+}
+
+# Nobody answers, or too late: another reader may. Else as a failure of the reader: Varnish would keep its
+# own answer for a second, in front of what is stale.
 sub vcl_backend_error {
+    if (bereq.retries == 0) {
+        return (retry);
+    }
     if (bereq.is_bgfetch) {
         return (abandon);
     }
@@ -237,7 +310,7 @@ sub vcl_backend_error {
 
 sub vcl_deliver {
     # What is stale is better than a failure [3].
-    if ((resp.status >= 500 || resp.status == 429) && req.restarts == 0 && req.method != "OPTIONS") {
+    if ((resp.status >= 500 || resp.status == 429) && !req.http.X-Failed && req.method != "OPTIONS") {
         set req.http.X-Failed = resp.status;
         set req.http.X-Retry-After = resp.http.Retry-After;
         # As well as what others have.
@@ -249,6 +322,7 @@ sub vcl_deliver {
         return (restart);
     }
     unset resp.http.X-Keys;
+    unset resp.http.X-Revalidate;
     unset resp.http.Surrogate-Key;
     unset resp.http.Cache-Tag;
     unset resp.http.X-Varnish;

@@ -67,7 +67,7 @@ pub(crate) enum Command {
     ///
     /// Fails on any answer but 200, on what does not verify, on timestamps that go back, and when the
     /// memory of a watched process in the last quarter of the time is more than 10 %, or 10 MiB, above
-    /// that in the second quarter.
+    /// that in the second quarter (4 MiB are no growth).
     Soak(SoakArguments),
     /// Measure signing and verifying by themselves: medians in microseconds, without a server.
     Primitives(PrimitivesArguments),

@@ -16,14 +16,15 @@ use http::{
 };
 use shared::{
     error::ApiError,
-    http::{self as server, Reply, Service},
+    http::{self as server, Reply, SLOWEST, Service},
     model::Timestamp,
     store::Hosts,
 };
 
 use crate::{
     answer::Answer,
-    cache::{Deltas, Filtered},
+    budget::Budget,
+    cache::{Deltas, FILTERED_BYTES, Filtered, Preparing},
     config::Config,
     disk::Disk,
     gate::{Bounds, Gate},
@@ -43,7 +44,12 @@ const REFUSAL_TTL: HeaderValue = HeaderValue::from_static("max-age=5");
 
 /// Answers that are prepared at once, and how many different ones may wait for it: the threads that
 /// serve what is there never do.
-const PREPARING: Bounds = Bounds { places: 4, seats: 256, patience: Duration::from_secs(1) };
+const AT_ONCE: Bounds = Bounds { places: 4, seats: 256, patience: Duration::from_secs(1) };
+
+/// Bodies up to this size take no share of the budget: requests take as much.
+const SMALL: usize = 4 * 1024;
+/// What a client must take of an answer, in bytes each second, while much is under way: 128 kbit/s.
+const BRISK: u64 = 16 * 1024;
 
 /// What all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,6 +68,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What is read from the database when somebody asks.
     pub public: Arc<Database>,
+    /// Memory for bodies that are made when somebody asks.
+    pub budget: Budget,
     /// The headers of every answer.
     common: Arc<HeaderMap>,
     leaving: Arc<AtomicBool>,
@@ -80,7 +88,10 @@ impl App {
     pub fn new(config: Config) -> Result<Self, ApiError> {
         let metrics = Metrics::new().map_err(|error| ApiError::Internal(error.into()))?;
         let (hits, misses) = (metrics.delta_hits.clone(), metrics.delta_misses.clone());
-        let preparing = Gate::new(PREPARING, metrics.refused.clone());
+        let caches = config.delta_cache_bytes.saturating_add(FILTERED_BYTES);
+        let budget = Budget::new(caches, config.body_bytes_in_flight, metrics.refused.clone());
+        let gate = Gate::new(AT_ONCE, metrics.refused.clone());
+        let preparing = Preparing { gate, budget: budget.clone() };
         let common = common_headers(config.site.backoff);
         let hosts = Arc::new(Hosts::new(&config.database, "countersign-reader")?);
         let wardrobe = Wardrobe::new(common.clone(), config.changes.clone(), config.dictionaries);
@@ -90,6 +101,7 @@ impl App {
             disk: open_disk(&config, &metrics),
             filtered: Filtered::new(preparing.clone()),
             deltas: Deltas::new(config.delta_cache_bytes, preparing, hits, misses),
+            budget,
             board: Arc::default(),
             metrics: Arc::new(metrics),
             wardrobe: Arc::new(wardrobe),
@@ -113,11 +125,53 @@ impl App {
     pub async fn answer(&self, head: &Parts, now: Timestamp) -> (&'static str, Answer) {
         let route = Route::of(head.uri.path());
         let name = route.as_ref().map_or("unknown", Route::name);
-        let answer = match self.route(&route, head, now).await {
+        let routed = if self.has_ended(now) {
+            Err(ApiError::Gone)
+        } else {
+            self.route(&route, head, now).await
+        };
+        let answer = match routed {
             Ok(answer) => answer.unless_known(&head.headers, self.config.grace, now),
             Err(error) => refusal(&error).into(),
         };
-        (name, self.finish(answer))
+        let is_new = head.method != Method::HEAD && !matches!(route, Ok(Route::Chain { .. }));
+        (name, self.finish(if is_new { self.count(answer) } else { answer }))
+    }
+
+    /// Whether the service has ended (`eos`).
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.config.site.end.as_ref().is_some_and(|end| end.is_over(now))
+    }
+
+    /// The answer as a map of headers and a body; over HTTP/1.1 the connection adds `Alert` itself.
+    fn reply(&self, answer: Answer, method: &Method, now: Timestamp) -> Reply {
+        let reply = answer.into_reply(method, self.config.grace, now);
+        match &self.config.site.end {
+            Some(end) => end.tell(reply, now),
+            None => reply,
+        }
+    }
+
+    /// Counts a body that was made for this request; parts of lists are counted by their caches.
+    fn count(&self, answer: Answer) -> Answer {
+        match answer {
+            Answer::Made(mut reply) if reply.body.len() > SMALL => {
+                match self.budget.take(reply.body.len()) {
+                    Ok(share) => {
+                        reply.body = share.hold(reply.body);
+                        reply.into()
+                    }
+                    Err(error) => refusal(&error).into(),
+                }
+            }
+            Answer::Made(_) | Answer::Prepared(..) => answer,
+        }
+    }
+
+    /// What a client must take of a body that was made for it, in bytes each second, so as not to be
+    /// left.
+    pub fn slowest(&self) -> u64 {
+        if self.budget.is_pressed() { BRISK } else { SLOWEST }
     }
 
     async fn route(
@@ -185,9 +239,17 @@ fn refusal(error: &ApiError) -> Reply {
 
 /// For HTTP/2, which hyper speaks.
 impl Service for App {
+    fn slowest(&self) -> u64 {
+        self.slowest()
+    }
+
+    fn refuse(&self, error: &ApiError, method: &Method) -> Reply {
+        self.reply(self.refuse(error), method, Timestamp::now())
+    }
+
     async fn call(&self, head: Parts, _body: Bytes) -> server::Answer {
         let now = Timestamp::now();
         let (route, answer) = self.answer(&head, now).await;
-        server::Answer::new(route, answer.into_reply(&head.method, self.config.grace, now))
+        server::Answer::new(route, self.reply(answer, &head.method, now))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use moka::future::Cache;
 use prometheus::IntCounter;
@@ -16,6 +17,7 @@ use crate::{
         Accepted, Encoding, Prepared,
         compress::{Pace, compress},
     },
+    budget::{Budget, Share},
     gate::{Gate, busy},
     snapshot::{Collection, List, Part, Published},
 };
@@ -31,18 +33,28 @@ struct Key {
     encoding: Encoding,
 }
 
+/// What an answer needs that is not prepared yet: few are made at once, and all of them together take
+/// so much memory.
+#[derive(Debug, Clone)]
+pub struct Preparing {
+    /// For the time.
+    pub gate: Gate,
+    /// For the memory.
+    pub budget: Budget,
+}
+
 /// Prepared answers, by what they were made of.
 #[derive(Debug, Clone)]
 pub struct Deltas {
     cache: Cache<Key, Arc<Prepared>>,
-    preparing: Gate,
+    preparing: Preparing,
     hits: IntCounter,
     misses: IntCounter,
 }
 
 impl Deltas {
     /// A cache of at most `max_bytes`.
-    pub fn new(max_bytes: u64, preparing: Gate, hits: IntCounter, misses: IntCounter) -> Self {
+    pub fn new(max_bytes: u64, preparing: Preparing, hits: IntCounter, misses: IntCounter) -> Self {
         let cache = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, form: &Arc<Prepared>| {
@@ -68,7 +80,7 @@ impl Deltas {
     ///
     /// # Errors
     ///
-    /// 503 when it would have to be prepared, and too many others are.
+    /// 503 when it would have to be prepared, and too many others are, or are being sent.
     pub async fn form<L: AsList>(
         &self,
         owner: &Arc<L>,
@@ -85,8 +97,12 @@ impl Deltas {
             return Ok(form);
         }
         self.misses.inc();
+        if self.preparing.budget.is_spent() {
+            // What was pushed out may still wait for being forgotten.
+            self.cache.run_pending_tasks().await;
+        }
         let making = prepare(owner.clone(), part, key.encoding, &self.preparing);
-        // The only error there is, for all who waited.
+        // The only kind of error there is, for all who waited.
         self.cache.try_get_with(key, making).await.map_err(|_| busy())
     }
 
@@ -123,33 +139,37 @@ async fn prepare<L: AsList>(
     owner: Arc<L>,
     part: Part,
     encoding: Encoding,
-    preparing: &Gate,
+    preparing: &Preparing,
 ) -> Result<Arc<Prepared>, ApiError> {
+    let share = preparing.budget.take(owner.list().length(part))?;
     let is_small = owner.list().full().plain().len() < INLINE_BYTES;
     if is_small {
-        return Ok(Arc::new(render(owner.list(), part, encoding)));
+        return Ok(Arc::new(render(owner.list(), part, encoding, share)));
     }
-    let place = preparing.enter().await?;
+    let place = preparing.gate.enter().await?;
     let kept = owner.clone();
     let made = spawn_blocking(move || {
         // Held until it is done, also when nobody waits for it any more.
         let _place = place;
-        render(kept.list(), part, encoding)
+        render(kept.list(), part, encoding, share)
     });
-    let made = made.await;
-    Ok(Arc::new(made.unwrap_or_else(|_| render(owner.list(), part, Encoding::Identity))))
+    if let Ok(made) = made.await {
+        return Ok(Arc::new(made));
+    }
+    let share = preparing.budget.take(owner.list().length(part))?;
+    Ok(Arc::new(render(owner.list(), part, Encoding::Identity, share)))
 }
 
-fn render(list: &List, part: Part, encoding: Encoding) -> Prepared {
+fn render(list: &List, part: Part, encoding: Encoding, share: Share) -> Prepared {
     let plain = list.render(part);
     match compress(&plain, encoding, Pace::Quick) {
-        Some(small) => Prepared::part(small, encoding, list.dress()),
-        None => Prepared::part(plain, Encoding::Identity, list.dress()),
+        Some(small) => Prepared::part(share.hold(small), encoding, list.dress()),
+        None => Prepared::part(share.hold(plain), Encoding::Identity, list.dress()),
     }
 }
 
 /// Memory for the parts of monitors that were asked for by bucket or collection, in bytes.
-const FILTERED_BYTES: u64 = 4 * 1024 * 1024;
+pub const FILTERED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Which part of which monitor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -166,12 +186,12 @@ struct Wanted {
 #[derive(Debug, Clone)]
 pub struct Filtered {
     cache: Cache<Wanted, Arc<Prepared>>,
-    preparing: Gate,
+    preparing: Preparing,
 }
 
 impl Filtered {
     /// Nothing is prepared yet.
-    pub fn new(preparing: Gate) -> Self {
+    pub fn new(preparing: Preparing) -> Self {
         let cache = Cache::builder()
             .max_capacity(FILTERED_BYTES)
             .weigher(|wanted: &Wanted, form: &Arc<Prepared>| {
@@ -187,20 +207,18 @@ impl Filtered {
     ///
     /// # Errors
     ///
-    /// 503 when it would have to be prepared, and too many others are.
+    /// 503 when it would have to be prepared, and too many others are, or are being sent.
     pub async fn form(
         &self,
         published: &Published,
         query: &ChangesetQuery,
     ) -> Result<Arc<Prepared>, ApiError> {
         let (monitor, list) = (&published.monitor, &published.monitor.list);
-        let make = || {
-            let body = monitor.entries.changeset(query, published.watermark);
-            Arc::new(Prepared::part(body.into(), Encoding::Identity, list.dress()))
-        };
+        let make = || Bytes::from(monitor.entries.changeset(query, published.watermark));
+        let dressed = |body| Arc::new(Prepared::part(body, Encoding::Identity, list.dress()));
         // Names without end could be asked for: of those that nobody published, nothing is kept.
         if !monitor.entries.has(query) {
-            return Ok(make());
+            return Ok(dressed(make()));
         }
         let wanted = Wanted {
             serial: list.serial(),
@@ -210,9 +228,13 @@ impl Filtered {
             limit: query.limit.unwrap_or(usize::MAX).min(monitor.entries.iter().count()),
         };
         let making = async {
-            let _place = self.preparing.enter().await?;
-            Ok(make())
+            let share = self.preparing.budget.take(list.full().plain().len())?;
+            let _place = self.preparing.gate.enter().await?;
+            Ok(dressed(share.hold(make())))
         };
+        if self.preparing.budget.is_spent() {
+            self.cache.run_pending_tasks().await;
+        }
         self.cache.try_get_with(wanted, making).await.map_err(|_: Arc<ApiError>| busy())
     }
 }

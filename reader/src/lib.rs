@@ -16,6 +16,7 @@
 //! | [`disk`] | the last good snapshot, from which a reader starts without its database |
 //! | [`link`] | which database server is followed, as operators see it |
 //! | [`cache`] | answers to `_since`, prepared when first asked for |
+//! | [`budget`] | memory for bodies that are made when somebody asks |
 //! | [`gate`] | what is done by few at once, and refused to more |
 //! | [`config`], [`metrics`] | what operators set, and what they watch |
 //! | [`cli`], [`verify`] | the commands |
@@ -26,6 +27,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod budget;
 pub mod cache;
 pub mod cli;
 pub mod config;

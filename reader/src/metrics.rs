@@ -56,6 +56,7 @@ struct Gauges {
     age: Gauge,
     bytes: Gauge,
     delta_bytes: Gauge,
+    body_bytes: Gauge,
     dictionary_bytes: Gauge,
     collections: Gauge,
     held_back: Gauge,
@@ -156,6 +157,10 @@ impl Gauges {
             )?,
             bytes: gauge("snapshot_bytes", "Memory of the rendered changesets.")?,
             delta_bytes: gauge("delta_cache_bytes", "Memory of the prepared deltas.")?,
+            body_bytes: gauge(
+                "body_bytes",
+                "Memory of bodies that were made for somebody: in caches, or being sent.",
+            )?,
             dictionary_bytes: gauge(
                 "dictionary_bytes",
                 "Memory of former versions, and of what was compressed with them.",
@@ -183,6 +188,7 @@ impl Gauges {
         self.lag.set(app.board.lag_ms() as f64 / 1_000.0);
         self.age.set(app.board.age_ms().map_or(f64::NAN, |age| age as f64 / 1_000.0));
         self.delta_bytes.set(app.deltas.bytes() as f64);
+        self.body_bytes.set(app.budget.used() as f64);
         self.pool_size.set(pool.size as f64);
         self.pool_available.set(pool.available as f64);
         if let Some(published) = app.board.published() {

@@ -48,7 +48,7 @@ impl App {
     pub fn new(config: Config) -> Result<Self, Problems> {
         let signers = Signers::new(&config.signer.signing, &config.outgoing);
         let pool = store::pool(&config.database, "countersign-writer");
-        let metrics = Metrics::new(config.extras.prometheus.as_ref());
+        let metrics = Metrics::new(&config.extras);
         let outbox = Outbox::new(&config);
         match (signers, pool, metrics, outbox) {
             (Ok(signers), Ok(pool), Ok(metrics), Ok(outbox)) => Ok(Self {

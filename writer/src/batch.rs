@@ -1,7 +1,5 @@
 //! The form of a batch: many requests in one body (`kinto-http-api.md` §6).
 
-mod run;
-
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -17,7 +15,6 @@ use shared::{
     http::{Reply, security_headers},
 };
 
-pub use self::run::{NewPassword, run};
 use crate::{
     body::{mapping_problem, parse_json, unknown_problem},
     config::Config,

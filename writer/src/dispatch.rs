@@ -1,6 +1,8 @@
 //! The one place that opens a transaction: plans, locks, runs, commits, and runs again after a
 //! deadlock.
 
+mod batched;
+
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use deadpool_postgres::ClientWrapper;
@@ -10,17 +12,17 @@ use serde_json::json;
 use shared::{
     error::ApiError,
     http::Reply,
-    model::{ListPath, ObjectPath, Permission, Timestamp},
+    model::{ObjectPath, Permission, Timestamp},
     store::Tx,
 };
 use tokio::time::timeout;
 
+use self::batched::{check_sign_in, run_aside};
 use crate::{
     app::App,
-    asides::{self, Aside},
+    asides,
     authn::{self, Identities, Profile},
     authz,
-    batch::{self, NewPassword},
     config::Grant,
     context::Ctx,
     cors, failpoint,
@@ -33,7 +35,7 @@ use crate::{
     routes::{Parent, Route},
     service::ApiRequest,
     signoff::signing::{Presigned, Unsigned},
-    step::{Refusal, SignIn, Step},
+    step::{Refusal, Step},
     store::{memberships, permissions},
     transaction::{self, give_up, patience},
     user::{Asker, User},
@@ -65,7 +67,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
             let reply = Reply::text(StatusCode::OK, text);
             Ok(reply.header(header::CONTENT_TYPE, format))
         }
-        Route::Batch => batch::run(app, request).await,
+        Route::Batch => batched::run_batch(app, request).await,
         Route::OpenId { provider, step } => openid::login(app, &provider, step, request).await,
         Route::Permissions => {
             let about = (app, request, Arc::new(asker(app, request).await?.0));
@@ -344,44 +346,6 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
         }
     }
     Ok(replies)
-}
-
-/// Runs what is not an operation. A refusal is its own failed reply.
-async fn run_aside<'a>(
-    ctx: &mut Ctx<'a>,
-    step: &'a Step,
-    aside: &'a Aside,
-) -> Result<Result<Reply, ApiError>, ApiError> {
-    if let Some(detail) = &step.refused_origin {
-        return Ok(Err(ApiError::Invalid(vec![detail.clone()])));
-    }
-    let started = Instant::now();
-    ctx.begin_request(&aside.request);
-    ctx.become_user(&step.asker).await?;
-    let first = ctx.changes.len();
-    let result = aside.run(ctx).await;
-    step.took(started.elapsed());
-    match result {
-        Err(error) if !error.is_clients_fault() || ctx.changes.len() != first => Err(error),
-        reply => Ok(reply),
-    }
-}
-
-/// Whether a step's user has to be judged anew, because a former step has set the password that is
-/// sent.
-///
-/// # Errors
-///
-/// [`NewPassword`] then.
-async fn check_sign_in(ctx: &mut Ctx<'_>, index: usize, step: &Step) -> Result<(), ApiError> {
-    let Some(SignIn { account, hash }) = &step.signs_in else { return Ok(()) };
-    let found = ctx.object(&ListPath::Accounts.object(account.clone())).await?;
-    let now = found.as_ref().and_then(|found| found.data.get("password")?.as_str());
-    if now == hash.as_deref() {
-        return Ok(());
-    }
-    let sign_in = SignIn { account: account.clone(), hash: now.map(str::to_owned) };
-    Err(ApiError::Backend(Box::new(NewPassword { step: index, sign_in })))
 }
 
 /// What a step that cannot run is answered with.

@@ -178,7 +178,7 @@ impl Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = run(Cli::parse().command).await;
+    let outcome = Box::pin(run(Cli::parse().command)).await;
     telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

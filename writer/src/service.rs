@@ -75,7 +75,7 @@ impl Service for Writer {
         tokio::spawn(work.in_current_span()).await.unwrap_or_else(|panic| {
             let error = ApiError::Internal(panic.into());
             tracing::error!(%error, source = ?std::error::Error::source(&error), "panic");
-            Answer::new("panic", Reply::from(&error))
+            Answer::new("panic", told(&self.app, &error))
         })
     }
 }
@@ -104,10 +104,9 @@ pub fn count(
     reply: &Reply,
     elapsed: Duration,
 ) {
-    let Some(kinto) = &app.metrics.kinto else { return };
     let (method, path, status, bytes) =
         (&request.method, &request.path, reply.status, reply.body.len());
-    kinto.answered(&Answered { method, path, route, status, bytes, elapsed });
+    app.metrics.answered(&Answered { method, path, route, status, bytes, elapsed });
 }
 
 /// hyper would do this for HTTP/1, and not for HTTP/2.
@@ -200,12 +199,7 @@ pub fn refuse(app: &App, error: &ApiError) -> Reply {
             .map(ToString::to_string);
         tracing::error!(%error, source, database, "request failed");
     }
-    let mut reply = Reply::from(error);
-    if let (ApiError::Internal(_), Some(link)) = (error, &app.config.service.error_info_link) {
-        let mut body = error.body();
-        body["info"] = link.as_str().into();
-        reply = Reply::json(status, &body);
-    }
+    let mut reply = told(app, error);
     if matches!(error, ApiError::MissingAuth) {
         for policy in &app.config.identity.policies {
             if let Ok(challenge) = HeaderValue::from_str(&policy.challenge()) {
@@ -217,6 +211,18 @@ pub fn refuse(app: &App, error: &ApiError) -> Reply {
         reply = reply.header_text(header::RETRY_AFTER, &app.config.service.retry_after.to_string());
     }
     reply
+}
+
+/// What the client reads of an error; of one of ours, also where to report it.
+fn told(app: &App, error: &ApiError) -> Reply {
+    match (error, &app.config.service.error_info_link) {
+        (ApiError::Internal(_), Some(link)) => {
+            let mut body = error.body();
+            body["info"] = link.as_str().into();
+            Reply::json(error.contract().0, &body)
+        }
+        _ => Reply::from(error),
+    }
 }
 
 /// Where a URL that is not ours may be meant to lead (§1.5-1.6).

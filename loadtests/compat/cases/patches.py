@@ -62,6 +62,20 @@ _PATCHES: tuple[Any, ...] = (
     [{"op": "add", "path": "/data/a", "value": 1}, {"op": "bad", "path": "/data/a"}, {"path": "x"}],
 )
 
+#: What somebody sends who does not see the rights of the object.
+_HIDDEN: tuple[tuple[str, Any], ...] = (
+    *((JSON_PATCH, body) for body in (
+        [], [{"op": "test", "path": "/data/n", "value": 1}], [{"op": "add", "path": "/data/n", "value": 5}],
+        [{"op": "add", "path": "/permissions/read/carol"}], [{"op": "remove", "path": "/permissions/read/carol"}],
+        [{"op": "remove", "path": "/permissions/read"}], [{"op": "remove", "path": "/permissions/write"}],
+        [{"op": "replace", "path": "/permissions/write", "value": {}}],
+        [{"op": "add", "path": "/data/n", "value": 5}, {"op": "add", "path": "/permissions/write/carol"}],
+        [{"op": "add", "path": "/permissions/read", "value": {"zoe": "zoe"}}])),
+    *((media, body) for media in (MERGE, JSON) for body in (
+        {}, {"data": {}}, {"permissions": {}}, {"data": {"x": 1}}, {"permissions": {"read": ["carol"]}},
+        {"permissions": {"read": []}}, {"permissions": {"write": None}}, {"permissions": {"write": []}})),
+)
+
 
 def cases() -> Iterator[Case]:
     """All cases of this file."""
@@ -77,6 +91,9 @@ def cases() -> Iterator[Case]:
                   headers={"Content-Type": f"{media}; charset=utf-8"}) for media in (JSON, MERGE))])
     yield Case("Response-Behavior (T105, T106)", list(_behaviours()))
     yield Case("inherited writers (T20, T21)", list(_inherited()), ("core", "schema"))
+    for media, body in _HIDDEN:
+        yield Case(f"inherited writers, {media} {body!r:.50} (T20, T21)", list(_hidden(media, body)),
+                   ("core", "write-acls"))
     yield Case("empty bodies of patches", [
         *records(_DATA),
         *(request("PATCH", f"{R}/{one}", b"", headers={"Content-Type": media})
@@ -149,3 +166,20 @@ def _inherited() -> Iterator[Step]:
     yield patch(f"{R}/r", {"n": 3}, user=None)
     yield get(f"{R}/r", user=None)
     yield delete(f"{R}/r", user=None)
+
+
+def _hidden(media: str, body: Any) -> Iterator[Step]:
+    for path, rights in ((B, ["collection:create"]), (f"{G}/g", []), (C, ["record:create"]), (f"{R}/r", [])):
+        for behaviour in (None, "light", "diff"):
+            yield delete(B)
+            yield put(B, {"n": 1}, {"write": ["<user:alice>"]} if path != B else None)
+            yield put(f"{G}/g", {"members": ["x"], "n": 1})
+            yield put(C, {"n": 1})
+            yield put(f"{R}/r", {"n": 1})
+            yield patch(path, permissions={right: ["carol"] for right in ("read", *rights)})
+            headers = {"Content-Type": media}
+            if behaviour:
+                headers["Response-Behavior"] = behaviour
+            yield request("PATCH", path, body, headers=headers, user="alice")
+            yield get(path)
+            yield get(path, user="alice")

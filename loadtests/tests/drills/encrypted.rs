@@ -45,10 +45,23 @@ impl Authority {
     }
 
     async fn serve(&self) -> Cluster {
-        let certificate = format!("ssl_cert_file={}", self.file("server.pem"));
-        let key = format!("ssl_key_file={}", self.file("server.key"));
-        Cluster::create(&["ssl=on", &certificate, &key]).await
+        let cluster = Cluster::create(&[]).await;
+        for file in ["cert", "key"] {
+            let name = if file == "cert" { "server.pem" } else { "server.key" };
+            let path = self.file(name);
+            cluster.run(&format!("alter system set ssl_{file}_file = '{path}'")).await;
+        }
+        turn(&cluster, "on").await;
+        cluster
     }
+}
+
+/// Encryption `on` or `off`, for sessions to come.
+async fn turn(cluster: &Cluster, state: &str) {
+    cluster.run(&format!("alter system set ssl = {state}")).await;
+    cluster.run("select pg_reload_conf()").await;
+    // The server reads it a moment later.
+    sleep(Duration::from_millis(200)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,8 +82,7 @@ async fn sessions_are_encrypted_where_that_is_required_and_only_with_who_the_ser
 
     never_ready(&stack, &encrypted, &others).await;
     never_ready(&stack, &encrypted.replace("127.0.0.1", "localhost"), &ours).await;
-    stack.primary.run("alter system set ssl = off").await;
-    stack.primary.run("select pg_reload_conf()").await;
+    turn(&stack.primary, "off").await;
     never_ready(&stack, &encrypted, &ours).await;
 }
 

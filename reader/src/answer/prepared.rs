@@ -163,6 +163,11 @@ impl Body {
         &self.bytes
     }
 
+    /// Whether it is a whole list: there for everybody, however long one client takes.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.sending, Sending::FromFile(_))
+    }
+
     /// The same bytes, where the kernel can send them from.
     pub fn file(&self) -> Option<&File> {
         match &self.sending {

@@ -39,7 +39,6 @@ const PREFIXES: &[&str] = &[
     "default_bucket.",
     "emailer.",
     "event_listeners",
-    "eos",
     "history.",
     "admin.",
     "jobs.",

@@ -54,6 +54,8 @@ pub struct Config {
     pub watermark: Pace,
     /// Memory for prepared answers to `_since`.
     pub delta_cache_bytes: u64,
+    /// Memory for bodies that are being sent, and that no cache keeps.
+    pub body_bytes_in_flight: u64,
     /// Lifetimes of ordinary objects and lists at caches.
     pub lifetimes: Lifetimes,
     /// What is read from the database when somebody asks.
@@ -137,6 +139,7 @@ impl Config {
                 )),
             },
             delta_cache_bytes: layers.number("cache.max_bytes", 0, 1 << 40),
+            body_bytes_in_flight: layers.number("http.max_body_bytes_in_flight", 1 << 20, 1 << 40),
             snapshot_dir: layers.optional("snapshot_dir").map(PathBuf::from),
             dictionaries: Dictionaries::read(layers),
         };

@@ -1,6 +1,6 @@
 //! What the service says about itself.
 
-use shared::config::{Layers, absolute};
+use shared::config::{EndOfService, Layers, absolute};
 
 /// What the service says about itself.
 #[derive(Debug, Clone)]
@@ -17,15 +17,19 @@ pub struct Site {
     pub retry_after: u64,
     /// Lifetime of the hello view.
     pub root_ttl: u32,
+    /// When the service ends, if it does.
+    pub end: Option<EndOfService>,
 }
 
 impl Site {
     pub(super) fn read(layers: &mut Layers) -> Self {
         let (scheme, host) = (layers.text("http_scheme"), layers.text("http_host"));
         let root_ttl = layers.number("root_cache_expires_seconds", 0, u64::from(u32::MAX));
+        let project_docs = layers.text("project_docs");
         Self {
+            end: EndOfService::read(layers, &project_docs),
             project_name: layers.text("project_name"),
-            project_docs: layers.text("project_docs"),
+            project_docs,
             root: absolute(&scheme, &host),
             backoff: layers.optional_number("backoff", 0, u64::from(u32::MAX)),
             retry_after: layers.number("retry_after_seconds", 0, u64::from(u32::MAX)),

@@ -6,15 +6,23 @@ use http::{
     request::Parts,
 };
 use serde_json::{Value, json};
-use shared::{error::ApiError, http::Reply, model::Timestamp, wire::capability};
+use shared::{
+    error::ApiError,
+    http::Reply,
+    model::Timestamp,
+    wire::{SurrogateKey, capability},
+};
 
 use super::not_ready;
-use crate::app::App;
+use crate::{app::App, snapshot::add_keys};
+
+/// The longest life of the second API's root, in seconds, as its reference has it (§6.3).
+const V2_SECONDS: u32 = 3_600;
 
 /// Says what this is, and what it can do.
 pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
     let site = &app.config.site;
-    let body = json!({
+    let mut body = json!({
         "project_name": site.project_name,
         "project_version": env!("CARGO_PKG_VERSION"),
         "http_api_version": "1.23",
@@ -23,6 +31,9 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
         "settings": {"batch_max_requests": 25, "readonly": true, "explicit_permissions": true},
         "capabilities": capabilities(app),
     });
+    if let Some(end) = &site.end {
+        body["eos"] = end.text.as_str().into();
+    }
     let reply = Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now);
     if site.root.is_empty() { reply.header_text(VARY, "Host") } else { reply }
 }
@@ -50,7 +61,11 @@ pub(super) fn get_v2(app: &App, now: Timestamp) -> Result<Reply, ApiError> {
         }},
         "capabilities": capabilities(app),
     });
-    Ok(Reply::json(StatusCode::OK, &body).lifetime(site.root_ttl, now))
+    let ttl = site.root_ttl.min(V2_SECONDS);
+    let mut reply = Reply::json(StatusCode::OK, &body).lifetime(ttl, now);
+    // It tells when something was published last, as the list does.
+    add_keys(&mut reply.headers, &SurrogateKey::of_monitor());
+    Ok(reply)
 }
 
 /// The same of both.

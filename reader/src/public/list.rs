@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderName, HeaderValue, Method, StatusCode,
-    header::{ACCESS_CONTROL_EXPOSE_HEADERS, HOST},
+    HeaderName, HeaderValue, Method, StatusCode, header::ACCESS_CONTROL_EXPOSE_HEADERS,
     request::Parts,
 };
 use serde_json::{Map, Value};
@@ -218,15 +217,8 @@ fn token_key() -> aws_lc_rs::hmac::Key {
     token::key("public lists")
 }
 
-/// The list's URL as clients know it: by the settings, or by the request's own host.
+/// The list's URL as clients know it: by the settings, or without a host. The request's own would be
+/// kept by caches, for everybody.
 fn url(app: &App, head: &Parts) -> String {
-    let path = head.uri.path();
-    let root = &app.config.changes.redirects.root;
-    if !root.is_empty() {
-        return format!("{root}{path}");
-    }
-    let sent = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let authority = head.uri.authority().map(http::uri::Authority::as_str).or(sent);
-    let host = authority.unwrap_or("localhost");
-    format!("http://{}{path}", host.strip_suffix(":80").unwrap_or(host))
+    format!("{}{}", app.config.changes.redirects.root, head.uri.path())
 }

@@ -11,20 +11,20 @@ use std::{
 
 use http::{Method, StatusCode, Version, header::CONTENT_LENGTH};
 use shared::{
+    config::EndOfService,
     error::ApiError,
     http::{Reply, RequestLog},
     model::Timestamp,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
-    sync::oneshot,
     time::{Instant, Sleep, sleep, timeout},
 };
 
 use super::{
-    State,
+    Closing, FIRST_WORDS, State,
     head::{self, Head, MAX_HEAD, MAX_URL, NO_LINES},
-    send::{Transport, respond},
+    send::{Patience, Transport, respond},
 };
 use crate::{
     answer::{
@@ -62,7 +62,7 @@ pub(super) struct Connection<T> {
     stream: T,
     state: Arc<State>,
     /// Resolves when idle connections shall end.
-    closing: oneshot::Receiver<()>,
+    closing: Closing,
     timer: Pin<Box<Sleep>>,
     input: Vec<u8>,
     filled: usize,
@@ -73,7 +73,7 @@ pub(super) struct Connection<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    pub(super) fn new(stream: T, state: Arc<State>, closing: oneshot::Receiver<()>) -> Self {
+    pub(super) fn new(stream: T, state: Arc<State>, closing: Closing) -> Self {
         let timer = Box::pin(sleep(state.limits.head_timeout));
         Self {
             stream,
@@ -107,7 +107,8 @@ impl<T: Transport> Connection<T> {
     async fn exchange(&mut self) -> io::Result<Ended> {
         let mut seen = 0;
         loop {
-            if let Some(end) = head::end(&self.input[..self.filled], seen) {
+            let come = &self.input[..self.filled];
+            if let Some(end) = head::end(come, seen) {
                 if self.answer(end).await? == Then::Close {
                     return Ok(Ended::Told);
                 }
@@ -117,8 +118,14 @@ impl<T: Transport> Connection<T> {
                 seen = 0;
                 continue;
             }
-            if self.filled >= MAX_HEAD {
-                self.refuse(&too_long(&self.input[..self.filled])).await?;
+            let problem = if head::has_bare_newline(come, seen) {
+                // Its end would never be found.
+                Some(head::bare_newline())
+            } else {
+                (come.len() >= MAX_HEAD).then(|| too_long(come))
+            };
+            if let Some(problem) = problem {
+                self.refuse(&problem).await?;
                 return Ok(Ended::Told);
             }
             seen = self.filled;
@@ -138,15 +145,18 @@ impl<T: Transport> Connection<T> {
         let limits = &self.state.limits;
         let is_idle = self.filled == 0 && self.answered > 0;
         // A head that trickles in has one time for all of it, not one for each byte.
-        let deadline = match (self.filled, is_idle) {
+        let mut deadline = match (self.filled, is_idle) {
             (0, true) => Instant::now() + limits.idle_timeout,
             (0, false) => Instant::now() + limits.head_timeout,
             _ => self.begun + limits.head_timeout,
         };
+        if self.answered == 0 && self.filled == 0 && self.state.is_closing() {
+            deadline = deadline.min(Instant::now() + FIRST_WORDS);
+        }
         if !is_idle && self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
-        let Self { stream, input, filled, closing, timer, .. } = self;
+        let Self { stream, input, filled, closing, timer, answered, .. } = self;
         let read = poll_fn(|context| {
             let mut space = ReadBuf::new(&mut input[*filled..]);
             match Pin::new(&mut *stream).poll_read(context, &mut space)? {
@@ -154,7 +164,12 @@ impl<T: Transport> Connection<T> {
                 Poll::Pending => (),
             }
             if *filled == 0 && Pin::new(&mut *closing).poll(context).is_ready() {
-                return Poll::Ready(Ok(0));
+                if *answered > 0 {
+                    return Poll::Ready(Ok(0));
+                }
+                // Who has just come has a request on its way.
+                deadline = deadline.min(Instant::now() + FIRST_WORDS);
+                timer.as_mut().reset(deadline);
             }
             // The timer is set anew when it rings, not for each request.
             loop {
@@ -184,17 +199,19 @@ impl<T: Transport> Connection<T> {
             Err(error) => return self.refuse(&error).await,
         };
         let state = &self.state;
-        let is_last = self.answered >= state.limits.requests_per_connection || state.is_closing();
+        // Who has asked for more already gets it.
+        let is_leaving = state.app.is_leaving() && self.filled == end;
+        let is_last = self.answered >= state.limits.requests_per_connection || is_leaving;
         let stays = head.keeps_alive && !head.has_body && !is_last;
         let then = if stays { Then::Stay } else { Then::Close };
 
         if let Some((hit, is_head)) = hit(state, &head, now) {
             self.page.prepared(&hit, state.app.config.grace, now);
-            self.page.end(then, head.version, now);
+            self.page.end(then, head.version, state.end(), now);
             state.counters.of(hit.poll, is_head).observe(started.elapsed());
             let body = (!is_head).then(|| hit.form.body());
-            let (heads, stall) = ([hit.form.head(), &self.page.bytes], state.limits.stall_timeout);
-            respond(&mut self.stream, heads, body, stall).await?;
+            let heads = [hit.form.head(), &self.page.bytes];
+            respond(&mut self.stream, heads, body, patience(state)).await?;
             return Ok(then);
         }
         let parts = match head.to_parts() {
@@ -205,9 +222,9 @@ impl<T: Transport> Connection<T> {
         // Boxed: what is rare must not make every waiting connection larger.
         let reply = Box::pin(state.full_answer(parts, started, now)).await;
         self.page.made(&reply);
-        self.page.end(then, version, now);
+        self.page.end(then, version, self.state.end(), now);
         let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
-        respond(&mut self.stream, heads, Some(&body), state.limits.stall_timeout).await?;
+        respond(&mut self.stream, heads, Some(&body), patience(state)).await?;
         Ok(then)
     }
 
@@ -217,9 +234,9 @@ impl<T: Transport> Connection<T> {
         let method = method(&self.input[..self.filled]);
         let reply = self.state.refusal(error, &method, now);
         self.page.made(&reply);
-        self.page.end(Then::Close, Version::HTTP_11, now);
+        self.page.end(Then::Close, Version::HTTP_11, self.state.end(), now);
         let (heads, body) = ([&self.page.bytes, &[][..]], Body::once(reply.body));
-        respond(&mut self.stream, heads, Some(&body), self.state.limits.stall_timeout).await?;
+        respond(&mut self.stream, heads, Some(&body), patience(&self.state)).await?;
         Ok(Then::Close)
     }
 
@@ -240,6 +257,10 @@ impl<T: Transport> Connection<T> {
         let _ = timeout(LINGER, drain).await;
         Ok(())
     }
+}
+
+fn patience(state: &State) -> Patience<'_> {
+    Patience { stall: state.limits.stall_timeout, app: &state.app }
 }
 
 /// What is asked by a head that may be no good otherwise.
@@ -263,7 +284,7 @@ fn hit(state: &State, head: &Head<'_, '_>, now: Timestamp) -> Option<(Hit, bool)
         "HEAD" => true,
         _ => return None,
     };
-    if head.is_special || state.limits.log == RequestLog::All {
+    if head.is_special || state.limits.log == RequestLog::All || state.app.has_ended(now) {
         return None;
     }
     Some((hot::answer(&state.app, head.target, head.accepted, now)?, is_head))
@@ -295,7 +316,11 @@ impl Page {
         }
     }
 
-    fn end(&mut self, then: Then, version: Version, now: Timestamp) {
+    fn end(&mut self, then: Then, version: Version, end: Option<&EndOfService>, now: Timestamp) {
+        if let Some(end) = end {
+            // Writing to a vector cannot fail.
+            let _ = write!(self.bytes, "alert: {}\r\n", end.alert(now));
+        }
         self.bytes.extend_from_slice(b"date: ");
         self.bytes.extend_from_slice(self.dates.at(now));
         self.bytes.extend_from_slice(match (then, version) {

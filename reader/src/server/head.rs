@@ -44,10 +44,16 @@ pub(super) struct Head<'h, 'b> {
     lines: &'h [Header<'b>],
 }
 
+/// How many bytes of an empty line stand before the head, which some clients send after a body (RFC 9112
+/// §2.2).
+fn margin(bytes: &[u8]) -> usize {
+    if bytes.starts_with(b"\r\n") { 2 } else { 0 }
+}
+
 /// Where the head ends that `bytes` begin with, if it is whole. Up to `seen` it is known not to end.
 pub(super) fn end(bytes: &[u8], seen: usize) -> Option<usize> {
-    let from = seen.saturating_sub(3);
-    bytes[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4)
+    let from = seen.saturating_sub(3).max(margin(bytes));
+    bytes.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4)
 }
 
 impl<'h, 'b> Head<'h, 'b> {
@@ -57,6 +63,7 @@ impl<'h, 'b> Head<'h, 'b> {
     ///
     /// 400, 414 or 431; what follows such a head cannot be told, so the connection must end.
     pub(super) fn parse(bytes: &'b [u8], lines: &'h mut Lines<'b>) -> Result<Self, ApiError> {
+        let bytes = &bytes[margin(bytes)..];
         let mut request = httparse::Request::new(lines);
         match request.parse(bytes) {
             Ok(Status::Complete(end)) if end == bytes.len() => (),
@@ -71,8 +78,8 @@ impl<'h, 'b> Head<'h, 'b> {
         if target.len() > MAX_URL {
             return Err(ApiError::UrlTooLong(MAX_URL));
         }
-        if has_bare_newline(bytes) {
-            return refuse("Lines end in CR LF.");
+        if has_bare_newline(bytes, 0) {
+            return Err(bare_newline());
         }
         let is_old = request.version == Some(0);
         let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
@@ -92,13 +99,19 @@ impl<'h, 'b> Head<'h, 'b> {
     /// Looks at the headers that matter to every request, once.
     fn heed(mut self) -> Result<Self, ApiError> {
         let (mut hosts, mut length, mut is_chunked, mut size) = (0, None, false, 0);
-        let mut accepts = false;
+        let (mut accepts, mut names_host, mut closes) = (false, true, false);
         for line in self.lines {
             size += line.name.len() + line.value.len();
             let is = |name: &str| line.name.eq_ignore_ascii_case(name);
             match line.name.len() {
-                4 if is("host") => hosts += 1,
-                10 if is("connection") => self.heed_connection(line.value),
+                4 if is("host") => {
+                    hosts += 1;
+                    names_host &= is_host(line.value);
+                }
+                10 if is("connection") => {
+                    closes |= has_option(line.value, b"close");
+                    self.keeps_alive |= has_option(line.value, b"keep-alive");
+                }
                 13 if is("if-none-match") => self.is_special = true,
                 14 if is("content-length") && length.replace(line.value).is_some() => {
                     return refuse("Content-Length may be sent once.");
@@ -115,15 +128,23 @@ impl<'h, 'b> Head<'h, 'b> {
         if hosts > 1 || (hosts == 0 && self.version == Version::HTTP_11) {
             return refuse("Exactly one Host header is required.");
         }
+        if !names_host {
+            return refuse("The Host header is no name of a host.");
+        }
         if is_chunked && length.is_some() {
             return refuse("Content-Length and Transfer-Encoding exclude each other.");
         }
         if length.is_some_and(|length| !length.iter().all(u8::is_ascii_digit)) {
             return refuse("Content-Length is a number.");
         }
+        if !self.has_target() {
+            return refuse("The target is no URL.");
+        }
         if self.method == "CONNECT" {
             return refuse("This is not a proxy.");
         }
+        // That goes before all else.
+        self.keeps_alive &= !closes;
         self.has_body = is_chunked || length.is_some_and(|length| length != b"0");
         if accepts {
             self.accepted = Accepted::parse(self.values("accept-encoding"));
@@ -131,13 +152,16 @@ impl<'h, 'b> Head<'h, 'b> {
         Ok(self)
     }
 
-    fn heed_connection(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            if option.eq_ignore_ascii_case(b"close") {
-                self.keeps_alive = false;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keeps_alive = true;
-            }
+    /// Whether the target has one of the forms of RFC 9112 §3.2; that of CONNECT is told apart.
+    fn has_target(&self) -> bool {
+        let begins = |with: &str| {
+            let start = self.target.as_bytes().get(..with.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+        };
+        match self.method {
+            "CONNECT" => true,
+            "OPTIONS" if self.target == "*" => true,
+            _ => ["/", "http://", "https://"].into_iter().any(begins),
         }
     }
 
@@ -180,10 +204,28 @@ fn refuse<T>(why: &'static str) -> Result<T, ApiError> {
     Err(ApiError::BadRequest(why.into()))
 }
 
-/// A line that ends without CR is one line to us, and may be part of another to a proxy.
-fn has_bare_newline(bytes: &[u8]) -> bool {
-    let mut last = 0;
-    bytes.iter().any(|&byte| std::mem::replace(&mut last, byte) != b'\r' && byte == b'\n')
+/// Whether `Connection` names an option.
+fn has_option(value: &[u8], name: &[u8]) -> bool {
+    let mut options = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    options.any(|option| option.eq_ignore_ascii_case(name))
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2), by its letters. None at all is right where there is none.
+fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
+}
+
+/// A line that ends without CR is one line to us, and may be part of another to a proxy. Up to `seen` it
+/// is known that there is none.
+pub(super) fn has_bare_newline(bytes: &[u8], seen: usize) -> bool {
+    let is_first = seen == 0 && bytes.first() == Some(&b'\n');
+    let fresh = &bytes[seen.saturating_sub(1)..];
+    is_first || fresh.windows(2).any(|two| two[1] == b'\n' && two[0] != b'\r')
+}
+
+/// What is told of such a line.
+pub(super) fn bare_newline() -> ApiError {
+    ApiError::BadRequest("Lines end in CR LF.".into())
 }
 
 #[cfg(test)]
@@ -221,6 +263,17 @@ mod tests {
             ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", Some(400)),
             ("GET /\u{1}a HTTP/1.1\r\nHost: a\r\n\r\n", Some(400)),
             ("hello\r\n\r\n", Some(400)),
+            ("GET foo HTTP/1.1\r\nHost: a\r\n\r\n", Some(400)),
+            ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Some(400)),
+            ("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Some(400)),
+            ("GET HTTP://a/ HTTP/1.1\r\nHost: a\r\n\r\n", None),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Some(400)),
+            ("GET / HTTP/1.1\r\nHost: a\"<\r\n\r\n", Some(400)),
+            ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Some(400)),
+            ("GET / HTTP/1.1\r\nHost: \r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: [::1]:8889\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: xn--bcher-kva.example:80\r\n\r\n", None),
         ] {
             assert_eq!(status(text), expected, "{text:?}");
         }
@@ -244,6 +297,10 @@ mod tests {
         };
         assert!(keeps("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(!keeps("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n"));
+        assert!(!keeps("GET / HTTP/1.1\r\nHost: a\r\nConnection: close, keep-alive\r\n\r\n"));
+        assert!(!keeps(
+            "GET / HTTP/1.0\r\nHost: a\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n"
+        ));
         assert!(!keeps("GET / HTTP/1.0\r\nHost: a\r\n\r\n"));
         assert!(keeps("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n"));
     }
@@ -255,6 +312,17 @@ mod tests {
         let parts = Head::parse(text, &mut lines).unwrap().to_parts().unwrap();
 
         assert_eq!(parts.uri.query(), Some("_expected=%221%22"));
+    }
+
+    #[test]
+    fn bare_newlines_are_found_however_the_bytes_arrive() {
+        for (text, is_bare) in [("\n", true), ("a\r\nb\r\n", false), ("a\r\nb\n", true)] {
+            for cut in 0..=text.len() {
+                let (bytes, first) = (text.as_bytes(), &text.as_bytes()[..cut]);
+                let found = has_bare_newline(first, 0) || has_bare_newline(bytes, cut);
+                assert_eq!(found, is_bare, "{text:?} at {cut}");
+            }
+        }
     }
 
     proptest! {

@@ -19,9 +19,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt as _, future::Fuse};
 use http::{Method, Version, request::Parts};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use shared::{
+    config::EndOfService,
     error::ApiError,
     http::{
         self as server, Http2, Patience, REQUEST_ID, Reply, RequestLog, log, request_id, sniff,
@@ -30,7 +32,7 @@ use shared::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -90,10 +92,15 @@ struct State {
     open: AtomicUsize,
     shedding: AtomicUsize,
     next: AtomicU64,
+    /// Whether clients of HTTP/2 shall look for another reader.
+    has_left: watch::Sender<bool>,
     /// How each open connection is told to end.
     enders: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     ended: Notify,
 }
+
+/// Tells a connection, once, that it shall end when it is idle.
+type Closing = Fuse<oneshot::Receiver<()>>;
 
 /// A connection whose client has said how it speaks.
 enum Greeted {
@@ -105,13 +112,16 @@ enum Greeted {
 /// a new connection takes some 16 KB at first, and up to megabytes later.
 const SEND_BUFFER: usize = 208 * 1024;
 
+/// How long who has connected just before the end may take to say something: it cannot know.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
+
 /// Most connections at once that are told why they are refused; further ones are just closed.
 const MAX_SHEDDING: usize = 256;
 /// How long telling that may take.
 const SHEDDING: Duration = Duration::from_secs(1);
 
-/// Serves until `stop`; then says so to load balancers, then ends what is idle, then what is under
-/// way is given its grace.
+/// Serves until `stop`; then says so to load balancers, and to each client with its next answer; then
+/// ends what is idle, and what is under way is given its grace.
 ///
 /// # Errors
 ///
@@ -125,11 +135,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let state = Arc::new(State::new(app, limits, tls));
     state.accept_until(&listener, stop).await;
-    state.app.leave();
+    state.leave();
     if !state.limits.drain.is_zero() {
         state.accept_until(&listener, sleep(state.limits.drain)).await;
     }
-    drop(listener);
+    state.accept_rest(listener)?;
     state.close();
     if timeout(state.limits.grace, state.all_ended()).await.is_err() {
         tracing::warn!("requests were still under way after {:?}", state.limits.grace);
@@ -150,6 +160,7 @@ impl State {
             open: AtomicUsize::new(0),
             shedding: AtomicUsize::new(0),
             next: AtomicU64::new(0),
+            has_left: watch::Sender::new(false),
             enders: Mutex::default(),
             ended: Notify::new(),
         }
@@ -177,6 +188,16 @@ impl State {
         }
     }
 
+    /// Takes those in who have connected already: the listener's end would reset their connections.
+    fn accept_rest(self: &Arc<Self>, listener: TcpListener) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        while let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            self.admit(TcpStream::from_std(stream)?);
+        }
+        Ok(())
+    }
+
     fn admit(self: &Arc<Self>, stream: TcpStream) {
         let state = self.clone();
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.max_connections {
@@ -199,15 +220,11 @@ impl State {
         self.app.metrics.connections.inc();
         tokio::spawn(async move {
             let _place = Place { state: state.clone(), number };
-            state.connection(stream, closing).await;
+            state.connection(stream, closing.fuse()).await;
         });
     }
 
-    async fn connection(
-        self: &Arc<Self>,
-        mut stream: TcpStream,
-        mut closing: oneshot::Receiver<()>,
-    ) {
+    async fn connection(self: &Arc<Self>, mut stream: TcpStream, mut closing: Closing) {
         // Answers are written whole: waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
         // Most answers fit whole: one call of the system each, and no waiting for the client.
@@ -223,9 +240,13 @@ impl State {
                 }
             }
         };
+        let last_call = async {
+            let _ = (&mut closing).await;
+            sleep(FIRST_WORDS).await;
+        };
         let greeted = tokio::select! {
             greeted = timeout(self.limits.head_timeout, greeting) => greeted,
-            _ = &mut closing => return,
+            () = last_call => return,
         };
         match greeted {
             Ok(Some(Greeted::Plain(version, stream))) => {
@@ -245,23 +266,38 @@ impl State {
         self: &Arc<Self>,
         version: Version,
         stream: T,
-        closing: oneshot::Receiver<()>,
+        closing: Closing,
     ) {
         if version == Version::HTTP_2 {
-            let stop = async {
-                let _ = closing.await;
-            };
-            self.http2.connection(stream, None, stop).await;
+            self.speak_http2(stream, closing).await;
         } else {
             Connection::new(stream, self.clone(), closing).run().await;
         }
+    }
+
+    /// A client that is there when the reader begins to leave is told so then; one that comes after
+    /// that, with its first answer.
+    async fn speak_http2<T: Transport + 'static>(&self, stream: T, closing: Closing) {
+        if self.app.is_leaving() {
+            let stop = async {
+                if !self.is_closing() {
+                    let _ = closing.await;
+                }
+            };
+            return self.http2.brief().connection(stream, None, stop).await;
+        }
+        let mut has_left = self.has_left.subscribe();
+        let stop = async {
+            let _ = has_left.wait_for(|has_left| *has_left).await;
+        };
+        self.http2.connection(stream, None, stop).await;
     }
 
     /// Says at once that there are too many, instead of letting a client wait.
     async fn shed(self: Arc<Self>, stream: TcpStream) {
         let (_ender, closing) = oneshot::channel();
         let error = ApiError::backend("too many connections");
-        Connection::new(stream, self, closing).turn_away(&error).await;
+        Connection::new(stream, self, closing.fuse()).turn_away(&error).await;
     }
 
     /// The answer to what is not a plain poll: counted, and logged where that is wanted.
@@ -288,8 +324,17 @@ impl State {
         self.enders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn end(&self) -> Option<&EndOfService> {
+        self.app.config.site.end.as_ref()
+    }
+
     fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Relaxed)
+    }
+
+    fn leave(&self) {
+        self.app.leave();
+        self.has_left.send_replace(true);
     }
 
     fn close(&self) {

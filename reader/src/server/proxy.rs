@@ -3,9 +3,10 @@
 //!
 //! Nothing here depends on who asks: the header is taken off, and shown to those who debug.
 
-use std::{io, time::Duration};
+use std::{io, net::IpAddr, str::FromStr};
 
-use tokio::{io::AsyncReadExt as _, net::TcpStream, time::sleep};
+use shared::http::look;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 /// The longest header of version 1, with its CR LF (§2.1).
 const MAX_LINE: usize = 107;
@@ -34,21 +35,17 @@ enum Header {
 /// When there is no header, or the client has left.
 pub(super) async fn strip(stream: &mut TcpStream) -> io::Result<()> {
     let mut bytes = vec![0; MAX_REST + FIXED];
-    loop {
-        let count = stream.peek(&mut bytes).await?;
-        match header(&bytes[..count]) {
-            Header::Of(length) => {
-                stream.read_exact(&mut bytes[..length]).await?;
-                let said = String::from_utf8_lossy(&bytes[..length]);
-                tracing::debug!(header = %said.escape_debug(), "a connection through a proxy");
-                return Ok(());
-            }
-            Header::None => return Err(io::ErrorKind::InvalidData.into()),
-            Header::Partial if count == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            // Peeking does not wait for more than there is.
-            Header::Partial => sleep(Duration::from_millis(5)).await,
-        }
-    }
+    let found = look(stream, &mut bytes, |first| match header(first) {
+        Header::Of(length) => Some(Some(length)),
+        Header::None => Some(None),
+        Header::Partial => None,
+    });
+    let Some(found) = found.await else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+    let Some(length) = found else { return Err(io::ErrorKind::InvalidData.into()) };
+    stream.read_exact(&mut bytes[..length]).await?;
+    let said = String::from_utf8_lossy(&bytes[..length]);
+    tracing::debug!(header = %said.escape_debug(), "a connection through a proxy");
+    Ok(())
 }
 
 fn header(bytes: &[u8]) -> Header {
@@ -69,12 +66,30 @@ fn header(bytes: &[u8]) -> Header {
     if begins(b"PROXY ") {
         let line = &bytes[..bytes.len().min(MAX_LINE)];
         return match line.windows(2).position(|two| two == b"\r\n") {
-            Some(end) => Header::Of(end + 2),
+            Some(end) if is_line(&line[..end]) => Header::Of(end + 2),
             None if line.len() < MAX_LINE => Header::Partial,
-            None => Header::None,
+            Some(_) | None => Header::None,
         };
     }
     Header::None
+}
+
+/// Whether a line of version 1 names what it must: two addresses of its kind and two ports, or that
+/// they are not known, with anything behind it (§2.1).
+fn is_line(line: &[u8]) -> bool {
+    let Ok(line) = str::from_utf8(line) else { return false };
+    let mut words = line.split(' ').skip(1);
+    let is_address: fn(&str) -> bool = match words.next() {
+        Some("TCP4") => |word| IpAddr::from_str(word).is_ok_and(|address| address.is_ipv4()),
+        Some("TCP6") => |word| IpAddr::from_str(word).is_ok_and(|address| address.is_ipv6()),
+        Some("UNKNOWN") => return true,
+        _ => return false,
+    };
+    let is_port =
+        |word: &str| word.bytes().all(|byte| byte.is_ascii_digit()) && u16::from_str(word).is_ok();
+    let words: Vec<&str> = words.collect();
+    matches!(*words.as_slice(), [from, to, source, port]
+        if is_address(from) && is_address(to) && is_port(source) && is_port(port))
 }
 
 #[cfg(test)]
@@ -89,6 +104,16 @@ mod tests {
             (&b""[..], Header::Partial),
             (b"PRO", Header::Partial),
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\nGET /", Header::Of(33)),
+            (b"PROXY TCP6 ::1 2001:db8::1 9 65535\r\n", Header::Of(36)),
+            (b"PROXY UNKNOWN ::1 anything\r\n", Header::Of(28)),
+            (b"PROXY garbage stuff here\r\n", Header::None),
+            (b"PROXY TCP4 ::1 ::1 9 10\r\n", Header::None),
+            (b"PROXY TCP6 1.2.3.4 5.6.7.8 9 10\r\n", Header::None),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 9 65536\r\n", Header::None),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 9 +1\r\n", Header::None),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 9\r\n", Header::None),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10 11\r\n", Header::None),
+            (b"PROXY \xff\r\n", Header::None),
             (b"PROXY UNKNOWN\r\n", Header::Of(15)),
             (b"GET / HTTP/1.1\r\n", Header::None),
             (&[b"PROXY ", &[b'x'; 200][..]].concat(), Header::None),

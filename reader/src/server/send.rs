@@ -13,6 +13,7 @@ use rustix::{
     fs::sendfile,
     net::{SendAncillaryBuffer, SendFlags, sendmsg},
 };
+use shared::http::SLOWEST;
 use std::future::poll_fn;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest},
@@ -20,7 +21,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::answer::Body;
+use crate::{answer::Body, app::App};
 
 /// A connection's bytes, plain or encrypted.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
@@ -34,14 +35,29 @@ impl Transport for TcpStream {
     }
 }
 
-/// Slowest client that is waited for, in bytes each second.
-const SLOWEST: u64 = 1_024;
-
 /// An answer's head: what was prepared, and what the moment adds.
 pub(super) type Heads<'a> = [&'a [u8]; 2];
 
-/// Sends head and body. `stall` is how long a client may take none of the bytes; all of them may take
-/// so long as well, and the time that they need at [`SLOWEST`].
+/// How long a client is waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
+    /// How long it may take none of the bytes. All of them may take so long as well, and the time that
+    /// they need at the slowest pace.
+    pub(super) stall: Duration,
+    /// Knows that pace, for bodies that are not there for everybody.
+    pub(super) app: &'a App,
+}
+
+impl Patience<'_> {
+    fn for_all(self, body: Option<&Body>) -> Duration {
+        let length = body.map_or(0, |body| body.bytes().len() as u64);
+        let is_shared = body.is_some_and(Body::is_shared);
+        let slowest = if is_shared { SLOWEST } else { self.app.slowest() };
+        self.stall + Duration::from_secs(length / slowest)
+    }
+}
+
+/// Sends head and body.
 ///
 /// # Errors
 ///
@@ -50,25 +66,26 @@ pub(super) async fn respond<T: Transport>(
     stream: &mut T,
     heads: Heads<'_>,
     body: Option<&Body>,
-    stall: Duration,
+    patience: Patience<'_>,
 ) -> io::Result<()> {
     let bytes = body.map_or(&[][..], |body| body.bytes());
     let file = body.and_then(Body::file);
-    let patience = stall + Duration::from_secs(bytes.len() as u64 / SLOWEST);
-    let taken = AtomicUsize::new(0);
+    let (taken, stall) = (AtomicUsize::new(0), patience.stall);
+    // What is under way may be more meanwhile.
+    let for_all = || patience.for_all(body);
     if let (Some(file), Some(socket)) = (file, stream.socket()) {
         let sending = from_file(socket, heads, file, bytes.len(), &taken);
-        within(stall, patience, &taken, sending).await
+        within(stall, for_all, &taken, sending).await
     } else {
         let parts = [heads[0], heads[1], bytes];
-        within(stall, patience, &taken, from_memory(stream, parts, &taken)).await
+        within(stall, for_all, &taken, from_memory(stream, parts, &taken)).await
     }
 }
 
 /// Most answers fit the socket's buffer: only those that do not get a timer.
 async fn within(
     stall: Duration,
-    patience: Duration,
+    for_all: impl Fn() -> Duration,
     taken: &AtomicUsize,
     sending: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
@@ -77,13 +94,13 @@ async fn within(
     if let Poll::Ready(outcome) = first {
         return outcome;
     }
-    let deadline = Instant::now() + patience;
+    let begun = Instant::now();
     loop {
         let before = taken.load(Ordering::Relaxed);
         if let Ok(outcome) = timeout(stall, sending.as_mut()).await {
             return outcome;
         }
-        if taken.load(Ordering::Relaxed) == before || Instant::now() >= deadline {
+        if taken.load(Ordering::Relaxed) == before || begun.elapsed() >= for_all() {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }

@@ -267,6 +267,13 @@ impl List {
         if part == Part::Full { self.full.plain().clone() } else { self.draft.render(part) }
     }
 
+    /// The most bytes that the body of a part can have.
+    pub fn length(&self, part: Part) -> usize {
+        let Part::Newest(count) = part else { return self.full.plain().len() };
+        let last = count.checked_sub(1).and_then(|last| self.draft.rows.get(last));
+        self.draft.head + last.map_or(0, |row| row.end) + TAIL.len()
+    }
+
     /// Memory that former versions take, and the differences from them, in bytes.
     pub fn dictionary_bytes(&self) -> usize {
         self.lineage.as_ref().map_or(0, |lineage| lineage.bytes())

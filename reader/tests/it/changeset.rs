@@ -156,6 +156,7 @@ async fn an_answer_older_than_expected_gets_the_minimum_and_is_counted() {
     let fresh = reader.until(&path, |got| got.json()["timestamp"] == T + 4).await;
 
     assert_eq!(stale.json()["timestamp"], T + 3);
+    assert_eq!(stale.header("cache-control"), Some("max-age=5"), "not that of all answers");
     assert_eq!(fresh.json()["changes"][0]["id"], "d");
     let metrics = reader.get("/v1/__metrics__").await;
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();

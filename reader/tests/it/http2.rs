@@ -15,7 +15,7 @@ use crate::fixture::{Database, Reader, changeset};
 const OFF: (&str, &str) = ("signature.verify", "off");
 const NOWHERE: &str = "postgresql://nobody@127.0.0.1:1/none";
 
-const DATA: u8 = 0;
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
@@ -27,10 +27,10 @@ const END_HEADERS: u8 = 4;
 /// A frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    kind: u8,
+    pub(crate) kind: u8,
     flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
@@ -83,19 +83,19 @@ impl Raw {
         Self { stream, goodbyes: Vec::new() }
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Lets the server send so much more, on the stream and on the connection.
-    async fn open_window(&mut self, stream: u32, bytes: u32) {
+    pub(crate) async fn open_window(&mut self, stream: u32, bytes: u32) {
         for stream in [stream, 0] {
             self.send(&frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())).await;
         }
     }
 
     /// The next frame; nothing at the end.
-    async fn next(&mut self) -> Option<Frame> {
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -122,7 +122,7 @@ impl Raw {
     }
 
     /// The body of the answer on `stream`.
-    async fn body(&mut self, stream: u32) -> Vec<u8> {
+    pub(crate) async fn body(&mut self, stream: u32) -> Vec<u8> {
         let mut body = Vec::new();
         while let Some(frame) = self.next().await {
             if frame.stream == stream {
@@ -259,4 +259,51 @@ async fn who_goes_on_after_goodbye_is_cut_off() {
         .sum();
     // Of a thousand: three, what arrived with them, and what may have been on its way.
     assert!((3..=303).contains(&answered), "{answered} answers");
+}
+
+#[tokio::test]
+async fn a_refusal_carries_what_every_answer_does() {
+    let reader =
+        Reader::start(NOWHERE, &[("backoff", "33"), ("http.max_body_bytes", "1024")]).await;
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
+    let ask = async |method: &str, query: &str, header: usize, body: usize| {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}/v1/?x={query}", reader.address))
+            .header("x-long", "a".repeat(header))
+            .body(http_body_util::Full::new(bytes::Bytes::from(vec![b'a'; body])))
+            .unwrap();
+        let (head, body) = client.request(request).await.unwrap().into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        (head, body)
+    };
+    let long = "a".repeat(17_000);
+    for (method, query, header, body, status, errno) in [
+        ("GET", &*long, 1, 0, 414, 107),
+        ("GET", "", 40_000, 0, 431, 107),
+        ("POST", "", 1, 2_000, 413, 113),
+        ("HEAD", &*long, 1, 0, 414, 0),
+    ] {
+        let (head, body) = ask(method, query, header, body).await;
+        assert_eq!(head.status.as_u16(), status);
+        for (name, value) in [
+            ("backoff", "33"),
+            ("access-control-allow-origin", "*"),
+            ("surrogate-key", "countersign"),
+            ("cache-control", "no-store"),
+            ("content-type", "application/json"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(head.headers.get(name).unwrap(), value, "{status}: {name}");
+        }
+        if method == "HEAD" {
+            assert!(body.is_empty() && head.headers["content-length"] != "0");
+        } else {
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["code"], status, "{body}");
+            assert!(body["errno"].as_i64() >= Some(errno.min(100)), "{body}");
+        }
+    }
 }

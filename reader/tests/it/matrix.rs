@@ -41,6 +41,7 @@ fn rows(now: i64) -> Vec<(String, u16, u16)> {
         (format!("{monitor}?_expected={now}&_since={since}"), 200, 200),
         (format!("{monitor}?_expected={now}&_since=%22{since}%22"), 200, 422),
         (format!("{monitor}?_expected=abc"), 400, 422),
+        (format!("{monitor}?_expected={}", "9".repeat(22)), 200, 422),
         (format!("{monitor}?_expected=%22{now}%22"), 307, 422),
         (format!("{monitor}?_expected={now}%22"), 307, 422),
         (format!("{monitor}?_expected={now}&_since={old}"), 307, 307),

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use reader::{
     answer::Accepted,
-    cache::{Deltas, Filtered},
+    cache::{Deltas, Filtered, Preparing},
     gate::{Bounds, Gate},
 };
 use serde_json::{Value, json};
@@ -74,9 +74,10 @@ async fn a_stuck_database_refuses_most_at_once_and_delays_no_poll() {
 }
 
 /// A gate through which nobody gets.
-fn shut(reader: &Reader) -> Gate {
+fn shut(reader: &Reader) -> Preparing {
     let none = Bounds { places: 0, seats: 0, patience: Duration::ZERO };
-    Gate::new(none, reader.app().metrics.refused.clone())
+    let app = reader.app();
+    Preparing { gate: Gate::new(none, app.metrics.refused.clone()), budget: app.budget }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn published_records_are_a_list_with_filters_and_pages() {
     let first = reader.get(&format!("{CFR}/records?_limit=1")).await;
     assert_eq!(ids(&first), ["b"]);
     let next = first.header("next-page").unwrap();
-    let next = next.strip_prefix(&format!("http://{}", reader.address)).unwrap();
+    assert!(next.starts_with(CFR), "{next}: no host that a request could have named");
     let last = reader.get(next).await;
     assert_eq!((ids(&last), last.header("next-page")), (vec!["a".to_owned()], None));
     let head = reader.send(Method::HEAD, &format!("{CFR}/records?_limit=1"), &[]).await;

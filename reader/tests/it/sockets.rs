@@ -112,6 +112,9 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
         ),
         ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "400"),
         ("\u{16}\u{3}\u{1} a TLS greeting\r\n\r\n".to_owned(), "400"),
+        ("GET foo HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "400"),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "400"),
+        ("GET /v1/ HTTP/1.1\r\nHost: a b\"<\r\n\r\n".to_owned(), "400"),
         (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", long(20_000)), "414"),
         (format!("GET /{}", long(1 << 20)), "414"),
         (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", long(40_000)), "431"),
@@ -125,6 +128,74 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
         assert!(text.contains("\r\ncache-control: no-store\r\n"), "{text}");
         assert!(text.contains("\r\ncontent-type: application/json\r\n"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_head_with_bare_newlines_is_refused_at_once() {
+    let reader = bare(&[]).await;
+    for pieces in [
+        &["GET / HTTP/1.1\nHost: a\n\n"][..],
+        &["GET / HTTP/1.1\r\nHost: a", "\n"],
+        &["GET / HTTP/1.1\r", "\nHost: a\r", "\n\n"],
+    ] {
+        let mut stream = connect(&reader).await;
+        let _ = stream.set_nodelay(true);
+        let begun = Instant::now();
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+        let text = rest(&mut stream).await;
+        assert_eq!(statuses(&text), ["400"], "{pieces:?}: {text}");
+        // The client is given a second to read it.
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_empty_line_before_a_request_is_passed_over() {
+    let reader = bare(&[]).await;
+    let text = exchange(&reader, &["\r\n", PING, "\r\n", PING, PING].concat()).await;
+    assert_eq!(statuses(&text), ["200", "200", "200"], "{text}");
+    let mut stream = connect(&reader).await;
+    let _ = stream.set_nodelay(true);
+    for piece in ["\r", "\n", PING] {
+        stream.write_all(piece.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+    stream.shutdown().await.unwrap();
+    assert_eq!(statuses(&rest(&mut stream).await), ["200"]);
+}
+
+#[tokio::test]
+async fn close_goes_before_keep_alive() {
+    let reader = bare(&[]).await;
+    let close = "GET /__lbheartbeat__ HTTP/1.1\r\nHost: a\r\nConnection: close, keep-alive\r\n\r\n";
+    let text = exchange(&reader, &[close, PING].concat()).await;
+    assert_eq!(statuses(&text), ["200"], "{text}");
+    assert!(text.contains("\r\nconnection: close\r\n"));
+}
+
+#[tokio::test]
+async fn the_end_of_the_service_is_told_before_and_after() {
+    let before = [("eos", "2100-01-31"), ("eos_message", "over"), ("eos_url", "https://a.example")];
+    let reader = bare(&before).await;
+    let soft = r#"{"code":"soft-eol","message":"over","url":"https://a.example"}"#;
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<http_body_util::Empty<bytes::Bytes>>();
+    for path in ["/v1/", "/v1/nothing", "/__lbheartbeat__"] {
+        assert_eq!(reader.get(path).await.header("alert"), Some(soft), "{path}");
+        let uri = format!("http://{}{path}", reader.address).parse().unwrap();
+        assert_eq!(client.get(uri).await.unwrap().headers()["alert"], soft, "{path}");
+    }
+    assert!(exchange(&reader, "x\r\n\r\n").await.contains("\r\nalert: {"));
+    assert_eq!(reader.get("/v1/").await.json()["eos"], "2100-01-31");
+
+    let after = bare(&[("eos", "2020-01-31")]).await;
+    let gone = after.get("/v1/").await;
+    assert_eq!((gone.status, gone.json()["errno"].as_i64()), (StatusCode::GONE, Some(202)));
+    assert!(gone.header("alert").unwrap().contains("hard-eol"));
 }
 
 #[tokio::test]

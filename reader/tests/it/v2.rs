@@ -114,7 +114,10 @@ async fn the_root_tells_what_is_served() {
     assert_eq!(empty.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(empty.header("retry-after"), Some("30"));
 
-    let body = Reader::of(&filled().await, &[OFF]).await.get("/v2/").await.json();
+    let root = Reader::of(&filled().await, &[OFF]).await.get("/v2/").await;
+    assert_eq!(root.header("surrogate-key"), Some("countersign monitor/changes"));
+    assert_eq!(root.header("cache-control"), Some("max-age=3600"));
+    let body = root.json();
 
     assert_eq!(
         (&body["http_api_version"], &body["settings"]),

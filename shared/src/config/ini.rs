@@ -106,6 +106,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_setting_may_be_there_with_and_without_its_prefix_but_not_differently() {
+        let twice = |value| format!("[app:main]\nkinto.readonly = true\nreadonly = {value}\n");
+
+        assert_eq!(parse(&twice("true"), ".").unwrap()["readonly"], "true");
+        assert!(parse(&twice("false"), ".").unwrap_err().contains("readonly is set twice"));
+    }
+
+    #[test]
     fn a_kinto_file_is_read_as_it_is() {
         let text = "[server:main]\nuse = egg:waitress\n[app:main]\nuse = egg:kinto\n\
                     kinto.bucket_create_principals = system.Authenticated\n# comment\n\

@@ -1,11 +1,15 @@
 //! Named texts from several origins, and the typed reading of them.
 
+mod unknown;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
 };
+
+use unknown::Guard;
 
 use super::{environment::Environment, ini};
 
@@ -68,6 +72,7 @@ pub struct Layers {
     asked: BTreeSet<String>,
     problems: Problems,
     warnings: Vec<String>,
+    guards: Vec<Guard>,
     path: Option<PathBuf>,
 }
 
@@ -283,20 +288,26 @@ impl Layers {
         self.warnings.push(warning.into());
     }
 
+    /// Makes a problem, also in a Kinto file, of an unknown key that seems to mean a known one that
+    /// begins with `start`; with `all`, of all unknown keys that begin so.
+    pub fn guard(&mut self, start: &'static str, all: bool) {
+        self.guards.push(Guard { start, all });
+    }
+
     /// Ends the reading: unknown settings are a problem, in a Kinto file a warning.
     ///
     /// # Errors
     ///
     /// Every problem that reading and checking found.
     pub fn finish(&mut self) -> Result<(), Problems> {
-        let known: Vec<&String> = self.asked.iter().collect();
         for (key, (_, origin)) in &self.values {
             if self.asked.contains(key) || *origin == Origin::Default {
                 continue;
             }
-            let hint = nearest(key, &known)
-                .map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            if *origin == Origin::Ini {
+            let meant = unknown::meant(key, &self.asked, &self.guards);
+            let hint = meant.as_ref().map_or_else(String::new, |m| format!("; did you mean {m}?"));
+            let is_guarded = self.guards.iter().any(|guard| guard.covers(key, meant.as_deref()));
+            if *origin == Origin::Ini && !is_guarded {
                 self.warnings.push(format!("{key} is not a setting of this service{hint}"));
             } else {
                 self.problems.add(format!("{key} is not a setting{hint}"));
@@ -378,33 +389,6 @@ fn masked(key: &str, text: &str) -> String {
         }
         _ => text.to_owned(),
     }
-}
-
-/// The known name at a distance of at most two edits.
-fn nearest<'a>(key: &str, known: &[&'a String]) -> Option<&'a String> {
-    known
-        .iter()
-        .copied()
-        .map(|name| (distance(key, name), name))
-        .filter(|(d, _)| *d <= 2)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod changes;
 mod common;
 mod database;
+mod end_of_service;
 mod environment;
 mod ini;
 mod layers;
@@ -16,6 +17,7 @@ mod page_size;
 pub use changes::{Changes, Redirects, absolute};
 pub use common::{CertificateWarnings, Listen, Monitored, RecordCache, Telemetry, ttl};
 pub use database::{Database, Target};
+pub use end_of_service::EndOfService;
 pub use layers::{Layers, Origin, Problems};
 pub use lifetimes::{Lifetimes, cache_expires, kept};
 pub use page_size::PageSize;

@@ -5,10 +5,11 @@
 //! none that is gone.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -39,6 +40,9 @@ const MAX_STREAMS: u32 = 100;
 const MAX_PENDING_RESETS: usize = 20;
 /// Most streams that we reset for a client's mistakes, likewise (CVE-2025-8671).
 const MAX_LOCAL_RESETS: usize = 100;
+/// Headers up to this size are refused in words (`serve.rs`, at half of it); h2 itself answers larger ones
+/// with an empty 431.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// How long a client has to answer when it is told that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bodies go to h2 in pieces: so it can be seen whether the client takes them.
@@ -70,6 +74,11 @@ impl<S: Service> Http2<S> {
         Self(Arc::new(Shared { service, limits, metrics }), patience)
     }
 
+    /// The same for connections that shall end after what is asked first.
+    pub fn brief(&self) -> Self {
+        Self(self.0.clone(), Patience { requests: 1, ..self.1 })
+    }
+
     pub(super) fn of(shared: Arc<Shared<S>>, patience: Patience) -> Self {
         Self(shared, patience)
     }
@@ -81,7 +90,8 @@ impl<S: Service> Http2<S> {
     {
         let (shared, patience) = (self.0.clone(), self.1);
         let life = Arc::new(Life::new(patience.requests));
-        let seen = life.clone();
+        let (seen, asked) = (life.clone(), shared.clone());
+        let slowest = || asked.service.slowest();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (shared, work) = (shared.clone(), Work::begin(&life));
             if let Some(peer) = peer {
@@ -99,15 +109,18 @@ impl<S: Service> Http2<S> {
             _ = connection.as_mut() => return,
             () = stop => (),
             () = seen.enough() => (),
-            end = seen.silence(patience.idle, patience.stall) => if end == End::Now { return },
+            end = seen.silence(patience.idle, patience.stall, Duration::ZERO, slowest) => {
+                if end == End::Now { return }
+            }
         }
+        let farewell = FAREWELL.min(patience.stall);
         connection.as_mut().graceful_shutdown();
         seen.allow_rest();
         tokio::select! {
             _ = connection => (),
             // Who goes on as if nothing had been said is not waited for.
             () = seen.enough() => (),
-            _ = seen.silence(FAREWELL.min(patience.stall), patience.stall) => (),
+            _ = seen.silence(farewell, patience.stall, farewell, slowest) => (),
         }
     }
 }
@@ -120,14 +133,14 @@ fn builder() -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
-        .max_header_list_size(32 * 1024);
+        .max_header_list_size(MAX_HEADER_LIST);
     builder
 }
 
 /// How a silent connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It has nothing to lose: it is told.
+    /// It is told, and may take the rest.
     Politely,
     /// It takes nothing, not even that.
     Now,
@@ -144,6 +157,9 @@ struct Life {
     working: AtomicUsize,
     /// Answers that the client has not taken yet.
     sending: AtomicUsize,
+    begun_answers: AtomicU64,
+    /// When each of them began, and its length in bytes.
+    answers: Mutex<BTreeMap<u64, (Instant, u64)>>,
     counted: Notify,
 }
 
@@ -156,6 +172,8 @@ impl Life {
             allowed: AtomicU64::new(allowed),
             working: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
+            begun_answers: AtomicU64::new(0),
+            answers: Mutex::default(),
             counted: Notify::new(),
         }
     }
@@ -179,8 +197,26 @@ impl Life {
         self.moves();
     }
 
-    /// Until it was silent for too long. The work of the service has limits of its own.
-    async fn silence(&self, idle: Duration, stall: Duration) -> End {
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, (Instant, u64)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an answer takes longer than `stall` and its time at the slowest pace, however briskly
+    /// the client takes others.
+    fn is_late(&self, stall: Duration, slowest: u64) -> bool {
+        let may_take = |length: u64| stall + Duration::from_secs(length / slowest);
+        self.answers().values().any(|(begun, length)| begun.elapsed() >= may_take(*length))
+    }
+
+    /// Until it was silent for too long, or an answer is late by more than `slack`. The work of the
+    /// service has limits of its own.
+    async fn silence(
+        &self,
+        idle: Duration,
+        stall: Duration,
+        slack: Duration,
+        slowest: impl Fn() -> u64,
+    ) -> End {
         // What is waited for may change meanwhile.
         let look = idle.min(stall) / 4;
         loop {
@@ -192,6 +228,9 @@ impl Life {
                 return End::Now;
             }
             if !is_sending && !is_working && silent >= idle {
+                return End::Politely;
+            }
+            if is_sending && self.is_late(stall + slack, slowest()) {
                 return End::Politely;
             }
             sleep(look).await;
@@ -227,14 +266,17 @@ impl Drop for Work {
 struct Pieces {
     rest: Bytes,
     life: Arc<Life>,
+    number: u64,
 }
 
 impl Pieces {
     fn new(rest: Bytes, work: Work) -> Self {
         let life = work.0.clone();
         drop(work);
+        let number = life.begun_answers.fetch_add(1, Ordering::Relaxed);
         life.sending.fetch_add(1, Ordering::Relaxed);
-        Self { rest, life }
+        life.answers().insert(number, (Instant::now(), rest.len() as u64));
+        Self { rest, life, number }
     }
 }
 
@@ -244,6 +286,7 @@ impl Drop for Pieces {
             self.life.moves();
         }
         self.life.sending.fetch_sub(1, Ordering::Relaxed);
+        self.life.answers().remove(&self.number);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod framing;
 mod http2;
+mod look;
 mod observe;
 mod reply;
 mod request;
@@ -9,7 +10,8 @@ mod serve;
 pub mod tls;
 
 pub use http2::{Http2, Patience};
+pub use look::{look, sniff};
 pub use observe::{REQUEST_ID, RequestLog, log, request_id};
 pub use reply::{Reply, security_headers};
 pub use request::{Query, segments};
-pub use serve::{Answer, Limits, Peer, Service, serve, shutdown_signal, sniff};
+pub use serve::{Answer, Limits, Peer, SLOWEST, Service, serve, shutdown_signal};

@@ -32,7 +32,7 @@ use super::{
     Http2, Patience, Reply,
     framing::{Framed, Verdict},
     observe::{self, RequestLog},
-    security_headers,
+    security_headers, sniff,
 };
 use crate::{error::ApiError, telemetry::HttpMetrics};
 
@@ -72,10 +72,24 @@ impl Answer {
     }
 }
 
+/// The slowest client that is waited for, in bytes each second.
+pub const SLOWEST: u64 = 1_024;
+
 /// What a service does with a request whose body has arrived.
 pub trait Service: Send + Sync + 'static {
     /// Whether requests carry their [`Peer`]: it costs an allocation each.
     const ASKS_WHO: bool = false;
+
+    /// What a client of HTTP/2 must take of an answer at this moment, in bytes each second.
+    fn slowest(&self) -> u64 {
+        SLOWEST
+    }
+
+    /// Tells what is wrong with a request that is not worth an answer's usual way. A CDN must not keep
+    /// it: the next client may send a good request to the same URL.
+    fn refuse(&self, error: &ApiError, _method: &Method) -> Reply {
+        Reply::from(error).header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
 
     /// Answers. Must not panic; a writer runs its work in a task of its own.
     fn call(&self, head: Parts, body: Bytes) -> impl Future<Output = Answer> + Send;
@@ -194,20 +208,6 @@ async fn connection<S: Service>(
     let _ = watcher.watch(connection).await;
 }
 
-/// Which protocol the client speaks, by the first bytes of HTTP/2's preface (RFC 9113 §3.4).
-/// hyper's own detection waits for them without a limit. `None` when the client has left.
-pub async fn sniff(stream: &TcpStream) -> Option<Version> {
-    let mut first = [0; 3];
-    loop {
-        match stream.peek(&mut first).await.ok()? {
-            0 => return None,
-            3 if first == *b"PRI" => return Some(Version::HTTP_2),
-            read if b"PRI".starts_with(&first[..read]) => sleep(Duration::from_millis(5)).await,
-            _ => return Some(Version::HTTP_11),
-        }
-    }
-}
-
 impl<S: Service> Shared<S> {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
         let started = Instant::now();
@@ -236,12 +236,16 @@ impl<S: Service> Shared<S> {
 
     async fn read_and_call(&self, head: Parts, body: Incoming) -> Answer {
         if let Err(refusal) = check_framing(&head).and_then(|()| check_size(&head)) {
-            return refused(&refusal);
+            return self.refused(&refusal, &head.method);
         }
         match self.read(body).await {
             Ok(body) => self.service.call(head, body).await,
-            Err(refusal) => refused(&refusal),
+            Err(refusal) => self.refused(&refusal, &head.method),
         }
+    }
+
+    fn refused(&self, refusal: &ApiError, method: &Method) -> Answer {
+        Answer::new("refused", self.service.refuse(refusal, method))
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, ApiError> {
@@ -257,12 +261,6 @@ impl<S: Service> Shared<S> {
             Err(_) => Err(ApiError::BadRequest("The request body took too long.".into())),
         }
     }
-}
-
-/// A refusal that a CDN must not keep: the next client may send a good request to the same URL.
-fn refused(refusal: &ApiError) -> Answer {
-    let reply = Reply::from(refusal).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Answer::new("refused", reply)
 }
 
 /// What two servers in a row may read as different messages (RFC 9112 §6.1 and §3.2).

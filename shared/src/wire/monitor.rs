@@ -43,7 +43,7 @@ pub fn detour(
     max_age_days: Option<u32>,
 ) -> Result<Option<Detour>, ApiError> {
     // Many Firefox releases send one trailing quote only: `_expected=123%22`.
-    let Some(expected) = unquoted(&query.expected) else {
+    let Some(expected) = expected(&query.expected) else {
         let text = "The value should be integer, optionally between double quotes.";
         let detail = Detail::new(Location::QueryString, "_expected", text);
         return Err(ApiError::Invalid(vec![detail]));
@@ -76,6 +76,14 @@ pub fn about_since(
     let too_old = max_age_days
         .is_some_and(|days| since < now.plus_millis(-i64::from(days) * 24 * 60 * 60 * 1_000));
     too_old.then_some(Detour::DropSince)
+}
+
+/// Any integer, however large: `_expected` is compared, not kept.
+fn expected(text: &str) -> Option<Timestamp> {
+    let latest = Timestamp::from_millis(i64::MAX);
+    let digits = text.replace('"', "");
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Timestamp::parse(&digits).unwrap_or(latest))
 }
 
 fn unquoted(text: &str) -> Option<Timestamp> {
@@ -139,6 +147,11 @@ mod tests {
         assert_eq!(go("0", Some(0)), Ok(Some(Detour::DropSince)));
         assert_eq!(go("0", Some(NOW.as_millis() - 1_000)), Ok(None));
         assert_eq!(go("7", None), Ok(None));
+        let nines = "9".repeat(22);
+        assert_eq!(go(&nines, None), Ok(None), "an integer of any size");
+        assert_eq!(go(&nines, Some(NOW.as_millis() - 1_000)), Ok(None));
+        assert_eq!(go(&format!("\"{nines}\""), None), Ok(Some(Detour::UnquoteExpected)));
+        assert_eq!(go("", None), Err(400));
     }
 
     #[test]

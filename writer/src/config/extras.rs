@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use shared::{config::Layers, telemetry};
 
-use super::{Plugin, Plugins, Secret};
+use super::{Plugin, Plugins, Secret, Statsd};
 
 /// Settings of the smaller parts.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Extras {
     pub default_bucket_secret: Secret,
     /// Kinto's metrics, where the plug-in is switched on.
     pub prometheus: Option<Prometheus>,
+    /// Where Kinto's metrics are sent, where that plug-in is switched on.
+    pub statsd: Option<Statsd>,
 }
 
 /// Names, labels and buckets of Kinto's metrics (`kinto-http-api.md` §7.5).
@@ -63,17 +65,15 @@ impl Extras {
             user_data_deleters: layers.words("user-data_delete_principals"),
             default_bucket_secret,
             prometheus: prometheus.filter(|_| plugins.has(Plugin::Prometheus)),
+            statsd: Statsd::read(layers, plugins),
         }
     }
 }
 
 impl Prometheus {
     fn read(layers: &mut Layers) -> Option<Self> {
-        let project = layers.text("project_name");
-        // Kinto's own default where the project has ours: that prefix is of our own metrics.
-        let default = if project == telemetry::PREFIX { "kinto" } else { &project };
         let given = layers.optional("prometheus_prefix");
-        let prefix = prefix(given.as_deref().unwrap_or(default));
+        let prefix = prefix(&given.unwrap_or_else(|| metrics_project(layers)));
         if prefix == format!("{}_", telemetry::PREFIX) {
             let text = "is what this service's own metrics begin with";
             layers.problem(format!("prometheus_prefix: `{}` {text}", telemetry::PREFIX));
@@ -95,6 +95,13 @@ impl Prometheus {
             matchdict_fields: layers.words("metrics_matchdict_fields"),
         })
     }
+}
+
+/// What Kinto's metrics begin with: the project's name, or Kinto's own where that is our default, with
+/// which our own metrics begin.
+pub(super) fn metrics_project(layers: &mut Layers) -> String {
+    let project = layers.text("project_name");
+    if project == telemetry::PREFIX { "kinto".to_owned() } else { project }
 }
 
 /// `remote-settings` becomes `remotesettings_` (§7.5.2).

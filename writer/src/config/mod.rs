@@ -15,6 +15,7 @@ mod quotas;
 mod service;
 mod signing;
 mod signoff;
+mod statsd;
 mod subtrees;
 #[cfg(test)]
 mod testing;
@@ -41,6 +42,7 @@ pub use signing::{
     AutographSettings, Backend, ChainTrust, LocalKey, LocalKeys, Pem, Signing, TlsWarning,
 };
 pub use signoff::SignOff;
+pub use statsd::Statsd;
 pub use subtrees::Subtrees;
 
 pub use self::listing::Listing;
@@ -210,9 +212,11 @@ fn signer(layers: &mut Layers) -> SignerSettings {
     let resources = signoff::resources(layers);
     let sources = resources.sources().map(|(bucket, id)| (bucket.as_str(), id.map(Id::as_str)));
     let signing = Signing::read(layers, sources);
+    // A review that was asked for must not be missing because of a misspelt name.
+    layers.guard("signer.", !resources.is_empty());
     if resources.is_empty() {
         // Nothing is signed, and how it would be is nobody's mistake.
-        layers.ignore(|key| key.starts_with("signer."));
+        layers.ignore(signing::is_of_a_signer);
     }
     let sign_off = SignOff::read(layers);
     // The reader's, which may share our environment.
@@ -264,7 +268,7 @@ fn means_nothing_here(key: &str) -> bool {
 /// Settings whose effect is missed here: whoever gives one is told so, by its name.
 fn warn_of_what_is_missing(layers: &mut Layers) {
     const NAME: &str = "transaction_per_request";
-    let is_missing = |key: &str| key.starts_with("event_listeners") || key.starts_with("statsd_");
+    let is_missing = |key: &str| key.starts_with("event_listeners") || key == "admin_assets_path";
     for key in layers.keys(is_missing) {
         layers.warning(format!("{key} has no effect here yet"));
     }

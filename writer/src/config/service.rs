@@ -5,15 +5,11 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf, time::Duration}
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 use shared::{
-    config::{Layers, Lifetimes},
+    config::{EndOfService, Layers, Lifetimes},
     model::Timestamp,
 };
 
-use crate::{
-    cors::Cors,
-    ids::Generators,
-    notices::{Backoff, EndOfService},
-};
+use crate::{cors::Cors, ids::Generators, notices::Backoff};
 
 /// What all endpoints have in common.
 #[derive(Debug, Clone)]

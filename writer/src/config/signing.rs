@@ -365,6 +365,12 @@ pub(super) fn refuse_unknown_variables(layers: &mut Layers) {
     }
 }
 
+/// Whether the key would say something of a signer, or of a review, for a source.
+pub(super) fn is_of_a_signer(key: &str) -> bool {
+    let mut settings = OVERRIDABLE.into_iter().chain(["to_review_enabled"]);
+    key.starts_with("signer.") && settings.any(|setting| key.ends_with(&format!(".{setting}")))
+}
+
 /// A PEM text, or paths, one each line.
 fn pems(text: &str) -> Vec<Pem> {
     if text.starts_with("-----BEGIN") {

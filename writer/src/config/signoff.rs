@@ -1,6 +1,8 @@
 //! Review and publication: which collections, who decides, and what may be published
 //! (`remote-settings.md` §1.1-1.3).
 
+use std::collections::BTreeSet;
+
 use shared::{config::Layers, verifiable::Floats};
 
 use crate::signoff::{Resources, Review};
@@ -52,24 +54,23 @@ pub(super) fn resources(layers: &mut Layers) -> Resources {
     resources
 }
 
-/// What is set in files, whatever it is about, and what the environment says of known sources:
-/// its names cannot be told apart otherwise (§12, trap 62).
+/// What is set in files and in the environment of known sources, and in files of patterns. Names of
+/// the environment cannot be told apart otherwise (§12, trap 62), and what a file says of something
+/// that is no source is a mistake, which is told as every unknown key.
 fn review(layers: &mut Layers, resources: &Resources) -> Review {
     const NAME: &str = "to_review_enabled";
     let mut review = Review::new(layers.flag(&format!("signer.{NAME}")));
-    let mut scopes: Vec<String> = layers
-        .keys(|key| key.starts_with("signer.") && key.ends_with(NAME))
+    let mut scopes: BTreeSet<String> = layers
+        .keys(|key| key.starts_with("signer.") && key.ends_with(NAME) && key.contains('('))
         .iter()
         .filter_map(|key| key.strip_prefix("signer.")?.strip_suffix(NAME)?.strip_suffix('.'))
         .map(str::to_owned)
         .collect();
     for (bucket, collection) in resources.sources() {
-        scopes.push(bucket.to_string());
+        scopes.insert(bucket.to_string());
         scopes.extend(collection.map(|collection| format!("{bucket}.{collection}")));
         scopes.extend(collection.map(|collection| format!("{bucket}_{collection}")));
     }
-    scopes.sort();
-    scopes.dedup();
     for scope in scopes {
         let key = format!("signer.{scope}.{NAME}");
         if layers.optional(&key).is_none() {
@@ -77,7 +78,7 @@ fn review(layers: &mut Layers, resources: &Resources) -> Review {
         }
         let enabled = layers.flag(&key);
         if scope.matches('.').count() > 1 {
-            layers.warning(format!("{key} is about no collection: a pattern has no dots in it"));
+            layers.problem(format!("{key} is about no collection: a pattern has no dots in it"));
         }
         if let Err(problem) = review.add(&scope, enabled) {
             layers.problem(format!("{key}: {problem}"));

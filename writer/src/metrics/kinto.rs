@@ -1,15 +1,14 @@
-//! Kinto's metrics, by its names and with its labels (`kinto-http-api.md` §7.5).
+//! Kinto's metrics for Prometheus, by its names and with its labels (`kinto-http-api.md` §7.5).
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
 use prometheus::proto::MetricFamily;
-use shared::{
-    http::segments,
-    model::{ObjectPath, Timestamp},
-};
+use shared::model::{ObjectPath, Timestamp};
 
-use super::family::{Family, Kind};
+use super::{
+    answered::Answered,
+    family::{Family, Kind},
+};
 use crate::config::Prometheus;
 
 /// What is counted of requests, users and the storage, under Kinto's names.
@@ -24,23 +23,6 @@ pub struct KintoMetrics {
     storage: Option<Family>,
     signer: Option<Family>,
     approved: Option<Family>,
-}
-
-/// One request that was answered, or one of a batch.
-#[derive(Debug, Clone, Copy)]
-pub struct Answered<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The path as sent.
-    pub path: &'a str,
-    /// The route's name.
-    pub route: &'static str,
-    /// The reply's status.
-    pub status: StatusCode,
-    /// The length of the reply's body, in bytes.
-    pub bytes: usize,
-    /// From the request to its reply.
-    pub elapsed: Duration,
 }
 
 impl KintoMetrics {
@@ -95,18 +77,10 @@ impl KintoMetrics {
 
     /// Counts a request.
     pub fn answered(&self, request: &Answered<'_>) {
-        let method = known_method(request.method);
-        let head = vec![method.to_owned(), endpoint(request).to_owned()];
+        let head = vec![request.method_name().to_owned(), request.endpoint().to_owned()];
         let fields = &self.settings.matchdict_fields;
-        // What a refused request names need not exist: it would be a series for each guess.
-        let is_refused = request.status.as_u16() >= 400;
-        let ids = if is_refused { Vec::new() } else { matchdict(request.path) };
-        let value = |field: &String| {
-            let found = ids.iter().find(|(name, _)| name == field);
-            found.map_or_else(String::new, |(_, value)| value.clone())
-        };
         let blank = [head.clone(), vec![String::new(); fields.len()]].concat();
-        let labels = [head, fields.iter().map(value).collect()].concat();
+        let labels = [head, request.ids(fields)].concat();
         let status = || vec![request.status.as_str().to_owned()];
         let (with_status, blank_status) =
             ([labels.clone(), status()].concat(), [blank.clone(), status()].concat());
@@ -175,77 +149,5 @@ fn observe(family: Option<&Family>, labels: Vec<String>, otherwise: Vec<String>,
         #[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are far away")]
         let now = Timestamp::now().as_millis() as f64 / 1_000.0;
         family.observe(labels, otherwise, value, now);
-    }
-}
-
-/// Clients may invent methods; they do not get a series each.
-fn known_method(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "get",
-        "HEAD" => "head",
-        "POST" => "post",
-        "PUT" => "put",
-        "PATCH" => "patch",
-        "DELETE" => "delete",
-        "OPTIONS" => "options",
-        _ => "other",
-    }
-}
-
-/// The name of a route in Kinto (§7.5.4).
-fn endpoint(request: &Answered<'_>) -> &'static str {
-    match request.route {
-        "metrics" => "prometheus_metrics",
-        "history" => "history-plural",
-        "gone" | "readonly" => "unnamed",
-        "unknown" if !request.path.starts_with("/v1") && request.status.is_redirection() => {
-            "redirect_to_version"
-        }
-        "unknown" if request.status != StatusCode::NOT_FOUND => "unnamed",
-        known => known,
-    }
-}
-
-/// The ids of a URL by the names of their labels, `id` being the addressed object's again.
-fn matchdict(path: &str) -> Vec<(&'static str, String)> {
-    let Ok(segments) = segments(path) else { return Vec::new() };
-    let Some((_, segments)) = segments.split_first() else { return Vec::new() };
-    let mut ids: Vec<_> = segments
-        .chunks(2)
-        .filter_map(|pair| {
-            let name = match pair.first()?.as_ref() {
-                "buckets" => "bucket_id",
-                "groups" => "group_id",
-                "collections" => "collection_id",
-                "records" => "record_id",
-                "accounts" => "account_id",
-                "__user_data__" => "principal",
-                _ => return None,
-            };
-            Some((name, pair.get(1)?.to_string()))
-        })
-        .collect();
-    if segments.len() % 2 == 0
-        && let Some((_, last)) = ids.last().cloned()
-    {
-        ids.push(("id", last));
-    }
-    ids
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_s_ids_are_labels() {
-        let ids = matchdict("/v1/buckets/b/collections/c/records/r%20x");
-
-        let expected =
-            [("bucket_id", "b"), ("collection_id", "c"), ("record_id", "r x"), ("id", "r x")];
-        assert_eq!(ids, expected.map(|(name, value)| (name, value.to_owned())));
-        let list = matchdict("/v1/buckets/b/groups");
-        assert_eq!(list, [("bucket_id", "b".to_owned())]);
-        assert!(matchdict("/v1/__heartbeat__").is_empty());
     }
 }

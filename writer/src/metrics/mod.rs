@@ -1,8 +1,10 @@
 //! What is counted: this service's own metrics and, where the plug-in is switched on, Kinto's.
 
+mod answered;
 mod family;
 mod kinto;
 mod outbox;
+mod statsd;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,11 +16,9 @@ use shared::{
     telemetry::{self, HttpMetrics},
 };
 
-pub use self::{
-    kinto::{Answered, KintoMetrics},
-    outbox::OutboxMetrics,
-};
-use crate::config::Prometheus;
+use self::statsd::Statsd;
+pub use self::{answered::Answered, kinto::KintoMetrics, outbox::OutboxMetrics};
+use crate::config::Extras;
 
 /// The format of the metrics, as Kinto names it; what is written is valid in the older one, too.
 pub const FORMAT: &str = "text/plain; version=1.0.0; charset=utf-8";
@@ -41,8 +41,9 @@ pub struct Metrics {
     pub old_keys: Gauge,
     /// When the certificates of our keys end.
     pub certificates: Watch,
-    /// Kinto's own, where they are switched on.
+    /// Kinto's own for Prometheus, where they are switched on.
     pub kinto: Option<KintoMetrics>,
+    statsd: Option<Statsd>,
     pool: BTreeMap<&'static str, Gauge>,
 }
 
@@ -51,8 +52,8 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When two have the same name.
-    pub fn new(prometheus: Option<&Prometheus>) -> Result<Self, prometheus::Error> {
+    /// When two have the same name, or no thread can be started.
+    pub fn new(settings: &Extras) -> Result<Self, prometheus::Error> {
         let registry = telemetry::registry();
         let mut pool = BTreeMap::new();
         for (name, help) in [
@@ -86,16 +87,31 @@ impl Metrics {
                 "1 while keys or chains are in use that could not be read again on SIGHUP.",
             )?,
             certificates: Watch::new(&registry)?,
-            kinto: prometheus.map(KintoMetrics::new),
+            kinto: settings.prometheus.as_ref().map(KintoMetrics::new),
+            statsd: statsd(settings, &registry)?,
             registry,
             pool,
         })
     }
 
+    /// Counts a request, or one of a batch.
+    pub fn answered(&self, request: &Answered<'_>) {
+        if let Some(kinto) = &self.kinto {
+            kinto.answered(request);
+        }
+        if let Some(statsd) = &self.statsd {
+            statsd.answered(request);
+        }
+    }
+
     /// Counts a request of a user, if there is one.
     pub fn authenticated(&self, user_id: Option<&str>) {
-        if let (Some(kinto), Some(id)) = (&self.kinto, user_id) {
+        let Some(id) = user_id else { return };
+        if let Some(kinto) = &self.kinto {
             kinto.authenticated(id);
+        }
+        if let Some(statsd) = &self.statsd {
+            statsd.authenticated(id);
         }
     }
 
@@ -103,6 +119,9 @@ impl Metrics {
     pub fn transaction(&self, elapsed: Duration) {
         if let Some(kinto) = &self.kinto {
             kinto.transaction(elapsed);
+        }
+        if let Some(statsd) = &self.statsd {
+            statsd.transaction(elapsed);
         }
     }
 
@@ -114,12 +133,18 @@ impl Metrics {
         if let Some(kinto) = &self.kinto {
             kinto.signed(elapsed);
         }
+        if let Some(statsd) = &self.statsd {
+            statsd.signed(elapsed);
+        }
     }
 
     /// Counts so many changes that were approved for a destination.
     pub fn approved(&self, destination: &ObjectPath, changes: usize) {
         if let Some(kinto) = &self.kinto {
             kinto.approved(destination, changes);
+        }
+        if let Some(statsd) = &self.statsd {
+            statsd.approved(destination);
         }
     }
 
@@ -139,4 +164,15 @@ impl Metrics {
         families.extend(self.kinto.iter().flat_map(KintoMetrics::collect));
         telemetry::render(&families)
     }
+}
+
+fn statsd(settings: &Extras, registry: &Registry) -> Result<Option<Statsd>, prometheus::Error> {
+    let Some(settings) = &settings.statsd else { return Ok(None) };
+    let dropped = telemetry::counter(
+        registry,
+        "statsd_lines_dropped_total",
+        "Lines for StatsD that could not be sent, or were too many.",
+    )?;
+    let started = Statsd::start(settings, dropped);
+    started.map(Some).map_err(|error| prometheus::Error::Msg(format!("StatsD: {error}")))
 }

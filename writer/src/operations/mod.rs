@@ -189,12 +189,16 @@ fn object_reply(
         permissions: Value,
         data: Value,
     }
+    let permissions = if sees_rights(ctx, path, acl) { json!(acl) } else { json!({}) };
+    Reply::json(status, &Body { permissions, data: object.to_value() })
+}
+
+/// Whether the user sees who has which right: whoever is a writer of the object itself (§4.6.1).
+fn sees_rights(ctx: &Ctx<'_>, path: &ObjectPath, acl: &Acl) -> bool {
     let writers = acl.get(Permission::Write.name());
     let stands_for = accounts::stands_for(ctx, path);
     let is_user = |p: &String| ctx.user.is(p) || stands_for.as_ref() == Some(p);
-    let shown = writers.is_some_and(|list| list.iter().any(is_user));
-    let permissions = if shown { json!(acl) } else { json!({}) };
-    Reply::json(status, &Body { permissions, data: object.to_value() })
+    writers.is_some_and(|list| list.iter().any(is_user))
 }
 
 /// 304: no body, no `Content-Type`, no `Cache-Control` (§2.7.2).

@@ -4,7 +4,7 @@ use shared::error::{ApiError, Detail};
 
 use super::{
     Operation, Outcome, Write, addressed, check_same_id, merge_problems, modified_meanwhile,
-    no_such_object, write,
+    no_such_object, sees_rights, write,
 };
 use crate::{
     authz,
@@ -33,9 +33,12 @@ pub(super) async fn patch(
     if !conditions.allow_write(Some(old.last_modified)) {
         return Err(modified_meanwhile(ctx, list, Some(&old)));
     }
-    let acl = ctx.acl(&path).await?.clone();
+    let mut seen = ctx.acl(&path).await?.clone();
+    if !sees_rights(ctx, &path, &seen) {
+        seen.clear();
+    }
     let max_bytes = ctx.app.config.listen.limits.max_body_bytes;
-    let mut patched = changes.apply(&old, &acl, resource, max_bytes)?;
+    let mut patched = changes.apply(&old, &seen, resource, max_bytes)?;
     // Of what is wrong with the result, the first is told.
     let problem = members::check(&mut patched.data, resource, "").into_iter().next();
     if let Some(problem) = problem {

@@ -1,6 +1,9 @@
 //! RFC 7396: a patch that looks like the object, in which null removes.
 
 use serde_json::{Map, Value};
+use shared::model::{Permission, Resource};
+
+use crate::store::aces::Acl;
 
 /// Merges `patch` into `target`. An object patched over anything else replaces it.
 pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
@@ -19,6 +22,20 @@ pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>)
             target.insert(name.clone(), value.clone());
         }
     }
+}
+
+/// What the patch makes of the rights that the user sees. All rights are then replaced; but where
+/// nobody would be left with any, none is, as in Kinto.
+pub(super) fn rights(seen: &Acl, given: Acl, removed: &[Permission], resource: Resource) -> Acl {
+    let mut merged = seen.clone();
+    merged.extend(given);
+    merged.retain(|right, _| removed.iter().all(|removed| removed.name() != *right));
+    if !merged.is_empty() {
+        for right in Permission::of(resource) {
+            merged.entry(right.name()).or_default();
+        }
+    }
+    merged
 }
 
 #[cfg(test)]

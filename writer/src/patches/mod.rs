@@ -58,7 +58,9 @@ impl Patch {
         Ok(if kind == MERGE_PATCH { Self::Merge(body) } else { Self::Shallow(body) })
     }
 
-    /// Applies the patch to an object and its rights. What results is at most `max_bytes` larger.
+    /// Applies the patch to an object and to its rights as the user sees them. Whoever may write by
+    /// inheritance sees none: what a merge or JSON patch makes of none replaces those that there
+    /// are. What results is at most `max_bytes` larger.
     ///
     /// # Errors
     ///
@@ -66,12 +68,14 @@ impl Patch {
     pub fn apply(
         self,
         old: &Object,
-        acl: &Acl,
+        seen: &Acl,
         resource: Resource,
         max_bytes: usize,
     ) -> Result<Patched, ApiError> {
         let (body, is_merge) = match self {
-            Self::Operations(operations) => return operations.apply(old, acl, resource, max_bytes),
+            Self::Operations(operations) => {
+                return operations.apply(old, seen, resource, max_bytes);
+            }
             Self::Shallow(body) => (body, false),
             Self::Merge(body) => (body, true),
         };
@@ -84,7 +88,7 @@ impl Patch {
         let mut acl = body.permissions;
         if is_merge {
             merge::merge(&mut data, &posted);
-            acl.extend(body.nulls.iter().map(|right| (right.name(), Vec::new())));
+            acl = merge::rights(seen, acl, &body.nulls, resource);
         } else {
             data.extend(posted.clone());
         }
@@ -110,11 +114,19 @@ mod tests {
         }
     }
 
+    fn principals(right: &'static str, principals: &[&str]) -> (&'static str, Vec<String>) {
+        (right, principals.iter().map(|principal| (*principal).to_owned()).collect())
+    }
+
     fn patched(body: &Value, is_merge: bool) -> Patched {
+        patched_by(&Acl::from([principals("write", &["me"])]), body, is_merge)
+    }
+
+    fn patched_by(seen: &Acl, body: &Value, is_merge: bool) -> Patched {
         let bytes = Bytes::from(body.to_string());
         let body = ObjectBody::parse_patch(&bytes, Resource::Record).unwrap();
         let patch = if is_merge { Patch::Merge(body) } else { Patch::Shallow(body) };
-        patch.apply(&old(), &Acl::new(), Resource::Record, 1_000).unwrap()
+        patch.apply(&old(), seen, Resource::Record, 1_000).unwrap()
     }
 
     #[test]
@@ -138,8 +150,28 @@ mod tests {
     fn a_right_that_is_null_is_emptied_by_a_merge_patch_only() {
         let body = json!({"permissions": {"read": null, "write": ["a"]}});
 
-        let write = ("write", vec!["a".to_owned()]);
+        let write = principals("write", &["a"]);
         assert_eq!(patched(&body, false).acl, Acl::from([write.clone()]));
-        assert_eq!(patched(&body, true).acl, Acl::from([("read", Vec::new()), write]));
+        assert_eq!(patched(&body, true).acl, Acl::from([principals("read", &[]), write]));
+    }
+
+    #[test]
+    fn a_merge_patch_replaces_the_rights_by_what_it_makes_of_those_that_are_seen() {
+        let (none, mine) = (Acl::new(), Acl::from([principals("write", &["me"])]));
+        let (read, write) = (principals("read", &["a"]), principals("write", &["me"]));
+        let (no_read, no_write) = (principals("read", &[]), principals("write", &[]));
+
+        for (seen, permissions, acl) in [
+            (&none, json!({}), Acl::new()),
+            (&none, json!({"read": ["a"]}), Acl::from([read.clone(), no_write.clone()])),
+            (&none, json!({"read": []}), Acl::from([no_read.clone(), no_write])),
+            (&none, json!({"write": null}), Acl::new()),
+            (&mine, json!({"read": ["a"]}), Acl::from([read, write.clone()])),
+            (&mine, json!({"read": null}), Acl::from([no_read, write])),
+            (&mine, json!({"write": null}), Acl::new()),
+        ] {
+            let body = json!({"permissions": permissions});
+            assert_eq!(patched_by(seen, &body, true).acl, acl, "{seen:?} {permissions}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::testing::TestReply;
 
-use crate::harness::{Harness, SOURCE};
+use crate::harness::{Harness, SOURCE, user_id};
 
 const RECORD: &str = "/buckets/b/collections/c/records/r";
 
@@ -89,6 +89,59 @@ async fn t23_null_is_kept_by_a_plain_patch_and_removes_by_a_merge_patch() {
     assert_eq!(merged.json["data"].get("n"), None);
     assert_eq!(merged.json["data"].get("nul"), Some(&Value::Null));
     assert_eq!(merged.json["permissions"].get("read"), None);
+}
+
+/// The rights of every kind of object after `body`, sent by somebody who may write it because he may
+/// write the bucket.
+async fn rights_after_inherited(kind: &str, body: &Value) -> Vec<Value> {
+    let harness = Harness::with_collection().await;
+    let (group, collection) = ("/buckets/b/groups/g", "/buckets/b/collections/c");
+    let readers = json!({"permissions": {"read": ["carol"]}});
+    harness.alice.send("PUT", group, json!({"data": {"members": []}})).await.expect(201);
+    harness.alice.send("PUT", RECORD, json!({})).await.expect(201);
+    let body_of_bucket = json!({"permissions": {"write": [user_id(&harness.bob).await]}});
+    harness.alice.send("PATCH", "/buckets/b", body_of_bucket).await.expect(200);
+    let kind = format!("application/{kind}");
+    let mut rights = Vec::new();
+    for path in [group, collection, RECORD] {
+        harness.alice.send("PATCH", path, readers.clone()).await.expect(200);
+        let headers = [("content-type", kind.as_str())];
+        let patched = harness.bob.raw("PATCH", path, &headers, body.to_string()).await.expect(200);
+        assert_eq!(harness.bob.get(path).await.json, patched.json);
+        rights.push(patched.json["permissions"].clone());
+    }
+    rights
+}
+
+#[tokio::test]
+async fn who_writes_by_inheritance_replaces_by_a_json_patch_what_he_does_not_see() {
+    let add = json!([{"op": "add", "path": "/permissions/read/zoe"}]);
+    let test = json!([{"op": "test", "path": "/data/id", "value": "x"}]);
+
+    for (body, readers) in [(json!([]), 0), (add, 1)] {
+        for rights in rights_after_inherited("json-patch+json", &body).await {
+            assert_eq!(rights["write"].as_array().unwrap().len(), 1, "{body} {rights}");
+            let read = rights.get("read").and_then(Value::as_array).map_or(0, Vec::len);
+            assert_eq!(read, readers, "{body} {rights}");
+        }
+    }
+    let harness = with_record().await;
+    let refused = patch(&harness, "json-patch+json", "full", test).await;
+    refused.expect(400);
+    assert_eq!(harness.alice.get(RECORD).await.json["permissions"]["read"], json!(["bob"]));
+}
+
+#[tokio::test]
+async fn who_writes_by_inheritance_keeps_the_rights_by_a_merge_patch_that_names_none() {
+    let (data, null) = (json!({"data": {}}), json!({"permissions": {"write": null}}));
+    let given = json!({"permissions": {"read": ["zoe"]}});
+
+    for (body, readers, writers) in [(data, "carol", 2), (null, "carol", 2), (given, "zoe", 1)] {
+        for rights in rights_after_inherited("merge-patch+json", &body).await {
+            assert_eq!(rights["read"], json!([readers]), "{body}");
+            assert_eq!(rights["write"].as_array().unwrap().len(), writers, "{body} {rights}");
+        }
+    }
 }
 
 #[tokio::test]

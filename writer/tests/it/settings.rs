@@ -33,7 +33,7 @@ const fn row(
 }
 
 /// Each shows what a writer with the usual settings does not.
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 29] = [
     row(&[("readonly", "true")], ("GET", "/"), |reply| {
         reply.json["settings"]["readonly"] == true
             && reply.header("cache-control") == "max-age=86400"
@@ -90,6 +90,14 @@ const ROWS: [Row; 27] = [
     row(&[("bucket_cache_expires_seconds", "60")], ("GET", "/buckets/open"), |reply| {
         reply.header("cache-control") == "max-age=60"
     }),
+    row(&[("group_cache_expires_seconds", "61")], ("GET", "/buckets/open/groups"), |reply| {
+        reply.header("cache-control") == "max-age=61"
+    }),
+    row(
+        &[("collection_cache_expires_seconds", "62")],
+        ("GET", "/buckets/open/collections/c"),
+        |reply| reply.header("cache-control") == "max-age=62",
+    ),
     row(&[("record_cache_expires_seconds", "60")], ("GET", RECORDS), |reply| {
         reply.header("cache-control") == "max-age=60"
     }),
@@ -334,6 +342,8 @@ fn what_has_no_effect_is_told_by_name() {
         ("transaction_per_request", "false"),
         ("event_listeners.redis.use", "kinto_redis.listeners"),
         ("statsd_url", "udp://localhost:8125"),
+        ("statsd_prefix", "kinto"),
+        ("admin_assets_path", "/srv/admin"),
     ] {
         let warnings = read(&[(key, value)]).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
@@ -422,7 +432,6 @@ fn a_file_of_kinto_s_is_read_as_it_is() {
         "default_bucket_hmac_secret is empty: whoever knows a user's id can tell the id of the \
          user's bucket",
         "event_listeners has no effect here yet",
-        "statsd_url has no effect here yet",
         "lightshow_enabled is not a setting of this service",
     ];
     assert_eq!(config.warnings, expected);

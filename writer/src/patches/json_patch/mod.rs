@@ -20,6 +20,9 @@ use crate::{
     store::{aces::Acl, objects::Object},
 };
 
+/// The rights that are in every document.
+const ALWAYS_THERE: [&str; 2] = [Permission::Read.name(), Permission::Write.name()];
+
 /// Checked operations.
 #[derive(Debug, PartialEq)]
 pub struct Operations(Vec<Map<String, Value>>);
@@ -52,11 +55,11 @@ impl Operations {
     pub(super) fn apply(
         self,
         old: &Object,
-        acl: &Acl,
+        seen: &Acl,
         resource: Resource,
         max_bytes: usize,
     ) -> Result<Patched, ApiError> {
-        let mut document = json!({"data": old.to_value(), "permissions": sets(acl, resource)});
+        let mut document = json!({"data": old.to_value(), "permissions": sets(seen, resource)});
         let mut budget = Budget::new(max_bytes);
         let mut touched = Vec::new();
         for operation in &self.0 {
@@ -66,7 +69,12 @@ impl Operations {
             touched.extend(touched_member(&operation));
         }
         json::check_storable(&document)?;
-        let acl = rights(document["permissions"].take(), resource)?;
+        let mut acl = rights(document["permissions"].take(), resource)?;
+        // `read` and `write` are always replaced, whatever the user saw of them; a right that was
+        // not seen and got nobody is left as it is.
+        acl.retain(|right, principals| {
+            ALWAYS_THERE.contains(right) || seen.contains_key(right) || !principals.is_empty()
+        });
         let Value::Object(data) = document["data"].take() else {
             return Err(failed("'data' must stay an object"));
         };

@@ -74,6 +74,22 @@ fn permissions_are_sets_of_principals() {
 }
 
 #[test]
+fn rights_that_are_not_seen_are_replaced_and_those_to_create_only_when_somebody_gets_them() {
+    let make = json!({"op": "add", "path": "/permissions/record:create/zoe"});
+
+    for (operations, rights) in [
+        (json!([]), vec!["read", "write"]),
+        (json!([make]), vec!["read", "record:create", "write"]),
+    ] {
+        let bytes = Bytes::from(operations.to_string());
+        let operations = Operations::parse(&bytes, Resource::Collection).unwrap();
+        let none = Acl::new();
+        let patched = operations.apply(&old(), &none, Resource::Collection, LIMIT).unwrap();
+        assert_eq!(patched.acl.keys().copied().collect::<Vec<_>>(), rights);
+    }
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_is_refused_with_the_reference_s_texts() {
     let failed = |reason: &str| format!("body: JSON Patch operation failed: {reason}");

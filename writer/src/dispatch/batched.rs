@@ -12,12 +12,14 @@ use shared::{
     model::{Id, ListPath},
 };
 
-use super::{Response, Responses, parse};
+use super::run_together;
 use crate::{
     app::App,
     asides::Aside,
     authn::{self, Identities},
-    dispatch::{self, run_together},
+    batch,
+    context::Ctx,
+    dispatch,
     operations::Operation,
     routes::Route,
     service::{self, ApiRequest},
@@ -29,8 +31,8 @@ use crate::{
 /// # Errors
 ///
 /// A failure, or a refusal of the whole; nothing was written then.
-pub async fn run(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
-    let requests = parse(&app.config, request)?;
+pub(super) async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
+    let requests = batch::parse(&app.config, request)?;
     let found: Vec<_> =
         requests.iter().map(|request| Route::find(&app.config, &request.path)).collect();
     let endpoints: Vec<_> =
@@ -63,9 +65,9 @@ pub async fn run(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
         let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
         service::count(app, request, name, &reply, elapsed);
         let reply = service::complete(app, endpoint, request, reply);
-        responses.push(Response::new(request, reply)?);
+        responses.push(batch::Response::new(request, reply)?);
     }
-    Ok(Reply::json(StatusCode::OK, &Responses { responses }))
+    Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
 }
 
 /// What becomes of a batch's requests.
@@ -131,14 +133,56 @@ impl Parts {
     }
 }
 
+/// Runs what is not an operation. A refusal is its own failed reply.
+pub(super) async fn run_aside<'a>(
+    ctx: &mut Ctx<'a>,
+    step: &'a Step,
+    aside: &'a Aside,
+) -> Result<Result<Reply, ApiError>, ApiError> {
+    if let Some(detail) = &step.refused_origin {
+        return Ok(Err(ApiError::Invalid(vec![detail.clone()])));
+    }
+    let started = Instant::now();
+    ctx.begin_request(&aside.request);
+    ctx.become_user(&step.asker).await?;
+    let first = ctx.changes.len();
+    let result = aside.run(ctx).await;
+    step.took(started.elapsed());
+    match result {
+        Err(error) if !error.is_clients_fault() || ctx.changes.len() != first => Err(error),
+        reply => Ok(reply),
+    }
+}
+
+/// Whether a step's user has to be judged anew, because a former step has set the password that is
+/// sent.
+///
+/// # Errors
+///
+/// [`NewPassword`] then.
+pub(super) async fn check_sign_in(
+    ctx: &mut Ctx<'_>,
+    index: usize,
+    step: &Step,
+) -> Result<(), ApiError> {
+    let Some(SignIn { account, hash }) = &step.signs_in else { return Ok(()) };
+    let found = ctx.object(&ListPath::Accounts.object(account.clone())).await?;
+    let now = found.as_ref().and_then(|found| found.data.get("password")?.as_str());
+    if now == hash.as_deref() {
+        return Ok(());
+    }
+    let sign_in = SignIn { account: account.clone(), hash: now.map(str::to_owned) };
+    Err(ApiError::Backend(Box::new(NewPassword { step: index, sign_in })))
+}
+
 /// A step's user signs in with a password that is to be checked first.
 #[derive(Debug, thiserror::Error)]
 #[error("a password that the batch has set is to be checked")]
-pub struct NewPassword {
+pub(super) struct NewPassword {
     /// Which step.
-    pub step: usize,
+    pub(super) step: usize,
     /// Against which hash.
-    pub sign_in: SignIn,
+    pub(super) sign_in: SignIn,
 }
 
 impl NewPassword {
