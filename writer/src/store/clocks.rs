@@ -229,9 +229,7 @@ impl Clocks {
 
     /// Notes that the statements of [`Self::store`] have run.
     pub fn stored(&mut self) {
-        for clock in self.lists.values_mut() {
-            (clock.stored, clock.more) = (clock.current, 0);
-        }
+        self.lists.values_mut().for_each(|clock| *clock = Clock::new(clock.current));
     }
 
     /// The statements that store what has moved.

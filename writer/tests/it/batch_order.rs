@@ -1,7 +1,7 @@
 //! Whatever a batch asks for is done in its turn and in its transaction (`kinto-http-api.md` §6.3-6.4).
 
 use serde_json::{Value, json};
-use shared::testing::TestReply;
+use shared::testing::{TestClient, TestReply};
 
 use crate::{
     accounts::start,
@@ -15,7 +15,7 @@ fn request(method: &str, path: &str) -> Value {
     json!({"method": method, "path": path})
 }
 
-fn by(user: &str, method: &str, path: &str, body: Value) -> Value {
+fn by(user: &str, method: &str, path: &str, body: &Value) -> Value {
     json!({"method": method, "path": path, "body": body, "headers": {"Authorization": user}})
 }
 
@@ -29,7 +29,7 @@ fn statuses(reply: &TestReply) -> Vec<u64> {
     responses.iter().map(|response| response["status"].as_u64().unwrap()).collect()
 }
 
-async fn batch(client: &shared::testing::TestClient, requests: &[Value]) -> TestReply {
+async fn batch(client: &TestClient, requests: &[Value]) -> TestReply {
     client.send("POST", "/batch", json!({"requests": requests})).await
 }
 
@@ -40,6 +40,7 @@ async fn extras() -> Harness {
         ("includes", includes),
         ("user-data_delete_principals", ALICE),
         ("quotas.bucket_max_items", "2"),
+        ("experimental_permissions_endpoint", "true"),
     ];
     Harness::with(&settings).await
 }
@@ -53,7 +54,7 @@ async fn what_a_user_owns_is_erased_in_its_turn() {
         request("PUT", "/buckets/e1"),
         request("PUT", "/buckets/e1/collections/c"),
         request("PUT", "/buckets/e1/collections/c/records/r"),
-        by(alice, "DELETE", &erase, json!({})),
+        by(alice, "DELETE", &erase, &json!({})),
         request("GET", "/buckets/e1"),
         request("PUT", "/buckets/e1"),
     ];
@@ -138,11 +139,11 @@ async fn who_is_made_in_a_batch_signs_in_there() {
     let password = json!({"data": {"password": "zed"}});
     let requests = [
         json!({"method": "PUT", "path": "/accounts/zed", "body": password}),
-        by(&zed, "GET", "/", json!({})),
-        by(&zed, "PUT", "/buckets/default/collections/x", json!({})),
-        by(&zed, "PATCH", "/accounts/zed", json!({"data": {"password": "n3w"}})),
-        by(&basic("zed", "n3w"), "GET", "/accounts/zed", json!({})),
-        by(&wrong, "GET", "/accounts/zed", json!({})),
+        by(&zed, "GET", "/", &json!({})),
+        by(&zed, "PUT", "/buckets/default/collections/x", &json!({})),
+        by(&zed, "PATCH", "/accounts/zed", &json!({"data": {"password": "n3w"}})),
+        by(&basic("zed", "n3w"), "GET", "/accounts/zed", &json!({})),
+        by(&wrong, "GET", "/accounts/zed", &json!({})),
     ];
 
     let reply = batch(&harness.anonymous, &requests).await.expect(200);
@@ -159,10 +160,10 @@ async fn a_changed_password_counts_in_the_same_batch() {
     let (harness, [alice, ..]) = start(&[("multiauth.policies", "account")]).await;
     let new = basic("alice", "n3w");
     let requests = [
-        by(&new, "GET", "/accounts/alice", json!({})),
+        by(&new, "GET", "/accounts/alice", &json!({})),
         request("GET", "/accounts/alice"),
         json!({"method": "PATCH", "path": "/accounts/alice", "body": {"data": {"password": "n3w"}}}),
-        by(&new, "GET", "/accounts/alice", json!({})),
+        by(&new, "GET", "/accounts/alice", &json!({})),
         request("GET", "/accounts/alice"),
     ];
 
@@ -173,7 +174,7 @@ async fn a_changed_password_counts_in_the_same_batch() {
     // A refused change lets nobody in.
     let requests = [
         json!({"method": "PATCH", "path": "/accounts/bob", "body": {"data": {"password": "x"}}}),
-        by(&basic("bob", "x"), "GET", "/accounts/bob", json!({})),
+        by(&basic("bob", "x"), "GET", "/accounts/bob", &json!({})),
     ];
     let reply = batch(&harness.anonymous, &requests).await.expect(200);
     assert_eq!(statuses(&reply), [401, 401]);
@@ -184,7 +185,7 @@ async fn users_stay_in_the_groups_that_they_were_in_before_the_batch() {
     let harness = Harness::start().await;
     let bob = user_id(&harness.bob).await;
     let path = "/buckets/g/collections/c";
-    let asks = by(harness.bob.authorization().unwrap(), "GET", path, json!({}));
+    let asks = by(harness.bob.authorization().unwrap(), "GET", path, &json!({}));
     let member = json!({"data": {"members": [bob]}});
     let nobody = json!({"data": {"members": []}});
     let group =
