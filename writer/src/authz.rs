@@ -41,6 +41,9 @@ pub async fn may(
     if settings_grant(ctx, path.resource(), by_settings) {
         return Ok(true);
     }
+    if wanted == Permission::Write && !operations::may_be_written(ctx, path) {
+        return Ok(false);
+    }
     holds(ctx, &granting(wanted, path)).await
 }
 

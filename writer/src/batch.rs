@@ -321,6 +321,10 @@ fn step_headers(
     let mut headers = parent.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
     for (name, value) in own {
+        // A batch comes from where it comes from.
+        if name.eq_ignore_ascii_case("x-forwarded-for") {
+            continue;
+        }
         let text = value.as_str().unwrap_or_default();
         match (name.parse::<http::HeaderName>(), text.parse()) {
             (Ok(name), Ok(value)) => headers.insert(name, value),

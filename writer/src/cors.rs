@@ -1,6 +1,6 @@
 //! What browsers may do from other origins (`kinto-http-api.md` §1.10).
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use regex::Regex;
 use shared::{
     config::Layers,
@@ -10,7 +10,7 @@ use shared::{
 
 use crate::{
     config::Config,
-    endpoints::{Does, Endpoint},
+    endpoints::{self, Does, Endpoint},
 };
 
 /// `cors_origins` and `cors_max_age_seconds`.
@@ -52,7 +52,7 @@ impl Cors {
     ///
     /// What is wrong with the header.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Detail> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let Some(origin) = sent(headers, &header::ORIGIN) else { return Ok(()) };
         let origin = String::from_utf8_lossy(origin.as_bytes());
         if self.origins.iter().any(|known| known.pattern.is_match(&origin)) {
             return Ok(());
@@ -71,8 +71,8 @@ impl Cors {
         endpoint: &Endpoint,
         headers: &HeaderMap,
     ) -> Result<Reply, ApiError> {
-        let origin = headers.contains_key(header::ORIGIN);
-        let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let origin = sent(headers, &header::ORIGIN).is_some();
+        let wanted = sent(headers, &header::ACCESS_CONTROL_REQUEST_METHOD);
         self.check(headers).map_err(|detail| ApiError::Invalid(vec![detail]))?;
         let mut problems = Vec::new();
         let mut refuse = |header: &str, text: &str| {
@@ -111,7 +111,11 @@ impl Cors {
         (method, headers): (&Method, &HeaderMap),
         mut reply: Reply,
     ) -> Reply {
-        if let Some(origin) = headers.get(header::ORIGIN)
+        // No page reads what only the operator's machines ask for (§7.5.1).
+        if endpoint.is_some_and(|endpoint| endpoint.name == endpoints::METRICS.name) {
+            return reply;
+        }
+        if let Some(origin) = sent(headers, &header::ORIGIN)
             && self.is_shown(origin, endpoint.is_some())
         {
             reply = self.allow_origin(origin, reply);
@@ -146,6 +150,11 @@ impl Cors {
             .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
             .header(header::VARY, HeaderValue::from_static("Origin"))
     }
+}
+
+/// A header; an empty one is as good as none.
+fn sent<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    headers.get(name).filter(|value| !value.is_empty())
 }
 
 /// What an operation resulted in, where its origin is refused: only what comes before the check of

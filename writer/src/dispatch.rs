@@ -3,11 +3,7 @@
 
 mod batched;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::FutureExt as _;
@@ -21,8 +17,10 @@ use shared::{
 };
 use tokio::time::timeout;
 
+use self::batched::{check_sign_in, run_aside};
 use crate::{
     app::App,
+    asides,
     authn::{self, Identities, Profile},
     authz,
     config::Grant,
@@ -30,7 +28,7 @@ use crate::{
     cors, failpoint,
     locks::{Outdated, Plan},
     metrics, notifications, openapi,
-    operations::{self, Operation, openid, user_data},
+    operations::{self, openid, user_data},
     pipeline,
     pki::publication,
     plugins::default_bucket,
@@ -52,7 +50,7 @@ const ATTEMPTS: usize = 8;
 ///
 /// [`ApiError`]; nothing was written then.
 pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply, ApiError> {
-    if !route.is_step() {
+    if !route.is_step() && route != Route::Metrics {
         let checked = app.config.service.cors.check(&request.headers);
         checked.map_err(|detail| ApiError::Invalid(vec![detail]))?;
     }
@@ -74,7 +72,9 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
         Route::Permissions => {
             let about = (app, request, Arc::new(asker(app, request).await?.0));
             transaction::snapshot(app, &about, |tx, (app, request, user)| {
-                operations::permissions(app, tx, request, user.clone()).boxed()
+                let mut ctx = Ctx::new(app, tx, Timestamp::now());
+                ctx.user = user.clone();
+                async move { operations::permissions(&mut ctx, request).await }.boxed()
             })
             .await
         }
@@ -110,13 +110,14 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
 
 async fn hello(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let (user, profile) = asker(app, request).await?;
-    Ok(operations::hello(app, &request.headers, &user, profile).await)
+    let about = operations::about(app, &request.headers).await;
+    Ok(operations::hello(app, about, &user, profile))
 }
 
 /// Who sent the request, and the profile that an OpenID provider has of them: for what is not a
 /// step of a transaction.
 async fn asker(app: &App, request: &ApiRequest) -> Result<(User, Option<Profile>), ApiError> {
-    let identity = authn::authenticate(app, &request.headers).await?;
+    let identity = authn::authenticate(app, request).await?;
     let (asker, profile) = identity.map(|found| (found.asker, found.profile)).unzip();
     let asker = asker.unwrap_or_default();
     app.metrics.authenticated(asker.id.as_deref());
@@ -139,7 +140,7 @@ async fn erase_user_data(
     principal: &str,
 ) -> Result<Reply, ApiError> {
     let (user, _) = asker(app, request).await?;
-    user_data::authorize(app, &user)?;
+    user_data::authorize(app, &user, principal)?;
     let mut about = (principal.to_owned(), String::new());
     loop {
         let owned = transaction::snapshot(app, &about, |tx, (principal, after)| {
@@ -165,7 +166,8 @@ async fn erase_user_data(
     Ok(user_data::reply(principal))
 }
 
-type Replies = Vec<Result<Reply, ApiError>>;
+/// One for each step, in their order.
+pub type Replies = Vec<Result<Reply, ApiError>>;
 
 /// Runs what a job asks for as requests are run, in one transaction: all of it, or nothing.
 ///
@@ -237,19 +239,19 @@ async fn run_once(
     attempt: Attempt<'_>,
 ) -> Result<Replies, ApiError> {
     let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
-    let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
-        || !missing.is_empty();
+    let writes = steps.iter().any(Step::is_write) || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     ctx.presigned = Some(attempt.presigned);
     let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
+    asides::lock(&ctx, steps.iter().filter_map(|step| step.aside.as_ref())).await?;
     prepare(&mut ctx, &tx, steps, missing, plan).await?;
     failpoint::at("locked").await;
     // The locks may have been waited for: what is written now is stamped now. What was signed
     // before was stamped then.
     ctx.now = attempt.presigned.now().unwrap_or_else(Timestamp::now);
     let replies = run_steps(&mut ctx, steps).await?;
-    if !ctx.changes.is_empty() {
+    if ctx.has_written() {
         pipeline::commit(&mut ctx).await?;
         failpoint::at("committed").await;
         app.metrics.publications.inc_by(ctx.publications);
@@ -305,9 +307,14 @@ async fn prepare(
 
 async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, ApiError> {
     let mut replies = Vec::with_capacity(steps.len());
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
+        check_sign_in(ctx, index, step).await?;
         let operation = match &step.operation {
             Ok(operation) => operation,
+            Err(_) if let Some(aside) = &step.aside => {
+                replies.push(run_aside(ctx, step, aside).await?);
+                continue;
+            }
             Err(source) => {
                 replies.push(Err(refusal(ctx, step, source).await?));
                 continue;
@@ -325,8 +332,7 @@ async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, 
         default_bucket::make_missing(ctx, &step.implied).await?;
         let first = ctx.changes.len();
         let result = operation.run(ctx).await;
-        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        step.elapsed.store(millis, Ordering::Relaxed);
+        step.took(started.elapsed());
         match cors::judge(step.refused_origin.as_ref(), result) {
             Ok(mut outcome) => {
                 pipeline::after_operation(ctx, first, &mut outcome).await?;

@@ -9,6 +9,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod app;
+pub mod asides;
 pub mod authn;
 pub mod authz;
 pub mod batch;

@@ -10,11 +10,12 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 use shared::{
     error::{ApiError, Detail},
-    model::{ObjectPath, Permission},
+    model::{Id, ObjectPath, Permission},
 };
 
 use crate::{
     app::App,
+    asides::Aside,
     authn::Identities,
     negotiation,
     operations::{self, Operation, View},
@@ -35,6 +36,10 @@ pub struct Step {
     pub refused_origin: Option<Detail>,
     /// What is to be done, or why it is not.
     pub operation: Result<Operation, Refusal>,
+    /// What is to be done where it is no operation.
+    pub aside: Option<Aside>,
+    /// The credentials that are judged in the transaction, where they were not right before it.
+    pub signs_in: Option<SignIn>,
     /// What the default bucket makes first, where it is missing.
     pub implied: Vec<ObjectPath>,
     /// Whose rights the user has, too.
@@ -43,6 +48,15 @@ pub struct Step {
     pub by_job: bool,
     /// How long it took, in milliseconds.
     pub elapsed: AtomicU64,
+}
+
+/// Credentials of an account that a former step of the batch may have written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// The account.
+    pub account: Id,
+    /// The hash that they were judged by; `None` as long as there was none.
+    pub hash: Option<String>,
 }
 
 /// Refusals known from the URL alone; made anew for each attempt.
@@ -93,10 +107,15 @@ impl Step {
         route: Route,
         request: ApiRequest,
     ) -> Result<Self, ApiError> {
-        let identity = identities.of(app, &request.headers).await?;
-        let asker = identity.map(|found| found.asker).unwrap_or_default();
+        let identity = identities.of(app, &request).await?;
+        let (asker, profile) = identity.map(|found| (found.asker, found.profile)).unzip();
+        let asker = asker.unwrap_or_default();
         app.metrics.authenticated(asker.id.as_deref());
         let refused_origin = app.config.service.cors.check(&request.headers).err();
+        if let Some(aside) = Aside::new(app, &route, &request, profile.flatten()).await {
+            let step = Self::with(asker, Err(Refusal::NoOperation));
+            return Ok(Self { aside: Some(aside), refused_origin, ..step });
+        }
         let mut step = match default_bucket::resolve(app, asker.id.as_deref(), &request) {
             Ok(None) => Self::with(asker, Self::operation(route, request)),
             Ok(Some(Resolved { request, implied })) => {
@@ -118,7 +137,18 @@ impl Step {
     pub fn with(asker: Asker, operation: Result<Operation, Refusal>) -> Self {
         let (implied, elapsed) = (Vec::new(), AtomicU64::new(0));
         let (refused_origin, acts_for, by_job) = (None, None, false);
-        Self { asker, refused_origin, operation, implied, acts_for, by_job, elapsed }
+        let (aside, signs_in) = (None, None);
+        Self {
+            asker,
+            refused_origin,
+            operation,
+            aside,
+            signs_in,
+            implied,
+            acts_for,
+            by_job,
+            elapsed,
+        }
     }
 
     /// What a job asks for, as a request would: it needs no rights, and the rules of the workflow
@@ -171,6 +201,18 @@ impl Step {
     pub fn goes_on_after(&self, refusal: &ApiError) -> bool {
         let by_sign_off = matches!(refusal, ApiError::Refused { .. });
         !self.by_job && (refusal.is_clients_fault() || (self.acts_for.is_some() && by_sign_off))
+    }
+
+    /// Whether it may write.
+    pub fn is_write(&self) -> bool {
+        self.operation.as_ref().is_ok_and(Operation::is_write)
+            || self.aside.as_ref().is_some_and(Aside::is_write)
+    }
+
+    /// Notes how long it took.
+    pub fn took(&self, elapsed: Duration) {
+        let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.elapsed.store(millis, Ordering::Relaxed);
     }
 
     /// How long it took.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any, Iterator
 
 from ..steps import Step, delete, get, head, patch, post, put, request
@@ -15,6 +16,8 @@ def cases() -> Iterator[Case]:
     """All cases of this file. The hashes in answers are random: nothing here shows them twice."""
     yield Case("accounts: who may (T111, T112)", list(_who()), _WHERE)
     yield Case("accounts: changed passwords (T113)", list(_passwords()), _WHERE)
+    yield Case("accounts: those of others", list(_others()), _WHERE)
+    yield Case("accounts: made in a batch", list(_in_batches()), _WHERE)
     yield Case("accounts: bodies", list(_bodies()), _WHERE)
     yield Case("accounts: ids", list(_ids()), _WHERE)
     yield Case("accounts: lists", list(_lists()), _WHERE)
@@ -48,6 +51,41 @@ def _who() -> Iterator[Step]:
     yield get("/", user="alice")
     yield delete(A, user="admin")
     yield get("/", user="mat")
+
+
+def _others() -> Iterator[Step]:
+    for name in ("admin", "mat", "alice"):
+        yield sign_up(name)
+    yield put(f"{A}/mat", {"password": "secret"}, {"write": ["system.Authenticated"]})
+    for user in ("alice", "nobody"):
+        yield patch(f"{A}/mat", {"password": "stolen"}, user=user)
+        yield request("PATCH", f"{A}/mat", {"permissions": {"write": [f"account:{user}"]}}, user=user)
+        yield put(f"{A}/mat", {"password": "stolen"}, user=user)
+        yield post(A, {"id": "mat", "password": "stolen"}, user=user)
+        yield delete(f"{A}/mat", user=user)
+        yield get("/", user="mat", password="stolen")
+    yield delete(f"{A}/mat", user="admin")
+
+
+def _in_batches() -> Iterator[Step]:
+    def as_mat(password: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        token = b64encode(f"mat:{password}".encode()).decode()
+        one = {"method": method, "path": path, "headers": {"Authorization": f"Basic {token}"}}
+        return one if body is None else {**one, "body": body}
+
+    def of(password: str) -> dict[str, Any]:
+        return {"data": {"password": password}}
+
+    yield request("POST", "/batch", {"requests": [
+        {"method": "PUT", "path": f"{A}/mat", "body": of("one")}, as_mat("one", "PUT", "/buckets/b"),
+        as_mat("wrong", "GET", "/buckets/b"), as_mat("one", "GET", "/buckets/b"),
+        as_mat("one", "PATCH", f"{A}/mat", of("two")), as_mat("two", "GET", "/buckets/b"),
+        as_mat("one", "GET", "/buckets/b")]}, user=None)
+    yield get("/buckets/b", user="mat", password="two")
+    yield get("/buckets/b", user="mat", password="one")
+    yield request("POST", "/batch", {"requests": [
+        as_mat("two", "DELETE", f"{A}/mat"), as_mat("two", "GET", "/buckets/b")]}, user=None)
+    yield get("/buckets/b", user="mat", password="two")
 
 
 def _passwords() -> Iterator[Step]:

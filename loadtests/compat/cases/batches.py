@@ -15,6 +15,9 @@ def cases() -> Iterator[Case]:
     yield Case("inherited headers (T88)", list(_inherited()))
     yield Case("everything in one batch", list(_tree()), ("core", "schema", "history"))
     yield Case("defaults", list(_defaults()))
+    yield Case("groups stay in a batch", list(_groups()))
+    yield Case("a flush in its turn", list(_flush()))
+    yield Case("permissions in their turn", list(_permissions()), ("schema",))
     yield Case("batches of anonymous and others", [
         *collection(permissions={"read": ["system.Everyone"]}),
         *(batch([_one("GET", R), _one("PUT", f"{R}/x", {"data": {}}), _one("GET", "/")], user=user)
@@ -40,6 +43,32 @@ def _one(method: str, path: str, body: Any = None, headers: dict[str, str] | Non
     if headers:
         one["headers"] = headers
     return one
+
+
+ALICE = {"Authorization": "Basic YWxpY2U6c2VjcmV0"}
+
+
+def _groups() -> Iterator[Step]:
+    members = {"data": {"members": ["<user:alice>"]}}
+    reads = _one("GET", C, headers=ALICE)
+    yield batch([_one("PUT", B), reads, _one("PUT", f"{G}/g", members),
+                 _one("PUT", C, {"permissions": {"read": [f"{G}/g"]}}), reads])
+    yield get(C, user="alice")
+    yield batch([_one("PUT", f"{G}/g", {"data": {"members": []}}), reads])
+    yield get(C, user="alice")
+
+
+def _flush() -> Iterator[Step]:
+    yield from records({})
+    yield batch([_one("PUT", "/buckets/other"), _one("POST", "/__flush__"), _one("GET", B), _one("PUT", B),
+                 _one("PUT", C), _one("GET", R), _one("GET", "/buckets/other")])
+    yield get("/buckets")
+    yield get(R)
+
+
+def _permissions() -> Iterator[Step]:
+    shown = _one("GET", "/permissions?_fields=uri,permissions&_sort=uri")
+    yield batch([shown, _one("PUT", B), shown, _one("PUT", C), _one("DELETE", B), shown])
 
 
 def _malformed() -> Iterator[Step]:

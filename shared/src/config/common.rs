@@ -177,8 +177,8 @@ impl RecordCache {
         keys.extend(CACHE_SUFFIXES.map(str::to_owned));
         let mut ttls = BTreeMap::new();
         for key in keys {
-            if let Some(ttl) = layers.optional_number(&key, 0, u64::from(u32::MAX)) {
-                ttls.insert(key, u32::try_from(ttl).unwrap_or(u32::MAX));
+            if let Some(ttl) = layers.lifetime(&key) {
+                ttls.insert(key, ttl);
             }
         }
         Self(ttls)

@@ -1,6 +1,6 @@
 //! Variables of the environment, each of which is for one setting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::layers::Origin;
 
@@ -12,7 +12,11 @@ const FILE: &str = "_FILE";
 
 /// The variables that no setting has taken.
 #[derive(Debug, Default)]
-pub(super) struct Environment(BTreeMap<String, String>);
+pub(super) struct Environment {
+    ours: BTreeMap<String, String>,
+    /// The names of all others: any program's.
+    others: BTreeSet<String>,
+}
 
 /// A variable that a setting has taken.
 pub(super) struct Variable {
@@ -39,7 +43,15 @@ impl Environment {
     /// Those that are ours by their names.
     pub(super) fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
         let is_ours = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        Self(variables.filter(|(name, _)| is_ours(name)).collect())
+        let (ours, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            variables.partition(|(name, _)| is_ours(name));
+        Self { ours, others: others.into_keys().collect() }
+    }
+
+    /// Whether there is a variable of this very name, which is no setting: other programs, and
+    /// whoever starts them, have names as plain as Kinto's.
+    pub(super) fn has_bare(&self, name: &str) -> bool {
+        self.others.contains(name)
     }
 
     /// What follows the prefix in the names of a key's variables.
@@ -61,7 +73,7 @@ impl Environment {
     /// Those whose names have this beginning and end, with what is between them; of one name, the
     /// one that counts comes first.
     pub(super) fn take_between(&mut self, start: &str, end: &str) -> Vec<(String, Variable)> {
-        let names: Vec<String> = self.0.keys().cloned().collect();
+        let names: Vec<String> = self.ours.keys().cloned().collect();
         let mut found = Vec::new();
         for (prefix, name) in PREFIXES.iter().flat_map(|p| names.iter().map(move |n| (p, n))) {
             let (plain, is_path) =
@@ -81,17 +93,17 @@ impl Environment {
             let mut rests = PREFIXES.iter().filter_map(|prefix| name.strip_prefix(prefix));
             rests.any(|rest| rest.starts_with(&start))
         };
-        let names: Vec<String> = self.0.keys().filter(|name| is_wanted(name)).cloned().collect();
-        self.0.retain(|name, _| !is_wanted(name));
+        let names: Vec<String> = self.ours.keys().filter(|name| is_wanted(name)).cloned().collect();
+        self.ours.retain(|name, _| !is_wanted(name));
         names
     }
 
     /// The names of those that are left.
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
+        self.ours.keys()
     }
 
     fn variable(&mut self, name: String, is_path: bool) -> Option<Variable> {
-        self.0.remove(&name).map(|text| Variable { name, text, is_path })
+        self.ours.remove(&name).map(|text| Variable { name, text, is_path })
     }
 }

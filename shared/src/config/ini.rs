@@ -43,7 +43,14 @@ pub(super) fn parse(text: &str, here: &str) -> Result<BTreeMap<String, String>, 
     let mut names: BTreeMap<String, String> =
         sections.remove("DEFAULT").unwrap_or_default().into_iter().collect();
     names.insert("here".to_owned(), here.to_owned());
-    settings(main, &names)
+    let mut settings = settings(main, &names)?;
+    // Where the service listens is the setting `listen`, which writer and reader cannot share.
+    for (key, value) in sections.remove("server:main").unwrap_or_default() {
+        if ["host", "port", "listen"].contains(&key.as_str()) {
+            settings.insert(format!("[server:main] {key}"), value);
+        }
+    }
+    Ok(settings)
 }
 
 fn settings(
@@ -115,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_kinto_file_is_read_as_it_is() {
-        let text = "[server:main]\nuse = egg:waitress\n[app:main]\nuse = egg:kinto\n\
+        let text = "[server:main]\nuse = egg:waitress\nport = 8888\n[app:main]\nuse = egg:kinto\n\
                     kinto.bucket_create_principals = system.Authenticated\n# comment\n\
                     userid_hmac_secret = 50%%\nkinto.signer.resources =\n    /buckets/a -> /buckets/b\n\
                     \n    /buckets/c -> /buckets/d\nkinto.version_json_path = %(here)s/version.json\n";
@@ -129,6 +136,7 @@ mod tests {
             "\n/buckets/a -> /buckets/b\n/buckets/c -> /buckets/d"
         );
         assert_eq!(settings["version_json_path"], "/etc/kinto/version.json");
+        assert_eq!(settings["[server:main] port"], "8888");
         assert!(!settings.contains_key("use"));
     }
 

@@ -91,7 +91,9 @@ impl Layers {
         match std::fs::read_to_string(path) {
             Err(error) => self.problems.add(format!("{shown} cannot be read: {error}")),
             Ok(text) if path.extension().is_some_and(|ending| ending == "ini") => {
-                let here = path.parent().unwrap_or(Path::new(".")).display().to_string();
+                // PasteDeploy's `here` does not depend on where the process was started.
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                let here = whole.parent().unwrap_or(Path::new(".")).display().to_string();
                 match ini::parse(&text, &here) {
                     Ok(pairs) => {
                         for (key, value) in pairs {
@@ -110,7 +112,8 @@ impl Layers {
         self.path.as_deref()
     }
 
-    /// Adds environment variables; only those named `KINTO_…` and `COUNTERSIGN_…` count.
+    /// Adds environment variables; only those named `KINTO_…` and `COUNTERSIGN_…` count, and
+    /// others are warned of that Kinto would read.
     pub fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         self.environment = Environment::new(variables);
     }
@@ -221,6 +224,16 @@ impl Layers {
         })
     }
 
+    /// Seconds, or nothing; less than 0 is as good as nothing.
+    pub fn lifetime(&mut self, key: &str) -> Option<u32> {
+        let text = self.text(key);
+        if text.strip_prefix('-').is_some_and(|rest| rest.parse::<u64>().is_ok()) {
+            return None;
+        }
+        let seconds = self.optional_number(key, 0, u64::from(u32::MAX))?;
+        u32::try_from(seconds).ok()
+    }
+
     /// A whole number between `min` and `max`, or nothing.
     pub fn optional_number(&mut self, key: &str, min: u64, max: u64) -> Option<u64> {
         let text = self.optional(key)?;
@@ -317,27 +330,8 @@ impl Layers {
         for name in self.environment.names() {
             self.warnings.push(format!("environment {name} is not a setting of this service"));
         }
+        self.tell_what_has_no_prefix();
         if self.problems.0.is_empty() { Ok(()) } else { Err(self.problems.clone()) }
-    }
-
-    /// `a-b`, `a_b` and `A.b` are one name in the environment: where two such keys are asked for,
-    /// nobody knows which one is meant. A dot for a `_` is no difference: Kinto has both for the
-    /// settings of a collection.
-    fn tell_what_is_ambiguous(&mut self) {
-        let alike = |key: &str| key.replace('.', "_");
-        for (key, (_, origin)) in &self.values {
-            let Origin::Environment(name) = origin else { continue };
-            let variable = Environment::name(key);
-            let other = self
-                .asked
-                .iter()
-                .find(|other| Environment::name(other) == variable && alike(other) != alike(key));
-            if let Some(other) = other {
-                self.problems.add(format!(
-                    "environment {name} can mean {key} and {other}: write them in the file"
-                ));
-            }
-        }
     }
 
     /// Settings that were given and mean nothing here, by name.

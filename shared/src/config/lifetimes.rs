@@ -28,8 +28,7 @@ impl Lifetimes {
         keys.push(RECORDS.to_owned());
         let mut lifetimes = BTreeMap::new();
         for key in keys {
-            let seconds = layers.optional_number(&key, 0, u64::from(u32::MAX));
-            if let Some(seconds) = seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
+            if let Some(seconds) = layers.lifetime(&key) {
                 lifetimes.insert(key, seconds);
             }
         }

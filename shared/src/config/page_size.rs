@@ -5,7 +5,7 @@ use super::Layers;
 /// `paginate_by` and `storage_max_fetch_size`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize {
-    /// Objects a page, unless clients ask for fewer, or for all.
+    /// Objects a page, unless clients ask for fewer, or for all. 0 counts as unset.
     pub paginate_by: Option<u64>,
     /// Most objects of one reply, or of one DELETE.
     pub max_fetch_size: u64,
@@ -15,7 +15,9 @@ impl PageSize {
     /// Reads the settings.
     pub fn read(layers: &mut Layers) -> Self {
         Self {
-            paginate_by: layers.optional_number("paginate_by", 1, 1_000_000),
+            paginate_by: layers
+                .optional_number("paginate_by", 0, 1_000_000)
+                .filter(|size| *size > 0),
             max_fetch_size: layers.number("storage_max_fetch_size", 1, 1_000_000),
         }
     }
@@ -35,6 +37,13 @@ impl PageSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_nothing_are_pages_of_all() {
+        let text = "paginate_by = 0\nstorage_max_fetch_size = 5\n";
+
+        assert_eq!(PageSize::read(&mut Layers::new(text)).of(None), 5);
+    }
 
     #[test]
     fn the_smallest_limit_counts_and_zero_asks_for_all() {

@@ -1,5 +1,6 @@
 //! HTTP as both binaries speak it.
 
+mod framing;
 mod http2;
 mod look;
 mod observe;

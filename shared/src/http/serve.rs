@@ -8,7 +8,7 @@ use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, Version,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{CACHE_CONTROL, HOST},
     request::Parts,
 };
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -30,6 +30,7 @@ use tracing::Instrument as _;
 
 use super::{
     Http2, Patience, Reply,
+    framing::{Framed, Verdict},
     observe::{self, RequestLog},
     security_headers, sniff,
 };
@@ -97,6 +98,10 @@ pub trait Service: Send + Sync + 'static {
 /// Who is connected, among a request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
+
+/// Why a request stands for one that is refused, among its extensions.
+#[derive(Debug, Clone, Copy)]
+struct Refused(&'static str);
 
 pub(super) struct Shared<S> {
     pub(super) service: S,
@@ -182,8 +187,13 @@ async fn connection<S: Service>(
         };
         return http2.connection(stream, peer, stop).await;
     }
+    let verdict = Verdict::default();
+    let stream = Framed::new(stream, verdict.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let shared = shared.clone();
+        if let Some(why) = verdict.of(&request) {
+            request.extensions_mut().insert(Refused(why));
+        }
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
@@ -256,8 +266,8 @@ impl<S: Service> Shared<S> {
 /// What two servers in a row may read as different messages (RFC 9112 §6.1 and §3.2).
 fn check_framing(head: &Parts) -> Result<(), ApiError> {
     let refuse = |why: &'static str| Err(ApiError::BadRequest(why.into()));
-    if head.headers.contains_key(CONTENT_LENGTH) && head.headers.contains_key(TRANSFER_ENCODING) {
-        return refuse("Content-Length and Transfer-Encoding exclude each other.");
+    if let Some(Refused(why)) = head.extensions.get() {
+        return refuse(why);
     }
     let hosts = head.headers.get_all(HOST).iter().count();
     if head.version == Version::HTTP_11 && hosts != 1 {

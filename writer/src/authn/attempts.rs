@@ -1,4 +1,4 @@
-//! How often an account's password may be guessed.
+//! How often an account's password may be guessed: from one address, and from all together.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,11 @@ const FIRST_WAIT: Duration = Duration::from_mins(1);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
-/// The attempts on one account since the last right password.
+/// So many times the attempts that are free for one address are free for all together: a stranger's
+/// guesses do not lock out who has the password, and many strangers do not guess for ever.
+pub(super) const ALL_ADDRESSES: u32 = 20;
+
+/// The attempts on one account, since the last right password or without right ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attempts {
     made: u32,
@@ -28,6 +32,14 @@ impl Attempts {
             self.next = Some(now + wait);
         }
         true
+    }
+
+    /// Takes an attempt back: the password was right.
+    pub(super) fn forgive(&mut self, free: u32) {
+        self.made = self.made.saturating_sub(1);
+        if self.made < free {
+            self.next = None;
+        }
     }
 }
 
@@ -50,6 +62,20 @@ mod tests {
         assert_eq!(made[..5], [0, 1, 2, 3, 4]);
         assert_eq!(made[5..9], [64, 184, 424, 904], "60, 120, 240, 480 seconds later");
         assert_eq!(made[9..11], [1_504, 2_104], "then every ten minutes");
+    }
+
+    #[test]
+    fn right_passwords_are_no_attempts() {
+        let mut attempts = Attempts::default();
+        let now = Instant::now();
+
+        for _ in 0..100 {
+            assert!(attempts.begin(now, 2));
+            attempts.forgive(2);
+        }
+
+        assert!(attempts.begin(now, 2) && attempts.begin(now, 2));
+        assert!(!attempts.begin(now, 2));
     }
 
     #[test]

@@ -10,9 +10,9 @@ mod passwords;
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderValue, header::AUTHORIZATION};
 use serde_json::{Map, Value};
-use shared::error::ApiError;
+use shared::{error::ApiError, model::Id};
 
 use self::{basic::Credentials, openid::Verified};
 pub use self::{
@@ -23,6 +23,8 @@ use crate::{
     app::App,
     config::{Config, Method},
     outgoing::Outgoing,
+    service::ApiRequest,
+    step::SignIn,
     user::Asker,
 };
 
@@ -83,10 +85,18 @@ pub fn random_hex(bytes: usize) -> Result<String, ApiError> {
 
 /// The identities of one request, or of one batch: each `Authorization` is verified once.
 #[derive(Default)]
-pub struct Identities(HashMap<Option<HeaderValue>, Option<Identity>>);
+pub struct Identities {
+    known: HashMap<Option<HeaderValue>, Option<Identity>>,
+    against: Option<SignIn>,
+}
 
 impl Identities {
-    /// Whoever sent these headers.
+    /// Those where an account's password is not the stored one, but that of `sign_in`.
+    pub fn against(sign_in: SignIn) -> Self {
+        Self { known: HashMap::new(), against: Some(sign_in) }
+    }
+
+    /// Whoever sent the request.
     ///
     /// # Errors
     ///
@@ -94,33 +104,43 @@ impl Identities {
     pub async fn of(
         &mut self,
         app: &App,
-        headers: &HeaderMap,
+        request: &ApiRequest,
     ) -> Result<Option<Identity>, ApiError> {
-        let key = headers.get(AUTHORIZATION).cloned();
-        if let Some(known) = self.0.get(&key) {
+        let key = request.headers.get(AUTHORIZATION).cloned();
+        if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
-        let identity = authenticate(app, headers).await?;
-        self.0.insert(key, identity.clone());
+        let identity = identify(app, request, self.against.as_ref()).await?;
+        self.known.insert(key, identity.clone());
         Ok(identity)
     }
 }
 
-/// Whoever sent these headers; `None` for anonymous requests. To be called before a transaction
+/// Whoever sent the request; `None` for anonymous requests. To be called before a transaction
 /// begins: it may take long.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away, or too many passwords wait to be checked.
-pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Identity>, ApiError> {
-    let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(None) };
+pub async fn authenticate(app: &App, request: &ApiRequest) -> Result<Option<Identity>, ApiError> {
+    identify(app, request, None).await
+}
+
+async fn identify(
+    app: &App,
+    request: &ApiRequest,
+    against: Option<&SignIn>,
+) -> Result<Option<Identity>, ApiError> {
+    let Some(authorization) = request.headers.get(AUTHORIZATION) else { return Ok(None) };
     for policy in &app.config.identity.policies {
         let found = match &policy.method {
             Method::BasicAuth => Credentials::parse(authorization)
                 .map(|sent| sent.keyed_hash(&app.config.userid_hmac_secret.0))
                 .map(|id| Identity::named(&policy.prefix, &id)),
             Method::Accounts => match Credentials::parse(authorization) {
-                Some(sent) if app.authn.passwords.check(app, &sent).await? => {
+                Some(sent)
+                    if app.authn.passwords.check(app, &sent, &sender(request), against).await? =>
+                {
                     Some(Identity::named(&policy.prefix, &sent.user))
                 }
                 _ => None,
@@ -138,6 +158,29 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Ident
         }
     }
     Ok(None)
+}
+
+/// Where a request comes from: who is connected, and whom a proxy there says that it speaks for. A
+/// client without a proxy may say anything; only what all addresses do together holds it up then.
+fn sender(request: &ApiRequest) -> String {
+    let forwarded = request.headers.get_all("x-forwarded-for").iter().next_back();
+    let last = forwarded.and_then(|text| text.to_str().ok()?.rsplit(',').next());
+    let peer = request.client.map(|address| address.to_string()).unwrap_or_default();
+    format!("{peer} {}", last.unwrap_or_default().trim())
+}
+
+/// The account whose name is sent as credentials, where a policy takes those of accounts.
+pub fn account_of(app: &App, request: &ApiRequest) -> Option<Id> {
+    let policies = &app.config.identity.policies;
+    policies.iter().find(|policy| matches!(policy.method, Method::Accounts))?;
+    let sent = Credentials::parse(request.headers.get(AUTHORIZATION)?)?;
+    Id::account(&sent.user).ok()
+}
+
+/// Whether somebody was recognised as this account, by whichever policy.
+pub fn is_account(asker: &Asker, account: &Id) -> bool {
+    let id = asker.id.as_deref().and_then(|id| id.split_once(':'));
+    id.is_some_and(|(_, id)| id == account.as_str())
 }
 
 impl Identity {

@@ -1,8 +1,10 @@
-//! The passwords of accounts (§5.3.2-3): bcrypt, at most two at a time, and a memory of those
+//! The passwords of accounts (§5.3.2-3): bcrypt, as many at a time as there are CPUs, and a memory of those
 //! that were right.
 
 use std::{
+    num::NonZero,
     sync::{Arc, Mutex, PoisonError},
+    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -19,19 +21,17 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::{
-    attempts::Attempts,
+    attempts::{ALL_ADDRESSES, Attempts},
     basic::Credentials,
     hash::{Tag, Tagger},
 };
 use crate::{
-    app::App, config::AccountSettings, operations::MAX_PASSWORD_BYTES, store::accounts,
-    transaction::patience,
+    app::App, config::AccountSettings, operations::MAX_PASSWORD_BYTES, step::SignIn,
+    store::accounts, transaction::patience,
 };
 
-/// Checks at a time: each takes a quarter of a second of one core.
-const PARALLEL: usize = 2;
-/// Longest wait for one's turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for one's turn, first come, first served.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Accounts, and passwords, that are remembered at most.
 const REMEMBERED: u64 = 10_000;
 /// How long attempts are remembered after the last one: longer than any wait.
@@ -48,7 +48,8 @@ pub struct Passwords {
     free_failures: u32,
     tagger: Tagger,
     right: Cache<Tag, ()>,
-    attempts: Cache<String, Arc<Mutex<Attempts>>>,
+    /// By account, and by account and address.
+    attempts: Cache<(String, Option<String>), Arc<Mutex<Attempts>>>,
     slots: Arc<Semaphore>,
     /// What the passwords of unknown users are compared with: they take as long as others'.
     nobody: OnceCell<String>,
@@ -77,23 +78,33 @@ impl Passwords {
                 .max_capacity(REMEMBERED)
                 .time_to_idle(FORGET_ATTEMPTS)
                 .build(),
-            slots: Arc::new(Semaphore::new(PARALLEL)),
+            // Each check keeps one core busy for a quarter of a second.
+            slots: Arc::new(Semaphore::new(available_parallelism().map_or(2, NonZero::get))),
             nobody: OnceCell::new(),
         }
     }
 
     /// Whether an account has this name and password. Requests that come at the same time with
-    /// the same credentials wait for one check.
+    /// the same credentials wait for one check. `against` goes before what is stored.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when PostgreSQL is away, or too many wait.
-    pub async fn check(&self, app: &App, sent: &Credentials) -> Result<bool, ApiError> {
+    pub async fn check(
+        &self,
+        app: &App,
+        sent: &Credentials,
+        sender: &str,
+        against: Option<&SignIn>,
+    ) -> Result<bool, ApiError> {
         let Ok(id) = Id::account(&sent.user) else { return Ok(false) };
-        let stored = accounts::password(&app.pool, patience(app), &id).await?;
+        let stored = match against {
+            Some(sign_in) if sign_in.account == id => sign_in.hash.clone(),
+            _ => accounts::password(&app.pool, patience(app), &id).await?,
+        };
         let tag =
             self.tagger.tag(&[&sent.user, &sent.password, stored.as_deref().unwrap_or_default()]);
-        let proof = self.right.try_get_with(tag, self.prove(sent, stored)).await;
+        let proof = self.right.try_get_with(tag, self.prove(sent, sender, stored)).await;
         match proof.as_ref().map_err(AsRef::as_ref) {
             Ok(()) => Ok(true),
             Err(Unproved::Wrong) => Ok(false),
@@ -107,13 +118,20 @@ impl Passwords {
         self.attempts.invalidate_all();
     }
 
-    async fn prove(&self, sent: &Credentials, stored: Option<String>) -> Result<(), Unproved> {
-        let attempts = self.attempts.get_with(sent.user.clone(), async { Arc::default() }).await;
-        if self.free_failures > 0 {
-            let mut attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            if !attempts.begin(Instant::now(), self.free_failures) {
-                return Err(Unproved::Wrong);
-            }
+    async fn prove(
+        &self,
+        sent: &Credentials,
+        sender: &str,
+        stored: Option<String>,
+    ) -> Result<(), Unproved> {
+        let (here, everywhere) =
+            ((sent.user.clone(), Some(sender.to_owned())), (sent.user.clone(), None));
+        let free = self.free_failures;
+        let free_everywhere = free.saturating_mul(ALL_ADDRESSES);
+        if free > 0
+            && !(self.begin(&here, free).await && self.begin(&everywhere, free_everywhere).await)
+        {
+            return Err(Unproved::Wrong);
         }
         let exists = stored.is_some();
         let hash = match stored {
@@ -128,8 +146,17 @@ impl Passwords {
         if !(equal && exists && fits) {
             return Err(Unproved::Wrong);
         }
-        self.attempts.invalidate(&sent.user).await;
+        self.attempts.invalidate(&here).await;
+        if let Some(attempts) = self.attempts.get(&everywhere).await {
+            attempts.lock().unwrap_or_else(PoisonError::into_inner).forgive(free_everywhere);
+        }
         Ok(())
+    }
+
+    async fn begin(&self, key: &(String, Option<String>), free: u32) -> bool {
+        let attempts = self.attempts.get_with_by_ref(key, async { Arc::default() }).await;
+        let mut attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.begin(Instant::now(), free)
     }
 
     /// The hash of a new password.

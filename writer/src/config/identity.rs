@@ -49,7 +49,8 @@ pub struct AccountSettings {
     pub cache_ttl: Duration,
     /// Two to the power of this is the work of one check.
     pub bcrypt_cost: u32,
-    /// Wrong passwords of one account before the next ones have to wait; 0 never waits.
+    /// Wrong passwords of one account from one address before the next ones have to wait, and from
+    /// all addresses twenty times as many; 0 never waits.
     pub free_failures: u32,
 }
 

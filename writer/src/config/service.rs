@@ -79,7 +79,7 @@ impl Service {
         let end = EndOfService::read(layers, &project.docs);
         Self {
             readonly: layers.flag("readonly"),
-            hello_lifetime: seconds(layers, "root_cache_expires_seconds"),
+            hello_lifetime: layers.lifetime("root_cache_expires_seconds").unwrap_or(0),
             batch_max_requests: usize::try_from(layers.number("batch_max_requests", 1, 100_000))
                 .unwrap_or(1),
             retry_after: layers.number("retry_after_seconds", 0, 86_400),
@@ -125,10 +125,6 @@ impl Redirect {
         let ttl: i64 = layers.parsed(&key, "a number of seconds, or -1").unwrap_or(-1);
         enabled.then_some(Self { lifetime: u32::try_from(ttl).ok() })
     }
-}
-
-fn seconds(layers: &mut Layers, key: &str) -> u32 {
-    u32::try_from(layers.number(key, 0, u64::from(u32::MAX))).unwrap_or(u32::MAX)
 }
 
 /// What the build left in a file. None is needed: the binary knows its version.

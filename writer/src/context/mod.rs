@@ -3,8 +3,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `objects` | objects and rights, read and written; entries of history and outbox |
+//! | `erase` | what is erased at once: everything, a principal |
 //! | `times` | the timestamps of lists, and what is published |
 
+mod erase;
 mod objects;
 mod times;
 
@@ -93,6 +95,8 @@ pub struct Ctx<'a> {
     /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
     states: HashMap<ListPath, Option<ListState>>,
     users: HashMap<Asker, Arc<User>>,
+    /// Whether statements have changed what is no change.
+    written: bool,
     /// The requests that were begun, each with the number of changes before it.
     requests: Vec<(usize, &'a ApiRequest)>,
 }
@@ -119,6 +123,7 @@ impl<'a> Ctx<'a> {
             work: Work::default(),
             states: HashMap::new(),
             users: HashMap::new(),
+            written: false,
         }
     }
 
@@ -196,8 +201,8 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    /// Makes `asker` the user of the next operation. Groups are looked up once a request
-    /// (`kinto-http-api.md` §4.1.2).
+    /// Makes `asker` the user of the next operation. Groups are looked up once a request, and for
+    /// a batch at its beginning (`kinto-http-api.md` §4.1.2, §6.4).
     ///
     /// # Errors
     ///
@@ -241,9 +246,19 @@ impl<'a> Ctx<'a> {
         self.user = Arc::new(User { is_job: true, ..User::clone(&self.user) });
     }
 
-    /// Forgets who is in which group: it may have changed.
+    /// Forgets who is in which group: sign-off makes groups that count at once.
     pub fn forget_groups(&mut self) {
         self.users.clear();
+    }
+
+    /// Whether there is anything to commit.
+    pub fn has_written(&self) -> bool {
+        self.written || !self.changes.is_empty()
+    }
+
+    /// The transaction, for locks that come before all else.
+    pub const fn transaction(&self) -> &'a Tx<'a> {
+        self.tx
     }
 
     /// The transaction, for statements that see all that was written so far. Whoever changes
@@ -272,15 +287,8 @@ impl<'a> Ctx<'a> {
         self.work.forget(changed);
     }
 
-    /// Notes a change, and forgets the groups that it may have made wrong.
+    /// Notes a change.
     pub fn changed(&mut self, change: Change) {
-        match change.path.list {
-            ListPath::Groups(_) | ListPath::Buckets => self.forget_groups(),
-            ListPath::Collections(_)
-            | ListPath::Records(..)
-            | ListPath::Accounts
-            | ListPath::History(_) => {}
-        }
         self.changes.push(change);
     }
 

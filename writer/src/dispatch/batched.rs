@@ -1,58 +1,66 @@
-//! A batch: requests that share a transaction, and what is answered beside it.
+//! Runs a batch: its requests in their order, in one transaction.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
-use shared::{error::ApiError, http::Reply};
-
-use super::{run, run_together};
-use crate::{
-    app::App,
-    authn::Identities,
-    batch,
-    routes::Route,
-    service::{self, ApiRequest},
-    step::Step,
+use http::{Method, StatusCode};
+use shared::{
+    error::ApiError,
+    http::Reply,
+    model::{Id, ListPath},
 };
 
-/// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered
-/// apart from the transaction.
+use super::run_together;
+use crate::{
+    app::App,
+    asides::Aside,
+    authn::{self, Identities},
+    batch,
+    context::Ctx,
+    dispatch,
+    operations::Operation,
+    routes::Route,
+    service::{self, ApiRequest},
+    step::{SignIn, Step},
+};
+
+/// `POST /v1/batch` (`kinto-http-api.md` §6).
+///
+/// # Errors
+///
+/// A failure, or a refusal of the whole; nothing was written then.
 pub(super) async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let requests = batch::parse(&app.config, request)?;
-    let mut steps = Vec::with_capacity(requests.len());
-    let mut answered = HashMap::new();
-    let mut identities = Identities::default();
-    let mut endpoints = Vec::with_capacity(requests.len());
-    for (index, request) in requests.iter().enumerate() {
-        let found = Route::find(&app.config, &request.path);
-        endpoints.push(found.as_ref().ok().map(Route::endpoint));
+    let found: Vec<_> =
+        requests.iter().map(|request| Route::find(&app.config, &request.path)).collect();
+    let endpoints: Vec<_> =
+        found.iter().map(|route| route.as_ref().ok().map(Route::endpoint)).collect();
+    let mut parts = Parts::default();
+    for (index, (request, found)) in requests.iter().zip(found).enumerate() {
         match allowed(app, request, found) {
-            Ok(route) if route.is_step() => {
-                steps.push(Step::new(app, &mut identities, route, request.clone()).await?);
+            Ok(route) if route.is_step() || Aside::has(&route) => {
+                parts.add_step(app, route, request).await?;
             }
             Ok(route) => {
                 let started = Instant::now();
-                let reply = service::unless_ours(app, Box::pin(run(app, route, request)).await)?;
-                answered.insert(index, (reply, started.elapsed()));
+                let reply = Box::pin(dispatch::run(app, route, request)).await;
+                let reply = service::unless_ours(app, reply)?;
+                parts.answered.insert(index, (reply, started.elapsed()));
             }
             Err(error) => {
-                answered.insert(index, (service::refuse(app, &error), Duration::ZERO));
+                parts.answered.insert(index, (service::refuse(app, &error), Duration::ZERO));
             }
         }
     }
-    let replies = match steps.as_slice() {
-        [] => Vec::new(),
-        steps => run_together(app, steps).await?,
-    };
-    let mut replies = replies.into_iter().zip(&steps).map(|(reply, step)| {
+    let replies = parts.run(app).await?;
+    let mut replies = replies.into_iter().zip(&parts.steps).map(|(reply, step)| {
         (reply.unwrap_or_else(|error| service::refuse(app, &error)), step.elapsed())
     });
     let mut responses = Vec::with_capacity(requests.len());
     for (index, (request, endpoint)) in requests.iter().zip(endpoints).enumerate() {
-        let reply = answered.remove(&index).or_else(|| replies.next());
+        let reply = parts.answered.remove(&index).or_else(|| replies.next());
         let (reply, elapsed) = reply.ok_or_else(|| ApiError::internal("no reply"))?;
         let name = endpoint.map_or("unknown", |endpoint| endpoint.name);
         service::count(app, request, name, &reply, elapsed);
@@ -60,6 +68,138 @@ pub(super) async fn run_batch(app: &App, request: &ApiRequest) -> Result<Reply, 
         responses.push(batch::Response::new(request, reply)?);
     }
     Ok(Reply::json(StatusCode::OK, &batch::Responses { responses }))
+}
+
+/// What becomes of a batch's requests.
+#[derive(Default)]
+struct Parts {
+    /// What runs in the transaction, and what each step was made of.
+    steps: Vec<Step>,
+    origins: Vec<(Route, ApiRequest)>,
+    /// What neither reads nor writes what the transaction changes.
+    answered: HashMap<usize, (Reply, Duration)>,
+    identities: Identities,
+    /// The accounts that steps may make or change.
+    accounts: HashSet<Id>,
+}
+
+impl Parts {
+    async fn add_step(
+        &mut self,
+        app: &App,
+        route: Route,
+        request: &ApiRequest,
+    ) -> Result<(), ApiError> {
+        let origin = (route, request.clone());
+        let mut step =
+            Step::new(app, &mut self.identities, origin.0.clone(), request.clone()).await?;
+        // Who is known already stays known, also when the batch has deleted the account.
+        step.signs_in = authn::account_of(app, request)
+            .filter(|id| self.accounts.contains(id) && !authn::is_account(&step.asker, id))
+            .map(|account| SignIn { account, hash: None });
+        self.accounts.extend(step.operation.as_ref().ok().and_then(written_account));
+        self.steps.push(step);
+        self.origins.push(origin);
+        Ok(())
+    }
+
+    /// Runs the steps. Where one signs in with a password that a former one has set, it is checked
+    /// between two runs: it takes long, and others wait for the locks.
+    async fn run(&mut self, app: &App) -> Result<dispatch::Replies, ApiError> {
+        if self.steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        loop {
+            let error = match run_together(app, &self.steps).await {
+                Ok(replies) => {
+                    if self
+                        .steps
+                        .iter()
+                        .filter_map(|step| step.aside.as_ref())
+                        .any(Aside::erases_all)
+                    {
+                        app.authn.passwords.forget();
+                    }
+                    return Ok(replies);
+                }
+                Err(error) => error,
+            };
+            let NewPassword { step, sign_in } = NewPassword::in_error(error)?;
+            let (route, request) = self.origins[step].clone();
+            let mut identities = Identities::against(sign_in.clone());
+            self.steps[step] = Step::new(app, &mut identities, route, request).await?;
+            self.steps[step].signs_in = Some(sign_in);
+        }
+    }
+}
+
+/// Runs what is not an operation. A refusal is its own failed reply.
+pub(super) async fn run_aside<'a>(
+    ctx: &mut Ctx<'a>,
+    step: &'a Step,
+    aside: &'a Aside,
+) -> Result<Result<Reply, ApiError>, ApiError> {
+    if let Some(detail) = &step.refused_origin {
+        return Ok(Err(ApiError::Invalid(vec![detail.clone()])));
+    }
+    let started = Instant::now();
+    ctx.begin_request(&aside.request);
+    ctx.become_user(&step.asker).await?;
+    let first = ctx.changes.len();
+    let result = aside.run(ctx).await;
+    step.took(started.elapsed());
+    match result {
+        Err(error) if !error.is_clients_fault() || ctx.changes.len() != first => Err(error),
+        reply => Ok(reply),
+    }
+}
+
+/// Whether a step's user has to be judged anew, because a former step has set the password that is
+/// sent.
+///
+/// # Errors
+///
+/// [`NewPassword`] then.
+pub(super) async fn check_sign_in(
+    ctx: &mut Ctx<'_>,
+    index: usize,
+    step: &Step,
+) -> Result<(), ApiError> {
+    let Some(SignIn { account, hash }) = &step.signs_in else { return Ok(()) };
+    let found = ctx.object(&ListPath::Accounts.object(account.clone())).await?;
+    let now = found.as_ref().and_then(|found| found.data.get("password")?.as_str());
+    if now == hash.as_deref() {
+        return Ok(());
+    }
+    let sign_in = SignIn { account: account.clone(), hash: now.map(str::to_owned) };
+    Err(ApiError::Backend(Box::new(NewPassword { step: index, sign_in })))
+}
+
+/// A step's user signs in with a password that is to be checked first.
+#[derive(Debug, thiserror::Error)]
+#[error("a password that the batch has set is to be checked")]
+pub(super) struct NewPassword {
+    /// Which step.
+    pub(super) step: usize,
+    /// Against which hash.
+    pub(super) sign_in: SignIn,
+}
+
+impl NewPassword {
+    /// Finds it among errors; any other is given back.
+    fn in_error(error: ApiError) -> Result<Self, ApiError> {
+        let ApiError::Backend(source) = error else { return Err(error) };
+        match source.downcast::<Self>() {
+            Ok(found) => Ok(*found),
+            Err(source) => Err(ApiError::Backend(source)),
+        }
+    }
+}
+
+fn written_account(operation: &Operation) -> Option<Id> {
+    let sets = matches!(operation.method, Method::PUT | Method::PATCH | Method::POST);
+    let id = (sets && operation.list == ListPath::Accounts).then(|| operation.id_hint())??;
+    Id::account(&id).ok()
 }
 
 fn allowed(

@@ -54,7 +54,8 @@ pub(super) fn of(does: Does) -> Map<String, Value> {
         Does::Batch => add("200", json("One response a request.", &reference("Batch"))),
         Does::Command => add("202", json("It is done.", &json!({"type": "object"}))),
         Does::Purge => {
-            let data = json!({"type": "object", "required": ["principal"]});
+            let data = json!({"type": "object", "required": ["principal"],
+                              "properties": {"principal": {"type": "string"}}});
             let schema = json!({"type": "object", "required": ["data"],
                                 "properties": {"data": data}});
             add("200", json("It is deleted.", &schema));

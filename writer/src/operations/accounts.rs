@@ -118,6 +118,14 @@ fn own_id<'a>(ctx: &'a Ctx<'_>) -> &'a str {
     ctx.user.id.as_deref().and_then(|id| id.split_once(':')).map_or("", |(_, id)| id)
 }
 
+/// Whether access control entries count for who writes the object: those of an account do not let
+/// others change its password (§5.3.5).
+pub fn may_be_written(ctx: &Ctx<'_>, path: &ObjectPath) -> bool {
+    path.list != ListPath::Accounts
+        || own_id(ctx) == path.id.as_str()
+        || ctx.user.is(&format!("account:{}", path.id))
+}
+
 /// Refuses what no account's own checks would: see §5.3.5-7.
 ///
 /// # Errors

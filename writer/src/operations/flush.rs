@@ -18,6 +18,11 @@ use crate::{
 pub async fn flush(tx: &Tx<'_>, caches: &Purge) -> Result<Reply, ApiError> {
     maintenance::flush(tx, Timestamp::now()).await?;
     tx.run(purge::writes(tx, caches, &Purged::everything()).await?).await?;
+    Ok(flushed())
+}
+
+/// What is answered, also to a flush in a batch.
+pub fn flushed() -> Reply {
     tracing::warn!("everything was erased");
-    Ok(Reply::json(StatusCode::ACCEPTED, &json!({})))
+    Reply::json(StatusCode::ACCEPTED, &json!({}))
 }

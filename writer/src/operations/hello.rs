@@ -24,8 +24,8 @@ use crate::{
 /// How long a provider may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The hello view: what this server is and can, and who the client is to it.
-pub async fn hello(app: &App, headers: &HeaderMap, user: &User, profile: Option<Profile>) -> Reply {
+/// What this server is and can, for the hello view.
+pub async fn about(app: &App, headers: &HeaderMap) -> Value {
     let (config, service) = (&app.config, &app.config.service);
     let mut body = json!({
         "project_name": service.project.name,
@@ -44,6 +44,12 @@ pub async fn hello(app: &App, headers: &HeaderMap, user: &User, profile: Option<
     if let Some(end) = &service.end {
         body["eos"] = end.text.as_str().into();
     }
+    body
+}
+
+/// The hello view: what this server is and can, and who the client is to it.
+pub fn hello(app: &App, about: Value, user: &User, profile: Option<Profile>) -> Reply {
+    let (config, service, mut body) = (&app.config, &app.config.service, about);
     if let Some(id) = &user.id {
         body["user"] = json!({"id": id, "principals": user.principals});
         if let Some(profile) = profile {

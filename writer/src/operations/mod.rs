@@ -21,11 +21,13 @@ mod snapshot;
 pub mod user_data;
 mod write;
 
-pub use accounts::{MAX_PASSWORD_BYTES, create_user, hash_password, visible as visible_accounts};
+pub use accounts::{
+    MAX_PASSWORD_BYTES, create_user, hash_password, may_be_written, visible as visible_accounts,
+};
 pub use counters::counters;
-pub use flush::flush;
+pub use flush::{flush, flushed};
 pub use heartbeat::heartbeat;
-pub use hello::{API_VERSION, contribute, hello, version};
+pub use hello::{API_VERSION, about, contribute, hello, version};
 use http::{Method, StatusCode};
 pub use monitor::{broadcasts, monitor, monitor_records, published_entries};
 pub use permissions::permissions;

@@ -1,14 +1,11 @@
 //! `GET` and `HEAD /v1/permissions` (`kinto-http-api.md` §4.9): what the user may do, object by
 //! object.
 
-use std::sync::Arc;
-
 use http::{HeaderValue, Method, header};
 use shared::{
     error::ApiError,
     http::Reply,
     model::{Resource, Timestamp},
-    store::Tx,
 };
 
 use super::list::Listing;
@@ -30,19 +27,12 @@ static SCHEMA: Schema = Schema::PERMISSIONS;
 /// # Errors
 ///
 /// 401 or 403 where `permissions_read_principals` leaves the user out; 400 as lists do.
-pub async fn permissions(
-    app: &App,
-    tx: &Tx<'_>,
-    request: &ApiRequest,
-    user: Arc<User>,
-) -> Result<Reply, ApiError> {
-    let mut ctx = Ctx::new(app, tx, Timestamp::now());
-    ctx.user = user;
-    let readers = &app.config.extras.permissions_readers;
+pub async fn permissions(ctx: &mut Ctx<'_>, request: &ApiRequest) -> Result<Reply, ApiError> {
+    let readers = &ctx.app.config.extras.permissions_readers;
     if !readers.iter().any(|principal| ctx.user.is(principal)) {
-        return Err(authz::denied(&ctx));
+        return Err(authz::denied(ctx));
     }
-    let rights = by_settings(app, &ctx.user);
+    let rights = by_settings(ctx.app, &ctx.user);
     let listing = Listing {
         uri: "/permissions".to_owned(),
         source: permissions::held(&ctx.user.principals, &rights),
@@ -51,10 +41,10 @@ pub async fn permissions(
         request,
     };
     // Entries have no timestamp: this one never comes again, so that nobody gets a 304.
-    let now = ctx.now;
-    let outcome = listing.reply(&mut ctx, now, request.method == Method::HEAD).await?;
+    let now = Timestamp::now();
+    let outcome = listing.reply(ctx, now, request.method == Method::HEAD).await?;
     let never = HeaderValue::from_static("no-cache, no-store");
-    Ok(outcome.into_reply(&ctx).header(header::CACHE_CONTROL, never))
+    Ok(outcome.into_reply(ctx).header(header::CACHE_CONTROL, never))
 }
 
 /// The rights that settings give the user on every object of a kind. What may be created below an

@@ -7,7 +7,7 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 use shared::{
-    error::ApiError,
+    error::{ApiError, Location},
     http::Reply,
     model::{EVERYONE, Timestamp},
     store::Tx,
@@ -30,15 +30,22 @@ use crate::{
 /// Most objects that are looked at, and deleted, in one transaction.
 pub const BATCH: i64 = 200;
 
-/// Whether the user may erase what others own: `user-data_delete_principals`.
+/// Whether the user may erase what others own (`user-data_delete_principals`), and whether there
+/// can be such a principal.
 ///
 /// # Errors
 ///
-/// 401 or 403.
-pub fn authorize(app: &App, user: &User) -> Result<(), ApiError> {
+/// 401 or 403; 400 for what cannot be stored.
+pub fn authorize(app: &App, user: &User, principal: &str) -> Result<(), ApiError> {
     let deleters = &app.config.extras.user_data_deleters;
     match &user.id {
-        _ if deleters.iter().any(|principal| user.is(principal)) => Ok(()),
+        _ if deleters.iter().any(|principal| user.is(principal)) => {
+            let refusal = "U+0000 cannot be stored";
+            let is_storable = !principal.contains('\0');
+            is_storable
+                .then_some(())
+                .ok_or_else(|| ApiError::invalid(Location::Path, "principal", refusal))
+        }
         Some(_) => Err(ApiError::Forbidden),
         None => Err(ApiError::MissingAuth),
     }

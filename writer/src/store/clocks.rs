@@ -227,6 +227,11 @@ impl Clocks {
         Ok(())
     }
 
+    /// Notes that the statements of [`Self::store`] have run.
+    pub fn stored(&mut self) {
+        self.lists.values_mut().for_each(|clock| *clock = Clock::new(clock.current));
+    }
+
     /// The statements that store what has moved.
     ///
     /// # Errors

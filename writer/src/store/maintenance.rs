@@ -9,8 +9,6 @@ use shared::{error::ApiError, model::Timestamp, store::Tx};
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn flush(tx: &Tx<'_>, now: Timestamp) -> Result<(), ApiError> {
-    // Every writer begins with a lock on a row of this table: nobody is half-way when we have it.
-    const LOCK: &str = "lock table resource_timestamp in exclusive mode";
     const ERASE: [&str; 11] = [
         "delete from record",
         "delete from collection",
@@ -29,7 +27,7 @@ pub async fn flush(tx: &Tx<'_>, now: Timestamp) -> Result<(), ApiError> {
         "update publication_clock set last_modified = greatest(last_modified + 1, $1)",
     ];
 
-    tx.batch_execute(LOCK).await?;
+    lock(tx).await?;
     for text in ERASE {
         tx.execute(text, &[]).await?;
     }
@@ -37,6 +35,17 @@ pub async fn flush(tx: &Tx<'_>, now: Timestamp) -> Result<(), ApiError> {
         tx.execute(text, &[&now.as_millis()]).await?;
     }
     Ok(())
+}
+
+/// Waits until no writer is half-way, and lets none begin: each begins with a lock on a row of this
+/// table.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when it takes too long.
+pub async fn lock(tx: &Tx<'_>) -> Result<(), ApiError> {
+    tx.begin().await?;
+    Ok(tx.batch_execute("lock table resource_timestamp in exclusive mode").await?)
 }
 
 /// How many objects of a kind there are.

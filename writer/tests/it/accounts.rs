@@ -331,3 +331,28 @@ async fn the_data_of_a_user_is_the_account_and_what_it_owns() {
     sign_up(&harness.anonymous, "alice").await.expect(201);
     alice.put("/buckets/a", json!({})).await.expect(201);
 }
+
+/// §5.3.5: whatever access control entries say. A POST of what exists reads it.
+#[tokio::test]
+async fn nobody_takes_over_the_account_of_another() {
+    let (harness, [alice, bob, admin]) = start(&[]).await;
+    let everybody = json!({"write": ["system.Authenticated", "system.Everyone"]});
+    let shared = json!({"data": {"password": "s3cret"}, "permissions": everybody});
+    alice.send("PUT", "/accounts/alice", shared).await.expect(200);
+    let stolen = json!({"data": {"id": "alice", "password": "stolen"}});
+    let to_bob = json!({"permissions": {"write": ["account:bob"]}});
+
+    for (client, [patch, put, post, delete]) in
+        [(&bob, [403, 400, 400, 403]), (&harness.anonymous, [401, 401, 200, 401])]
+    {
+        client.send("PATCH", "/accounts/alice", stolen.clone()).await.expect(patch);
+        client.send("PATCH", "/accounts/alice", to_bob.clone()).await.expect(patch);
+        client.send("PUT", "/accounts/alice", stolen.clone()).await.expect(put);
+        client.send("POST", "/accounts", stolen.clone()).await.expect(post);
+        client.delete("/accounts/alice").await.expect(delete);
+    }
+
+    alice.patch("/accounts/alice", json!({"x": 1})).await.expect(200);
+    admin.patch("/accounts/alice", json!({"password": "reset"})).await.expect(200);
+    harness.anonymous.with_password("alice", "reset").delete("/accounts/alice").await.expect(200);
+}

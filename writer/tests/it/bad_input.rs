@@ -1,6 +1,10 @@
 //! What cannot be gets a 4xx with a message that helps, and loses nothing.
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::harness::Harness;
 
@@ -76,21 +80,94 @@ async fn d10_what_clients_cannot_verify_does_not_enter_a_source() {
     harness.alice.raw("PUT", &record, &json, "{\"data\": {\"a\": -0}}").await.expect(201);
 }
 
+const REQUEST: &str = "GET /v1/ HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Sends bytes on a connection, cut as told, and reads all that comes back.
+async fn exchange(address: &str, pieces: &[&[u8]]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for piece in pieces {
+        // The server may have hung up.
+        if stream.write_all(piece).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // A connection that stays open has answered all.
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(800), read).await;
+    String::from_utf8(answer).unwrap()
+}
+
+fn statuses(answer: &str) -> Vec<&str> {
+    answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect()
+}
+
+/// Each is what the test says it is: the same message without what is ambiguous is taken.
 #[tokio::test]
 async fn ambiguous_messages_are_refused() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let harness = Harness::start().await;
+    let settings = [("bucket_create_principals", "system.Everyone")];
+    let writer = harness.again(&settings).await;
+    let address = writer.address();
+    writer.put("/buckets/b", json!({})).await.expect(201);
+    writer.put("/buckets/b/collections/c", json!({})).await.expect(201);
+    let post = "POST /v1/buckets/b/collections/c/records HTTP/1.1\r\nHost: a\r\n\
+                Content-Type: application/json\r\n";
+    let (plain, chunked) = ("{\"data\":{\"n\":1}}", "10\r\n{\"data\":{\"n\":1}}\r\n0\r\n\r\n");
+    let (length, coding) = ("Content-Length: 16\r\n", "Transfer-Encoding: chunked\r\n");
+    for clear in [
+        REQUEST.to_owned(),
+        format!("{post}{length}\r\n{plain}"),
+        format!("{post}{coding}\r\n{chunked}"),
+    ] {
+        let answer = exchange(address, &[clear.as_bytes()]).await;
+        assert!(["200", "201"].contains(&statuses(&answer)[0]), "{clear}: {answer}");
+    }
+    for ambiguous in [
+        "GET /v1/ HTTP/1.1\r\n\r\n".to_owned(),
+        "GET /v1/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+        "GET /v1/ HTTP/1.1\nHost: a\n\n".to_owned(),
+        "GET /v1/ HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n".to_owned(),
+        format!("GET /v1/ HTTP/1.1\r\nHost: a\r\n{length}{coding}\r\n0\r\n\r\n"),
+        format!("{post}{length}{coding}\r\n{chunked}"),
+        format!("{post}{coding}{length}\r\n{chunked}"),
+        format!("{post}{length}{length}\r\n{plain}"),
+        format!("{post}{coding}{coding}\r\n{chunked}"),
+        format!("{post}Transfer-Encoding: identity, chunked\r\n\r\n{chunked}"),
+    ] {
+        let (first, rest) = ambiguous.as_bytes().split_at(ambiguous.len() / 2);
+        // Nothing behind it is read as a request.
+        for pieces in [&[ambiguous.as_bytes(), REQUEST.as_bytes()][..], &[first, rest][..]] {
+            let answer = exchange(address, pieces).await;
+            assert_eq!(statuses(&answer)[0], "400", "{ambiguous}: {answer}");
+            assert!(answer.contains("\"errno\":"), "{ambiguous}: {answer}");
+        }
+    }
+    let made = writer.raw("HEAD", "/buckets/b/collections/c/records", &[], "").await;
+    assert_eq!(made.header("total-objects"), "2", "only the clear ones");
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests_and_ends_with_an_ambiguous_one() {
     let harness = Harness::start().await;
     let address = harness.anonymous.address();
-    for head in [
-        "GET /v1/ HTTP/1.1\r\n\r\n",
-        "GET /v1/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        "POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
-         0\r\n\r\n",
-    ] {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = vec![0; 12];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(answer, b"HTTP/1.1 400", "{head}");
+    let smuggled = format!(
+        "POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{REQUEST}",
+        REQUEST.len() + 5
+    );
+    let body = "POST /v1/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+    let all = [REQUEST, body, REQUEST, &smuggled, REQUEST].concat();
+
+    for size in [7, 50, all.len()] {
+        let pieces: Vec<&[u8]> = all.as_bytes().chunks(size).collect();
+        let answer = exchange(address, &pieces).await;
+        assert_eq!(statuses(&answer), ["200", "400", "200", "400"], "{size}: {answer}");
+        assert!(answer.contains("exclude each other"), "{answer}");
     }
+    // A method of that name is only a method.
+    let refused = exchange(address, &[b"REFUSED / HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
+    assert_ne!(statuses(&refused), ["400"], "{refused}");
 }

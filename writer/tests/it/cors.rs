@@ -77,7 +77,22 @@ async fn a_preflight_says_what_may_be_sent() {
     assert_eq!(wrong.header("access-control-allow-origin"), "*");
     let bare = harness.anonymous.raw("OPTIONS", "/buckets", &[], "").await.expect(400);
     assert_eq!(problems(&bare), ["Access-Control-Request-Method", "Origin"]);
+    let empty = [("origin", ""), ("access-control-request-method", "")];
+    let empty = harness.anonymous.raw("OPTIONS", "/buckets", &empty, "").await.expect(400);
+    assert_eq!(problems(&empty), ["Access-Control-Request-Method", "Origin"]);
     harness.anonymous.raw("OPTIONS", "/unknown", &ask("GET"), "").await.expect(404);
+}
+
+#[tokio::test]
+async fn metrics_are_not_for_pages() {
+    let harness = Harness::with(&[("cors_origins", "http://exact")]).await;
+
+    for origin in ["http://exact", "http://evil"] {
+        let reply = harness.anonymous.raw("GET", "/__metrics__", &[("origin", origin)], "").await;
+        let reply = reply.expect(200);
+        let cors = reply.headers.keys().filter(|name| name.as_str().starts_with("access-control"));
+        assert_eq!(cors.count(), 0, "{origin}");
+    }
 }
 
 #[tokio::test]
@@ -98,6 +113,8 @@ async fn a_refused_origin_changes_nothing_and_learns_nothing() {
     harness.alice.raw("POST", "/batch", &evil, batch).await.expect(400);
     assert_eq!(harness.alice.get("/buckets/b").await.json["data"]["n"], 1);
     harness.anonymous.raw("GET", "/buckets/b", &evil, "").await.expect(401);
+    let empty = harness.alice.raw("GET", "/", &[("origin", "")], "").await.expect(200);
+    assert!(empty.headers.get("access-control-allow-origin").is_none());
     harness.bob.raw("GET", "/buckets/b", &evil, "").await.expect(403);
     harness.alice.raw("GET", "/unknown", &evil, "").await.expect(404);
 

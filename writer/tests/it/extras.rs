@@ -207,6 +207,9 @@ async fn what_a_user_owns_is_erased_and_nothing_names_the_user() {
     assert_eq!(group["data"]["members"], json!([id, "account:x"]), "the list is not edited");
     assert!(!bob.get("/").await.json["user"]["principals"].to_string().contains("groups/g"));
     alice.delete("/__user_data__/account:nobody").await.expect(200);
+    for nul in ["%00", "a%00"] {
+        alice.delete(&format!("/__user_data__/{nul}")).await.expect(400);
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod authority;
 mod autograph;
 mod bad_input;
 mod batch;
+mod batch_order;
 mod bodies;
 mod concurrency;
 mod cors;

@@ -103,3 +103,25 @@ async fn methods_that_are_switched_off_are_not_documented() {
     let document = first.get("/__api__").await.expect(200).json;
     assert_eq!(document["paths"]["/buckets"].get("post"), None);
 }
+
+/// What validators of Swagger 2.0 ask of a schema.
+#[tokio::test]
+async fn what_is_required_is_defined() {
+    let harness = Harness::start().await;
+    let document = harness.anonymous.get("/__api__").await.expect(200).json;
+    let mut waiting = vec![&document];
+    let mut schemas = 0;
+
+    while let Some(value) = waiting.pop() {
+        if let Some(required) = value.get("required").and_then(Value::as_array) {
+            schemas += 1;
+            for name in required {
+                assert!(value["properties"].get(name.as_str().unwrap()).is_some(), "{value}");
+            }
+        }
+        let items = value.as_array().into_iter().flatten();
+        waiting.extend(items.chain(value.as_object().into_iter().flat_map(|map| map.values())));
+    }
+
+    assert!(schemas > 5, "{schemas}");
+}

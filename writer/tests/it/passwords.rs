@@ -117,6 +117,56 @@ async fn after_a_flush_nothing_is_remembered() {
     assert_eq!(user_id(&alice).await, "account:alice");
 }
 
+/// A stranger's guesses are not the owner's; those of very many strangers are everybody's.
+#[tokio::test]
+async fn guesses_from_one_address_do_not_lock_out_another() {
+    let (harness, _) = start(&[
+        ("account_free_failures", "2"),
+        ("account_cache_ttl_seconds", "0"),
+        ("multiauth.policies", "account"),
+    ])
+    .await;
+    let ask = async |password: &str, address: &str| {
+        let client = harness.anonymous.with_password("alice", password);
+        let forwarded = [("x-forwarded-for", format!("6.6.6.6, {address}"))];
+        let forwarded = forwarded.each_ref().map(|(name, value)| (*name, value.as_str()));
+        client.raw("GET", "/accounts/alice", &forwarded, "").await.status
+    };
+
+    for _ in 0..6 {
+        assert_eq!(ask("wrong", "192.0.2.1").await, 401);
+    }
+    assert_eq!(ask("s3cret", "192.0.2.1").await, 401, "who guesses has to wait");
+    for _ in 0..50 {
+        assert_eq!(ask("s3cret", "192.0.2.2").await, 200, "right passwords are no guesses");
+    }
+    for number in 3..41 {
+        assert_eq!(ask("wrong", &format!("192.0.2.{number}")).await, 401);
+    }
+
+    assert_eq!(ask("s3cret", "192.0.2.2").await, 401, "40 guesses of all together");
+}
+
+/// More at once than could be checked within ten seconds by two at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_sign_ins_waits_and_is_served() {
+    let (harness, _) = start(&[("account_bcrypt_cost", "9")]).await;
+    let mut tasks = JoinSet::new();
+
+    for number in 0..60 {
+        let anonymous = harness.anonymous.clone();
+        tasks.spawn(async move {
+            let name = format!("u{number}");
+            let made = sign_up(&anonymous, &name).await.status;
+            let user = user_id(&anonymous.with_password(&name, "s3cret")).await;
+            (made, user == format!("account:{name}"))
+        });
+    }
+
+    assert_eq!(tasks.join_all().await, [(201, true); 60]);
+    drop(harness);
+}
+
 /// `account_cache_ttl_seconds` of 0, and the same as above: nobody is known.
 #[tokio::test]
 async fn what_is_not_remembered_has_to_wait_too() {

@@ -432,6 +432,8 @@ fn a_file_of_kinto_s_is_read_as_it_is() {
         "default_bucket_hmac_secret is empty: whoever knows a user's id can tell the id of the \
          user's bucket",
         "event_listeners has no effect here yet",
+        "[server:main] host is not a setting of this service",
+        "[server:main] port is not a setting of this service",
         "lightshow_enabled is not a setting of this service",
     ];
     assert_eq!(config.warnings, expected);

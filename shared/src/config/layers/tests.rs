@@ -70,3 +70,40 @@ fn secrets_are_masked() {
     assert_eq!(masked("storage_url", "postgresql://u:p@h/d"), "postgresql://u:***@h/d");
     assert_eq!(masked("storage_url", "postgresql://u@h/d"), "postgresql://u@h/d");
 }
+
+/// Kinto reads them; so do other programs, and nobody sees which one was meant.
+#[test]
+fn variables_without_a_prefix_are_warned_of_and_not_read() {
+    let mut layers = Layers::new(DEFAULTS);
+    layers.environment(environment(&[("BACKOFF", "3"), ("HOME", "/root"), ("SIGNER", "x")]));
+
+    assert_eq!(layers.text("backoff"), "");
+    layers.finish().unwrap();
+
+    assert_eq!(layers.warnings(), ["environment BACKOFF is not read: KINTO_BACKOFF is"]);
+}
+
+#[test]
+fn lifetimes_below_zero_count_as_unset() {
+    let mut layers = Layers::new("a = -1\nb = 0\nc = 60\nd = ''\ne = '-x'\n");
+
+    let read = ["a", "b", "c", "d", "e"].map(|key| layers.lifetime(key));
+
+    assert_eq!(read, [None, Some(0), Some(60), None, None]);
+    assert_eq!(layers.finish().unwrap_err().lines().len(), 1, "-x is no number");
+}
+
+#[test]
+fn here_is_the_whole_path_of_the_file_s_directory() {
+    let directory = std::env::current_dir().unwrap();
+    let name = format!("{}.ini", uuid::Uuid::new_v4());
+    std::fs::write(&name, "[server:main]\nport = 8888\n[app:main]\nbackoff = %(here)s/x\n")
+        .unwrap();
+    let mut layers = Layers::new(DEFAULTS);
+    layers.file(Path::new(&name));
+    std::fs::remove_file(&name).unwrap();
+
+    assert_eq!(layers.text("backoff"), format!("{}/x", directory.display()));
+    layers.finish().unwrap();
+    assert_eq!(layers.warnings(), ["[server:main] port is not a setting of this service"]);
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::{Environment, Layers, Origin};
+
 /// Where a key that nobody knows is a mistake, whatever file it is in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guard {
@@ -50,4 +52,36 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+impl Layers {
+    /// `a-b`, `a_b` and `A.b` are one name in the environment: where two such keys are asked for,
+    /// nobody knows which one is meant. A dot for a `_` is no difference: Kinto has both for the
+    /// settings of a collection.
+    pub(super) fn tell_what_is_ambiguous(&mut self) {
+        let alike = |key: &str| key.replace('.', "_");
+        for (key, (_, origin)) in &self.values {
+            let Origin::Environment(name) = origin else { continue };
+            let variable = Environment::name(key);
+            let other = self
+                .asked
+                .iter()
+                .find(|other| Environment::name(other) == variable && alike(other) != alike(key));
+            if let Some(other) = other {
+                self.problems.add(format!(
+                    "environment {name} can mean {key} and {other}: write them in the file"
+                ));
+            }
+        }
+    }
+
+    /// Kinto also reads variables without a prefix.
+    pub(super) fn tell_what_has_no_prefix(&mut self) {
+        for key in &self.asked {
+            let name = Environment::name(key);
+            if self.environment.has_bare(&name) {
+                self.warnings.push(format!("environment {name} is not read: KINTO_{name} is"));
+            }
+        }
+    }
 }
