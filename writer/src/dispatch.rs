@@ -41,8 +41,8 @@ use crate::{
     user::{Asker, User},
 };
 
-/// A transaction is run this often before a deadlock is told.
-const ATTEMPTS: usize = 8;
+/// A transaction is run this often before it is told that its locks change all the time.
+const FORESIGHTS: usize = 32;
 
 /// Answers a request whose route is known.
 ///
@@ -155,11 +155,15 @@ async fn erase_user_data(
             .collect();
         run_together(app, &steps).await?;
     }
-    let about = (principal.to_owned(), Timestamp::now(), app.config.purge.clone());
-    transaction::commit(app, &about, |tx, (principal, now, caches)| {
-        user_data::forget(tx, principal, *now, caches).boxed()
+    let mut about =
+        (principal.to_owned(), String::new(), Timestamp::now(), app.config.purge.clone());
+    while let Some(last) = transaction::commit(app, &about, |tx, (principal, after, now, caches)| {
+        user_data::forget(tx, principal, after, *now, caches).boxed()
     })
-    .await?;
+    .await?
+    {
+        about.1 = last;
+    }
     Ok(user_data::reply(principal))
 }
 
@@ -177,8 +181,9 @@ pub async fn perform(app: &App, steps: &[Step]) -> Result<(), ApiError> {
 /// One run of a transaction.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
-    /// Whether locks are taken one after the other: an earlier run met lists that are new.
-    in_turn: bool,
+    /// What earlier runs found missing, if there were any. Then rows of lists are made, and nothing
+    /// that is taken for granted is believed to be there.
+    missing: Option<&'a Outdated>,
     /// What was signed for it.
     presigned: &'a Presigned,
 }
@@ -190,24 +195,25 @@ struct Attempt<'a> {
 /// A failure, or a refusal of the workflow: it ends the whole.
 pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let (mut failures, mut presigned) = (0, Presigned::default());
+    let (mut runs, mut missing) = (0, None::<Outdated>);
     loop {
-        let attempt = Attempt { in_turn: failures > 0, presigned: &presigned };
+        let attempt = Attempt { missing: missing.as_ref(), presigned: &presigned };
         let error = match attempt_once(app, steps, attempt).await {
             Ok(replies) => return Ok(replies),
             Err(error) => error,
         };
         match Unsigned::in_error(error) {
             Ok(unsigned) => presigned.add(app, unsigned).await?,
-            Err(error) => {
-                failures += 1;
-                if failures == ATTEMPTS || !(is_outdated(&error) || is_transient(&error)) {
-                    return Err(error);
+            Err(error) => match Outdated::in_error(error) {
+                Ok(outdated) => {
+                    runs += 1;
+                    if runs == FORESIGHTS {
+                        return Err(outdated.into());
+                    }
+                    missing.get_or_insert_default().add(outdated);
                 }
-                if is_transient(&error) {
-                    app.metrics.retries.inc();
-                    tracing::warn!(failures, "transaction runs again after a deadlock");
-                }
-            }
+                Err(error) => transaction::try_again(app, error, &mut failures)?,
+            },
         }
     }
 }
@@ -234,14 +240,19 @@ async fn run_once(
     steps: &[Step],
     attempt: Attempt<'_>,
 ) -> Result<Replies, ApiError> {
-    let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
+    let missing = missing_implied(&Tx::reading(wrapper), steps, attempt).await?;
     let writes = steps.iter().any(|step| step.operation.as_ref().is_ok_and(Operation::is_write))
         || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
     ctx.presigned = Some(attempt.presigned);
-    let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
-    prepare(&mut ctx, &tx, steps, missing, plan).await?;
+    let makes_rows = attempt.missing.is_some() || !missing.is_empty();
+    let mut plan = Plan { makes_rows, ..Plan::default() };
+    missing.into_iter().for_each(|path| plan.add_implied(path));
+    if let Some(missing) = attempt.missing {
+        plan.add_missing(app, &tx, missing).await?;
+    }
+    prepare(&mut ctx, &tx, steps, plan).await?;
     failpoint::at("locked").await;
     // The locks may have been waited for: what is written now is stamped now. What was signed
     // before was stamped then.
@@ -256,12 +267,16 @@ async fn run_once(
 }
 
 /// What the steps take for granted and what does not exist: even a read then has something to
-/// write.
+/// write. Who runs again believes nothing.
 async fn missing_implied<'a>(
     tx: &Tx<'_>,
     steps: &'a [Step],
+    attempt: Attempt<'_>,
 ) -> Result<Vec<&'a ObjectPath>, ApiError> {
     let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
+    if attempt.missing.is_some() {
+        return Ok(implied);
+    }
     default_bucket::missing(tx, &implied).await
 }
 
@@ -270,17 +285,8 @@ async fn prepare(
     ctx: &mut Ctx<'_>,
     tx: &Tx<'_>,
     steps: &[Step],
-    missing: Vec<&ObjectPath>,
     mut plan: Plan,
 ) -> Result<(), ApiError> {
-    // These locks come from the outside in, against the usual order: nobody holds the list of an
-    // object that is missing, and who finds it there does not lock the list above.
-    if !missing.is_empty() {
-        tx.begin().await?;
-    }
-    for path in missing {
-        ctx.hold(&path.list).await?;
-    }
     let only_reads = tx.is_reading();
     plan.asks_once = only_reads && steps.iter().all(Step::reads_one_object);
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
@@ -298,7 +304,11 @@ async fn prepare(
     }
     let emptied = std::mem::take(&mut plan.emptied);
     ctx.prepare(plan, &users, &objects).await?;
-    ctx.check_locked(&emptied).await
+    ctx.check_locked(emptied).await?;
+    if only_reads {
+        default_bucket::check_present(ctx, steps.iter().flat_map(|step| &step.implied)).await?;
+    }
+    Ok(())
 }
 
 async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, ApiError> {
@@ -355,18 +365,6 @@ async fn refusal(ctx: &mut Ctx<'_>, step: &Step, source: &Refusal) -> Result<Api
     }
     let told = ApiError::NoSuchParent { resource: *resource, id: id.clone() };
     Ok(if is_told { told } else { plain })
-}
-
-fn is_outdated(error: &ApiError) -> bool {
-    matches!(error, ApiError::Backend(source) if source.is::<Outdated>())
-}
-
-/// Deadlock, serialisation failure, a statement that was sent behind one of these, or a read that
-/// has something to make after all: nothing was done, and a second try succeeds.
-fn is_transient(error: &ApiError) -> bool {
-    let ApiError::Backend(source) = error else { return false };
-    let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006" | "25P02"))
 }
 
 /// `POST /v1/batch` (`kinto-http-api.md` §6). What is not about lists and objects is answered

@@ -154,6 +154,10 @@ pub(super) async fn delete_list(
     let query = ListQuery { with_tombstones: false, ..query };
     let token = listing.token(ctx, &query)?;
     let (objects, next) = doomed(ctx, &listing, &query, token.as_ref()).await?;
+    if let ListPath::Buckets = list {
+        let ids: Result<Vec<Id>, _> = objects.iter().map(|old| stored_id(list, &old.id)).collect();
+        ctx.check_emptied(ids?)?;
+    }
     // All is checked before anything is written: a refusal deletes nothing.
     check_deletable(ctx, list, &objects).await?;
     use_up(ctx, token).await?;

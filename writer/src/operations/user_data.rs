@@ -9,7 +9,7 @@ use serde_json::json;
 use shared::{
     error::ApiError,
     http::Reply,
-    model::{EVERYONE, Timestamp},
+    model::{EVERYONE, ObjectPath, Timestamp},
     store::Tx,
 };
 
@@ -21,7 +21,7 @@ use crate::{
     routes::{Parent, Route},
     service::ApiRequest,
     store::{
-        clocks::Clocks,
+        clocks::{self, Clocks, Lock},
         permissions::{self, Owned},
     },
     user::User,
@@ -73,7 +73,10 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
     Some(Operation { method, list, id: Some(id), view: View::Itself, request })
 }
 
-/// Takes the principal from every access control list, and from the groups.
+/// Takes the principal from the access control lists and the groups of some objects: those that
+/// come after `after`. Returns the last of them; `None` when there are no more.
+///
+/// The lists of these objects are locked first, in the order of all.
 ///
 /// # Errors
 ///
@@ -81,18 +84,25 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
 pub async fn forget(
     tx: &Tx<'_>,
     principal: &str,
+    after: &str,
     now: Timestamp,
     caches: &Purge,
-) -> Result<(), ApiError> {
-    permissions::forget(tx, principal).await?;
+) -> Result<Option<String>, ApiError> {
     // Readers serve what everybody may read.
-    if principal == EVERYONE {
-        let mut clocks = Clocks::default();
+    let is_published = principal == EVERYONE;
+    let mut uris = permissions::naming(tx, principal, after, BATCH).await?;
+    let paths = uris.iter().filter_map(|uri| ObjectPath::parse(uri));
+    let lists = paths.map(|path| Lock(path.list)).collect();
+    let mut clocks = Clocks::default();
+    clocks::prepare(tx).await?;
+    clocks.lock(tx, lists, is_published).await?;
+    permissions::forget(tx, principal, &uris).await?;
+    if is_published {
         clocks.touch_publication(tx, now).await?;
         tx.run(clocks.store(tx).await?).await?;
         tx.run(purge::writes(tx, caches, &Purged::everything()).await?).await?;
     }
-    Ok(())
+    Ok(uris.pop())
 }
 
 /// What is answered when all is done, also for a principal that nobody knew.

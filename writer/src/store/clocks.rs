@@ -12,11 +12,13 @@ use std::{
 
 use shared::{
     error::ApiError,
-    model::{ListPath, Resource, Timestamp},
+    model::{Id, ListPath, Resource, Timestamp},
     parameters,
     store::{Tx, Write},
 };
 use tokio::try_join;
+
+use crate::locks::Outdated;
 
 /// A list as a lock: ordered from the inside out, so that crossing requests cannot deadlock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,10 @@ impl Clock {
 pub struct Clocks {
     lists: BTreeMap<Lock, Clock>,
     publication: Option<Clock>,
+    /// All that is locked, also what was deleted since.
+    locked: BTreeSet<Lock>,
+    /// Ids that were made up a moment ago: nobody else knows what is below.
+    made_up: BTreeSet<Id>,
 }
 
 impl Clocks {
@@ -97,26 +103,28 @@ impl Clocks {
         let mut complete = true;
         for (lock, stored) in lists.into_iter().zip(found) {
             match stored {
-                Some(stored) => drop(self.lists.insert(lock, Clock::new(stored))),
+                Some(stored) => self.note(lock, stored),
                 None => complete = false,
             }
         }
         Ok(complete)
     }
 
-    /// Locks lists in their order, one after the other, and makes the rows that are missing.
+    /// Locks lists in their order, and makes the rows that are missing, each in its turn.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn lock_in_turn(
+    pub async fn lock_or_make(
         &mut self,
         tx: &Tx<'_>,
         lists: BTreeSet<Lock>,
         publication: bool,
     ) -> Result<(), ApiError> {
-        for lock in lists {
-            self.hold(tx, &lock.0).await?;
+        let lists: Vec<Lock> = lists.into_iter().collect();
+        let stored = make_rows(tx, &lists).await?;
+        for (lock, stored) in lists.into_iter().zip(stored) {
+            self.note(lock, stored);
         }
         if publication {
             self.hold_publication(tx).await?;
@@ -124,23 +132,49 @@ impl Clocks {
         Ok(())
     }
 
+    fn note(&mut self, lock: Lock, stored: Timestamp) {
+        self.locked.insert(lock.clone());
+        self.lists.insert(lock, Clock::new(stored));
+    }
+
     /// The list's timestamp, locked.
     ///
     /// # Errors
     ///
-    /// [`ApiError::Backend`] when the lock is not granted in time.
+    /// [`Outdated`] where the lock comes before one that is held: to wait for it could be a
+    /// deadlock. [`ApiError::Backend`] when the lock is not granted in time.
     pub async fn hold(&mut self, tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
         let key = Lock(list.clone());
         if let Some(clock) = self.lists.get(&key) {
             return Ok(clock.current);
         }
+        if !self.may_wait_for(&key) {
+            return Err(Outdated::because_of([key]).into());
+        }
         let found = lock_rows(tx, std::slice::from_ref(&key)).await?;
         let stored = match found.first() {
             Some(Some(stored)) => *stored,
-            _ => create_row(tx, list).await?,
+            _ => make_rows(tx, std::slice::from_ref(&key)).await?.pop().unwrap_or_default(),
         };
-        self.lists.insert(key, Clock::new(stored));
+        self.note(key, stored);
         Ok(stored)
+    }
+
+    /// Whether the lock comes last, or nobody else can have it.
+    fn may_wait_for(&self, lock: &Lock) -> bool {
+        let is_history = lock.0.resource() == Resource::History;
+        let made_up = |id: &str| self.made_up.iter().any(|known| known.as_str() == id);
+        let comes_last = (self.publication.is_none() || is_history)
+            && self.locked.last().is_none_or(|last| last < lock);
+        comes_last
+            || self.locked.contains(lock)
+            || made_up(lock.0.bucket_id())
+            || made_up(lock.0.collection_id())
+    }
+
+    /// Notes that an id was made up a moment ago, so that nobody holds a lock below it.
+    pub fn make_up(&mut self, id: &Id) {
+        self.made_up.insert(id.clone());
     }
 
     /// The timestamp of a list that is locked already.
@@ -263,8 +297,7 @@ impl Clocks {
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn prepare(tx: &Tx<'_>) -> Result<(), ApiError> {
-    tx.prepare_cached(LOCK).await?;
-    tx.prepare_cached(LOCK_PUBLICATION).await?;
+    try_join!(tx.prepare_cached(LOCK), tx.prepare_cached(LOCK_PUBLICATION))?;
     Ok(())
 }
 
@@ -284,9 +317,7 @@ async fn lock_rows(tx: &Tx<'_>, lists: &[Lock]) -> Result<Vec<Option<Timestamp>>
     if lists.is_empty() {
         return Ok(found);
     }
-    let buckets: Vec<&str> = lists.iter().map(|lock| lock.0.bucket_id()).collect();
-    let collections: Vec<&str> = lists.iter().map(|lock| lock.0.collection_id()).collect();
-    let names: Vec<&str> = lists.iter().map(|lock| lock.0.resource().name()).collect();
+    let [buckets, collections, names] = columns(lists);
     let statement = tx.prepare_cached(LOCK).await?;
     for row in tx.query(&statement, &[&buckets, &collections, &names]).await? {
         let number = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
@@ -297,19 +328,35 @@ async fn lock_rows(tx: &Tx<'_>, lists: &[Lock]) -> Result<Vec<Option<Timestamp>>
     Ok(found)
 }
 
-async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
+/// Locks the rows of lists one after the other, in the order given, and makes those that are
+/// missing: the rows of a statement are inserted, or found, in its order.
+async fn make_rows(tx: &Tx<'_>, lists: &[Lock]) -> Result<Vec<Timestamp>, ApiError> {
     const SQL: &str = "
         insert into resource_timestamp as t
                (bucket_id, collection_id, resource_name, last_modified)
-        values ($1, $2, $3, 0)
+        select bucket_id, collection_id, resource_name, 0
+        from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+             as wanted (bucket_id, collection_id, resource_name, number)
+        order by wanted.number
         on conflict (bucket_id, collection_id, resource_name) do update
            set last_modified = t.last_modified
         returning last_modified";
 
+    if lists.is_empty() {
+        return Ok(Vec::new());
+    }
+    let [buckets, collections, names] = columns(lists);
     let statement = tx.prepare_cached(SQL).await?;
-    let (bucket, collection) = (list.bucket_id(), list.collection_id());
-    let row = tx.query_one(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
-    Ok(Timestamp::from_millis(row.try_get(0)?))
+    let rows = tx.query(&statement, &[&buckets, &collections, &names]).await?;
+    rows.iter().map(|row| Ok(Timestamp::from_millis(row.try_get(0)?))).collect()
+}
+
+fn columns(lists: &[Lock]) -> [Vec<&str>; 3] {
+    [
+        lists.iter().map(|lock| lock.0.bucket_id()).collect(),
+        lists.iter().map(|lock| lock.0.collection_id()).collect(),
+        lists.iter().map(|lock| lock.0.resource().name()).collect(),
+    ]
 }
 
 async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {

@@ -11,6 +11,7 @@ mod bodies;
 mod concurrency;
 mod cors;
 mod crashes;
+mod deadlocks;
 mod default_bucket;
 mod duplicates;
 mod extras;
