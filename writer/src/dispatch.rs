@@ -33,6 +33,7 @@ use crate::{
     pki::publication,
     plugins::default_bucket,
     routes::{Parent, Route},
+    schema::{Costly, Verdicts},
     service::{self, ApiRequest},
     signoff::signing::{Presigned, Unsigned},
     step::{Refusal, Step},
@@ -157,10 +158,11 @@ async fn erase_user_data(
     }
     let mut about =
         (principal.to_owned(), String::new(), Timestamp::now(), app.config.purge.clone());
-    while let Some(last) = transaction::commit(app, &about, |tx, (principal, after, now, caches)| {
-        user_data::forget(tx, principal, after, *now, caches).boxed()
-    })
-    .await?
+    while let Some(last) =
+        transaction::commit(app, &about, |tx, (principal, after, now, caches)| {
+            user_data::forget(tx, principal, after, *now, caches).boxed()
+        })
+        .await?
     {
         about.1 = last;
     }
@@ -186,6 +188,8 @@ struct Attempt<'a> {
     missing: Option<&'a Outdated>,
     /// What was signed for it.
     presigned: &'a Presigned,
+    /// What was validated for it.
+    verdicts: &'a Verdicts,
 }
 
 /// Runs the steps in one transaction. A refused step is its own failed reply.
@@ -194,26 +198,36 @@ struct Attempt<'a> {
 ///
 /// A failure, or a refusal of the workflow: it ends the whole.
 pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
-    let (mut failures, mut presigned) = (0, Presigned::default());
-    let (mut runs, mut missing) = (0, None::<Outdated>);
+    let (mut presigned, mut verdicts) = (Presigned::default(), Verdicts::default());
+    let (mut failures, mut runs, mut missing) = (0, 0, None::<Outdated>);
     loop {
-        let attempt = Attempt { missing: missing.as_ref(), presigned: &presigned };
+        let (missing_now, judged) = (missing.as_ref(), &verdicts);
+        let attempt = Attempt { missing: missing_now, presigned: &presigned, verdicts: judged };
         let error = match attempt_once(app, steps, attempt).await {
             Ok(replies) => return Ok(replies),
             Err(error) => error,
         };
-        match Unsigned::in_error(error) {
-            Ok(unsigned) => presigned.add(app, unsigned).await?,
-            Err(error) => match Outdated::in_error(error) {
-                Ok(outdated) => {
-                    runs += 1;
-                    if runs == FORESIGHTS {
-                        return Err(outdated.into());
-                    }
-                    missing.get_or_insert_default().add(outdated);
-                }
-                Err(error) => transaction::try_again(app, error, &mut failures)?,
-            },
+        let error = match Unsigned::in_error(error) {
+            Ok(unsigned) => {
+                presigned.add(app, unsigned).await?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        let error = match Costly::in_error(error) {
+            Ok(costly) => {
+                verdicts.add(&app.turns, costly).await?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        match Outdated::in_error(error) {
+            Ok(outdated) if runs < FORESIGHTS => {
+                runs += 1;
+                missing.get_or_insert_default().add(outdated);
+            }
+            Ok(outdated) => return Err(outdated.into()),
+            Err(error) => transaction::try_again(app, error, &mut failures)?,
         }
     }
 }
@@ -245,10 +259,12 @@ async fn run_once(
         || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    ctx.presigned = Some(attempt.presigned);
+    (ctx.presigned, ctx.verdicts) = (Some(attempt.presigned), Some(attempt.verdicts));
     let makes_rows = attempt.missing.is_some() || !missing.is_empty();
     let mut plan = Plan { makes_rows, ..Plan::default() };
-    missing.into_iter().for_each(|path| plan.add_implied(path));
+    for path in missing {
+        plan.add_implied(path);
+    }
     if let Some(missing) = attempt.missing {
         plan.add_missing(app, &tx, missing).await?;
     }

@@ -51,11 +51,7 @@ pub async fn commit<A: Sync, T>(app: &App, about: &A, write: Work<A, T>) -> Resu
     }
 }
 
-async fn commit_once<A: Sync, T>(
-    app: &App,
-    about: &A,
-    write: Work<A, T>,
-) -> Result<T, ApiError> {
+async fn commit_once<A: Sync, T>(app: &App, about: &A, write: Work<A, T>) -> Result<T, ApiError> {
     let mut client = app.pool.get().await?;
     let work = async {
         let tx = Tx::writing(&mut client);

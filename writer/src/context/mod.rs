@@ -26,6 +26,7 @@ use crate::{
     app::App,
     locks::{Outdated, Plan},
     purge::Purged,
+    schema::Verdicts,
     service::ApiRequest,
     signoff::{
         events::{Action, ReviewEvent},
@@ -80,6 +81,8 @@ pub struct Ctx<'a> {
     pub unsigned: Vec<Publication>,
     /// What was signed before; without, services are asked when the transaction is at its end.
     pub presigned: Option<&'a Presigned>,
+    /// What validations that take long have come to.
+    pub verdicts: Option<&'a Verdicts>,
     /// What is told of reviews, once it is committed.
     pub review_events: Vec<ReviewEvent>,
     /// What is logged of sign-off, once it is committed.
@@ -112,6 +115,7 @@ impl<'a> Ctx<'a> {
             publications: 0,
             unsigned: Vec::new(),
             presigned: None,
+            verdicts: None,
             review_events: Vec::new(),
             actions: Vec::new(),
             purged: Purged::default(),

@@ -20,6 +20,7 @@ use crate::{
         ListQuery, Params, alert,
         token::{self, Cursor, Token},
     },
+    plugins::quotas,
     preconditions::{Preconditions, Verdict},
     signoff::deletion,
     store::{
@@ -145,6 +146,9 @@ pub(super) async fn delete_list(
     let sent = request.query()?;
     let conditions = Preconditions::parse(&request.headers);
     let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
+    if let ListPath::History(_) = list {
+        quotas::lock(ctx).await?;
+    }
     let current = ctx.hold(list).await?;
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });

@@ -11,8 +11,7 @@ use shared::{
 use super::{Outcome, accounts};
 use crate::{
     context::{Change, Ctx},
-    locks,
-    notifications,
+    locks, notifications,
     patches::Shown,
     schema,
     store::{

@@ -10,7 +10,12 @@ use shared::{
     store::Tx,
 };
 
-use crate::{app::App, context::Ctx, locks::{Plan, lists_below}, store::clocks::Lock};
+use crate::{
+    app::App,
+    context::Ctx,
+    locks::{Plan, lists_below},
+    store::clocks::Lock,
+};
 
 /// Makes the sources that the settings name, where `signer.auto_create_resources` asks for it. They
 /// have writers and nothing else: no groups, no status, no history; nobody is told of them. What
@@ -51,7 +56,8 @@ fn wanted(app: &App) -> Vec<ObjectPath> {
 
 /// The lists that get an object, and those that are opened below it.
 fn locks(wanted: &[ObjectPath]) -> BTreeSet<Lock> {
-    let lists = wanted.iter().flat_map(|path| [vec![path.list.clone()], lists_below(path)].concat());
+    let lists =
+        wanted.iter().flat_map(|path| [vec![path.list.clone()], lists_below(path)].concat());
     lists.map(Lock).collect()
 }
 

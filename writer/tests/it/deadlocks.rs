@@ -213,7 +213,7 @@ async fn users_are_forgotten_while_others_name_them() {
             }
             _ => {
                 let path = |n: usize| {
-                    let collection = if (client + n) % 2 == 0 { "c" } else { "d" };
+                    let collection = if (client + n).is_multiple_of(2) { "c" } else { "d" };
                     json!({"path": format!("/buckets/b/collections/{collection}/records/{n}")})
                 };
                 let requests: Vec<Value> = (0..10).map(path).collect();
