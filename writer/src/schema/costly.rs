@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use super::{Verdict, compile::Compiled, run};
 
 /// How long a validation waits for others.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a transaction is rolled back: a validation that is to be done without it.
 pub struct Costly {

@@ -155,7 +155,7 @@ async fn costly_records_are_refused_and_hold_up_nobody() {
     assert_eq!(refused(&harness, json!({"a": nested(1)})).await, text);
 
     let mut costly = tokio::task::JoinSet::new();
-    for n in 0..24 {
+    for n in 0..20 {
         let (alice, data) = (harness.alice.clone(), json!({"a": nested(14 + n % 40)}));
         let path = format!("{RECORDS}/r{n}");
         costly.spawn(async move { alice.put(&path, data).await });
