@@ -9,8 +9,15 @@ use shared::{
 };
 
 use crate::{
-    authn::Authenticator, config::Config, group_commit::GroupCommit, metrics::Metrics,
-    outbox::Outbox, pages::Pages, pki::publication::Known, schema::Validators, signer::Signers,
+    authn::Authenticator,
+    config::Config,
+    group_commit::GroupCommit,
+    metrics::Metrics,
+    outbox::Outbox,
+    pages::Pages,
+    pki::publication::Known,
+    schema::{Turns, Validators},
+    signer::Signers,
     store::clocks,
 };
 
@@ -37,6 +44,8 @@ pub struct App {
     pub outbox: Outbox,
     /// Compiled JSON schemas.
     pub schemas: Validators,
+    /// The turns of validations that take long.
+    pub turns: Turns,
 }
 
 impl App {
@@ -62,6 +71,7 @@ impl App {
                 group_commit: GroupCommit::default(),
                 pages: Pages::default(),
                 schemas: Validators::default(),
+                turns: Turns::default(),
             }),
             (signers, pool, metrics, outbox) => {
                 let mut problems = Problems::default();

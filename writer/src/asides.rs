@@ -2,12 +2,13 @@
 //! requests have done, and is undone with them (`kinto-http-api.md` §6.3-6.4).
 
 use serde_json::Value;
-use shared::{error::ApiError, http::Reply};
+use shared::{error::ApiError, http::Reply, model::EVERYONE, store::Tx};
 
 use crate::{
     app::App,
     authn::Profile,
     context::Ctx,
+    locks::Plan,
     operations::{self, user_data},
     pipeline,
     routes::Route,
@@ -99,8 +100,7 @@ impl Aside {
         }
     }
 
-    /// `DELETE /v1/__user_data__/{principal}`, all in this transaction. What it locks is found as it
-    /// goes: a deadlock is possible, and the whole then runs again.
+    /// `DELETE /v1/__user_data__/{principal}`, all in this transaction.
     async fn erase(&self, ctx: &mut Ctx<'_>, principal: &str) -> Result<Reply, ApiError> {
         user_data::authorize(ctx.app, &ctx.user, principal)?;
         let user = ctx.user.clone();
@@ -125,6 +125,42 @@ impl Aside {
         ctx.forget_principal(principal).await?;
         Ok(user_data::reply(principal))
     }
+}
+
+/// Adds what is to be locked for what the principals own and are named in now. What earlier requests
+/// of the batch add to that is found missing, and the whole runs again.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn foresee(
+    plan: &mut Plan,
+    app: &App,
+    tx: &Tx<'_>,
+    asides: impl Iterator<Item = &Aside>,
+) -> Result<(), ApiError> {
+    for aside in asides {
+        let What::UserData(principal) = &aside.what else { continue };
+        tx.begin().await?;
+        let mut after = String::new();
+        loop {
+            let owned = permissions::owned(tx, principal, &after, user_data::BATCH).await?;
+            let Some(last) = owned.last() else { break };
+            after.clone_from(&last.uri);
+            for operation in user_data::deletions(&aside.request, &owned) {
+                plan.add(app, tx, &operation).await?;
+            }
+        }
+        after.clear();
+        loop {
+            let uris = permissions::naming(tx, principal, &after, user_data::BATCH).await?;
+            let Some(last) = uris.last() else { break };
+            after.clone_from(last);
+            plan.lists.extend(user_data::lists_of(&uris));
+        }
+        plan.publication |= principal == EVERYONE;
+    }
+    Ok(())
 }
 
 fn is_refusal(error: &ApiError) -> bool {

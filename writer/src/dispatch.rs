@@ -33,6 +33,7 @@ use crate::{
     pki::publication,
     plugins::default_bucket,
     routes::{Parent, Route},
+    schema::{Costly, Verdicts},
     service::ApiRequest,
     signoff::signing::{Presigned, Unsigned},
     step::{Refusal, Step},
@@ -41,8 +42,8 @@ use crate::{
     user::{Asker, User},
 };
 
-/// A transaction is run this often before a deadlock is told.
-const ATTEMPTS: usize = 8;
+/// A transaction is run this often before it is told that its locks change all the time.
+const FORESIGHTS: usize = 32;
 
 /// Answers a request whose route is known.
 ///
@@ -158,11 +159,16 @@ async fn erase_user_data(
             .collect();
         run_together(app, &steps).await?;
     }
-    let about = (principal.to_owned(), Timestamp::now(), app.config.purge.clone());
-    transaction::commit(app, &about, |tx, (principal, now, caches)| {
-        user_data::forget(tx, principal, *now, caches).boxed()
-    })
-    .await?;
+    let mut about =
+        (principal.to_owned(), String::new(), Timestamp::now(), app.config.purge.clone());
+    while let Some(last) =
+        transaction::commit(app, &about, |tx, (principal, after, now, caches)| {
+            user_data::forget(tx, principal, after, *now, caches).boxed()
+        })
+        .await?
+    {
+        about.1 = last;
+    }
     Ok(user_data::reply(principal))
 }
 
@@ -181,10 +187,13 @@ pub async fn perform(app: &App, steps: &[Step]) -> Result<(), ApiError> {
 /// One run of a transaction.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
-    /// Whether locks are taken one after the other: an earlier run met lists that are new.
-    in_turn: bool,
+    /// What earlier runs found missing, if there were any. Then rows of lists are made, and nothing
+    /// that is taken for granted is believed to be there.
+    missing: Option<&'a Outdated>,
     /// What was signed for it.
     presigned: &'a Presigned,
+    /// What was validated for it.
+    verdicts: &'a Verdicts,
 }
 
 /// Runs the steps in one transaction. A refused step is its own failed reply.
@@ -193,25 +202,36 @@ struct Attempt<'a> {
 ///
 /// A failure, or a refusal of the workflow: it ends the whole.
 pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
-    let (mut failures, mut presigned) = (0, Presigned::default());
+    let (mut presigned, mut verdicts) = (Presigned::default(), Verdicts::default());
+    let (mut failures, mut runs, mut missing) = (0, 0, None::<Outdated>);
     loop {
-        let attempt = Attempt { in_turn: failures > 0, presigned: &presigned };
+        let (missing_now, judged) = (missing.as_ref(), &verdicts);
+        let attempt = Attempt { missing: missing_now, presigned: &presigned, verdicts: judged };
         let error = match attempt_once(app, steps, attempt).await {
             Ok(replies) => return Ok(replies),
             Err(error) => error,
         };
-        match Unsigned::in_error(error) {
-            Ok(unsigned) => presigned.add(app, unsigned).await?,
-            Err(error) => {
-                failures += 1;
-                if failures == ATTEMPTS || !(is_outdated(&error) || is_transient(&error)) {
-                    return Err(error);
-                }
-                if is_transient(&error) {
-                    app.metrics.retries.inc();
-                    tracing::warn!(failures, "transaction runs again after a deadlock");
-                }
+        let error = match Unsigned::in_error(error) {
+            Ok(unsigned) => {
+                presigned.add(app, unsigned).await?;
+                continue;
             }
+            Err(error) => error,
+        };
+        let error = match Costly::in_error(error) {
+            Ok(costly) => {
+                verdicts.add(&app.turns, costly).await?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        match Outdated::in_error(error) {
+            Ok(outdated) if runs < FORESIGHTS => {
+                runs += 1;
+                missing.get_or_insert_default().add(outdated);
+            }
+            Ok(outdated) => return Err(outdated.into()),
+            Err(error) => transaction::try_again(app, error, &mut failures)?,
         }
     }
 }
@@ -238,14 +258,23 @@ async fn run_once(
     steps: &[Step],
     attempt: Attempt<'_>,
 ) -> Result<Replies, ApiError> {
-    let missing = missing_implied(&Tx::reading(wrapper), steps).await?;
+    let missing = missing_implied(&Tx::reading(wrapper), steps, attempt).await?;
     let writes = steps.iter().any(Step::is_write) || !missing.is_empty();
     let tx = if writes { Tx::writing(wrapper) } else { Tx::reading(wrapper) };
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    ctx.presigned = Some(attempt.presigned);
-    let plan = Plan { in_turn: attempt.in_turn, ..Plan::default() };
-    asides::lock(&ctx, steps.iter().filter_map(|step| step.aside.as_ref())).await?;
-    prepare(&mut ctx, &tx, steps, missing, plan).await?;
+    (ctx.presigned, ctx.verdicts) = (Some(attempt.presigned), Some(attempt.verdicts));
+    let makes_rows = attempt.missing.is_some() || !missing.is_empty();
+    let mut plan = Plan { makes_rows, ..Plan::default() };
+    for path in missing {
+        plan.add_implied(path);
+    }
+    if let Some(missing) = attempt.missing {
+        plan.add_missing(app, &tx, missing).await?;
+    }
+    let asides = || steps.iter().filter_map(|step| step.aside.as_ref());
+    asides::lock(&ctx, asides()).await?;
+    asides::foresee(&mut plan, app, &tx, asides()).await?;
+    prepare(&mut ctx, &tx, steps, plan).await?;
     failpoint::at("locked").await;
     // The locks may have been waited for: what is written now is stamped now. What was signed
     // before was stamped then.
@@ -260,12 +289,16 @@ async fn run_once(
 }
 
 /// What the steps take for granted and what does not exist: even a read then has something to
-/// write.
+/// write. Who runs again believes nothing.
 async fn missing_implied<'a>(
     tx: &Tx<'_>,
     steps: &'a [Step],
+    attempt: Attempt<'_>,
 ) -> Result<Vec<&'a ObjectPath>, ApiError> {
     let implied: Vec<&ObjectPath> = steps.iter().flat_map(|step| &step.implied).collect();
+    if attempt.missing.is_some() {
+        return Ok(implied);
+    }
     default_bucket::missing(tx, &implied).await
 }
 
@@ -274,17 +307,8 @@ async fn prepare(
     ctx: &mut Ctx<'_>,
     tx: &Tx<'_>,
     steps: &[Step],
-    missing: Vec<&ObjectPath>,
     mut plan: Plan,
 ) -> Result<(), ApiError> {
-    // These locks come from the outside in, against the usual order: nobody holds the list of an
-    // object that is missing, and who finds it there does not lock the list above.
-    if !missing.is_empty() {
-        tx.begin().await?;
-    }
-    for path in missing {
-        ctx.hold(&path.list).await?;
-    }
     let only_reads = tx.is_reading();
     plan.asks_once = only_reads && steps.iter().all(Step::reads_one_object);
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
@@ -302,7 +326,11 @@ async fn prepare(
     }
     let emptied = std::mem::take(&mut plan.emptied);
     ctx.prepare(plan, &users, &objects).await?;
-    ctx.check_locked(&emptied).await
+    ctx.check_locked(emptied).await?;
+    if only_reads {
+        default_bucket::check_present(ctx, steps.iter().flat_map(|step| &step.implied)).await?;
+    }
+    Ok(())
 }
 
 async fn run_steps<'a>(ctx: &mut Ctx<'a>, steps: &'a [Step]) -> Result<Replies, ApiError> {
@@ -363,16 +391,4 @@ async fn refusal(ctx: &mut Ctx<'_>, step: &Step, source: &Refusal) -> Result<Api
     }
     let told = ApiError::NoSuchParent { resource: *resource, id: id.clone() };
     Ok(if is_told { told } else { plain })
-}
-
-fn is_outdated(error: &ApiError) -> bool {
-    matches!(error, ApiError::Backend(source) if source.is::<Outdated>())
-}
-
-/// Deadlock, serialisation failure, a statement that was sent behind one of these, or a read that
-/// has something to make after all: nothing was done, and a second try succeeds.
-fn is_transient(error: &ApiError) -> bool {
-    let ApiError::Backend(source) = error else { return false };
-    let code = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    code.is_some_and(|code| matches!(code.code(), "40P01" | "40001" | "25006" | "25P02"))
 }

@@ -25,7 +25,10 @@ use tokio::{
     sync::{Mutex as Turn, oneshot},
 };
 
-use crate::{app::App, context::is_published, dispatch::run_together, step::Step};
+use crate::{
+    app::App, context::is_published, dispatch::run_together, locks::Outdated, schema::Busy,
+    step::Step,
+};
 
 /// Most writes of one transaction.
 const MAX_GROUP: usize = 64;
@@ -143,6 +146,9 @@ impl Queue {
 /// Whether nothing was written, for certain: a connection that breaks leaves that open.
 fn is_rolled_back(error: &ApiError) -> bool {
     let ApiError::Backend(source) = error else { return true };
+    if source.is::<Busy>() || source.is::<Outdated>() {
+        return true;
+    }
     let source = source.downcast_ref::<tokio_postgres::Error>();
     source.is_some_and(|error| error.as_db_error().is_some())
 }

@@ -1,14 +1,15 @@
 //! What a request may write: its locks, known before it runs.
 //!
-//! Taken in one order by everybody, they cannot deadlock. What cannot be foreseen (a list of
-//! buckets to delete) is locked when it is met; a deadlock is then possible, and retried.
+//! Taken in one order by everybody, they cannot deadlock. Where one turns out to be missing that
+//! comes before others which are held, the transaction is rolled back and runs again, with more
+//! foresight.
 
 use std::collections::BTreeSet;
 
 use http::Method;
 use shared::{
     error::ApiError,
-    model::{Id, ListPath, Resource},
+    model::{Id, ListPath, ObjectPath, Resource},
     store::Tx,
 };
 
@@ -20,12 +21,53 @@ use crate::{
     store::clocks::{self, Lock},
 };
 
-/// The lists are not those that were planned for: one has no row yet, or a bucket has got another
-/// one. To lock it now, after others that come later, could be a deadlock: the transaction runs
-/// again, and locks one list after the other.
-#[derive(Debug, thiserror::Error)]
+/// The lists are not those that were planned for: one has no row yet, or another one changes, too.
+/// To lock it now, after others that come later, could be a deadlock: the transaction runs again,
+/// and locks these as well.
+#[derive(Debug, Default, thiserror::Error)]
 #[error("the lists are not those that were planned for")]
-pub struct Outdated;
+pub struct Outdated {
+    lists: BTreeSet<Lock>,
+    /// Buckets that go, with all that they hold.
+    buckets: BTreeSet<Id>,
+}
+
+impl Outdated {
+    /// These lists are to be locked.
+    pub fn because_of(lists: impl IntoIterator<Item = Lock>) -> Self {
+        Self { lists: lists.into_iter().collect(), ..Self::default() }
+    }
+
+    /// All lists of these buckets are to be locked.
+    pub fn because_of_buckets(buckets: impl IntoIterator<Item = Id>) -> Self {
+        Self { buckets: buckets.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Finds it among errors; any other is given back.
+    ///
+    /// # Errors
+    ///
+    /// The other.
+    pub fn in_error(error: ApiError) -> Result<Self, ApiError> {
+        let ApiError::Backend(source) = error else { return Err(error) };
+        match source.downcast::<Self>() {
+            Ok(outdated) => Ok(*outdated),
+            Err(source) => Err(ApiError::Backend(source)),
+        }
+    }
+
+    /// Adds what another run found missing.
+    pub fn add(&mut self, other: Self) {
+        self.lists.extend(other.lists);
+        self.buckets.extend(other.buckets);
+    }
+}
+
+impl From<Outdated> for ApiError {
+    fn from(outdated: Outdated) -> Self {
+        Self::Backend(Box::new(outdated))
+    }
+}
 
 /// The locks of some operations.
 #[derive(Debug, Default)]
@@ -37,12 +79,12 @@ pub struct Plan {
     /// The lists whose timestamps are read, not locked: a transaction that only reads sees one
     /// state anyhow.
     pub read: Vec<ListPath>,
-    /// The buckets whose collections may all go.
+    /// The buckets whose collections may all go: all their lists are locked.
     pub emptied: BTreeSet<Id>,
     /// Whether one statement tells all that will be asked: it needs no transaction around it.
     pub asks_once: bool,
-    /// Whether one lock is taken after the other, and rows that are missing are made in their turn.
-    pub in_turn: bool,
+    /// Whether rows that are missing are made, each in its turn.
+    pub makes_rows: bool,
 }
 
 impl Plan {
@@ -111,6 +153,32 @@ impl Plan {
         Ok(())
     }
 
+    /// Adds what it takes to make an object that is taken for granted.
+    pub fn add_implied(&mut self, path: &ObjectPath) {
+        self.lock(&path.list);
+        for below in lists_below(path) {
+            self.lock(&below);
+        }
+    }
+
+    /// Adds what former runs found missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when PostgreSQL is away.
+    pub async fn add_missing(
+        &mut self,
+        app: &App,
+        tx: &Tx<'_>,
+        missing: &Outdated,
+    ) -> Result<(), ApiError> {
+        self.lists.extend(missing.lists.iter().cloned());
+        for bucket in &missing.buckets {
+            self.bucket(app, tx, bucket).await?;
+        }
+        Ok(())
+    }
+
     fn lock(&mut self, list: &ListPath) {
         self.lists.insert(Lock(list.clone()));
     }
@@ -138,6 +206,19 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// The lists that come into being with an object.
+pub fn lists_below(path: &ObjectPath) -> Vec<ListPath> {
+    match &path.list {
+        ListPath::Buckets => {
+            vec![ListPath::Collections(path.id.clone()), ListPath::Groups(path.id.clone())]
+        }
+        ListPath::Collections(bucket) => vec![ListPath::Records(bucket.clone(), path.id.clone())],
+        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
+            Vec::new()
+        }
     }
 }
 

@@ -4,8 +4,13 @@ use shared::{error::ApiError, model::EVERYONE, store::Tx};
 
 use super::Ctx;
 use crate::{
+    locks::Outdated,
+    operations::user_data::{BATCH, lists_of},
     purge::Purged,
-    store::{clocks::Clocks, maintenance, permissions},
+    store::{
+        clocks::{Clocks, Lock},
+        maintenance, permissions,
+    },
     work::Work,
 };
 
@@ -37,9 +42,18 @@ impl<'a> Ctx<'a> {
     ///
     /// # Errors
     ///
-    /// [`ApiError::Backend`] when PostgreSQL is away.
+    /// [`Outdated`] where a list is not locked that holds one of these objects; [`ApiError::Backend`]
+    /// when PostgreSQL is away.
     pub async fn forget_principal(&mut self, principal: &str) -> Result<(), ApiError> {
-        permissions::forget(self.settled().await?, principal).await?;
+        let tx = self.settled().await?;
+        let mut after = String::new();
+        loop {
+            let uris = permissions::naming(tx, principal, &after, BATCH).await?;
+            let Some(last) = uris.last() else { break };
+            after.clone_from(last);
+            self.check_held(lists_of(&uris))?;
+            permissions::forget(tx, principal, &uris).await?;
+        }
         self.forget(|_| true);
         self.forget_groups();
         self.written = true;
@@ -49,6 +63,12 @@ impl<'a> Ctx<'a> {
             self.purged = Purged::everything();
         }
         Ok(())
+    }
+
+    fn check_held(&self, lists: impl Iterator<Item = Lock>) -> Result<(), ApiError> {
+        let unforeseen: Vec<Lock> =
+            lists.filter(|lock| self.clocks.known(&lock.0).is_none()).collect();
+        if unforeseen.is_empty() { Ok(()) } else { Err(Outdated::because_of(unforeseen).into()) }
     }
 
     /// The transaction, for statements that see how many objects there are now.

@@ -28,6 +28,7 @@ use crate::{
     app::App,
     locks::{Outdated, Plan},
     purge::Purged,
+    schema::Verdicts,
     service::ApiRequest,
     signoff::{
         events::{Action, ReviewEvent},
@@ -82,6 +83,8 @@ pub struct Ctx<'a> {
     pub unsigned: Vec<Publication>,
     /// What was signed before; without, services are asked when the transaction is at its end.
     pub presigned: Option<&'a Presigned>,
+    /// What validations that take long have come to.
+    pub verdicts: Option<&'a Verdicts>,
     /// What is told of reviews, once it is committed.
     pub review_events: Vec<ReviewEvent>,
     /// What is logged of sign-off, once it is committed.
@@ -92,6 +95,8 @@ pub struct Ctx<'a> {
     pub edited: HashSet<(ObjectPath, Option<String>)>,
     tx: &'a Tx<'a>,
     work: Work,
+    /// The buckets all of whose lists are locked.
+    emptied: BTreeSet<Id>,
     /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
     states: HashMap<ListPath, Option<ListState>>,
     users: HashMap<Asker, Arc<User>>,
@@ -114,6 +119,7 @@ impl<'a> Ctx<'a> {
             publications: 0,
             unsigned: Vec::new(),
             presigned: None,
+            verdicts: None,
             review_events: Vec::new(),
             actions: Vec::new(),
             purged: Purged::default(),
@@ -121,6 +127,7 @@ impl<'a> Ctx<'a> {
             requests: Vec::new(),
             tx,
             work: Work::default(),
+            emptied: BTreeSet::new(),
             states: HashMap::new(),
             users: HashMap::new(),
             written: false,
@@ -154,10 +161,10 @@ impl<'a> Ctx<'a> {
         if !plan.lists.is_empty() {
             clocks::prepare(tx).await?;
         }
-        if plan.in_turn {
+        if plan.makes_rows {
             tx.begin().await?;
             let lists = std::mem::take(&mut plan.lists);
-            self.clocks.lock_in_turn(tx, lists, plan.publication).await?;
+            self.clocks.lock_or_make(tx, lists, plan.publication).await?;
         }
         let begin = async { if plan.asks_once { Ok(()) } else { tx.begin().await } };
         let locks = self.clocks.lock(tx, plan.lists, plan.publication);
@@ -178,27 +185,44 @@ impl<'a> Ctx<'a> {
             })
             .collect();
         if !complete {
-            return Err(ApiError::Backend(Box::new(Outdated)));
+            return Err(Outdated::default().into());
         }
         Ok(())
     }
 
-    /// Checks that all lists of buckets are locked: now that their collections are, none is added.
+    /// Checks that all lists of buckets that may go are locked: now that their collections are,
+    /// none is added.
     ///
     /// # Errors
     ///
     /// [`Outdated`], when there are more than were planned for.
-    pub async fn check_locked(&mut self, buckets: &BTreeSet<Id>) -> Result<(), ApiError> {
-        for bucket in buckets {
+    pub async fn check_locked(&mut self, buckets: BTreeSet<Id>) -> Result<(), ApiError> {
+        for bucket in &buckets {
             for id in clocks::collections_with_clock(self.tx, bucket).await? {
                 let id = Id::new(&id).map_err(|error| ApiError::Internal(error.into()))?;
                 let list = ListPath::Records(bucket.clone(), id);
                 if self.clocks.known(&list).is_none() {
-                    return Err(ApiError::Backend(Box::new(Outdated)));
+                    return Err(Outdated::default().into());
                 }
             }
         }
+        self.emptied = buckets;
         Ok(())
+    }
+
+    /// Checks that buckets may go: that all their lists are locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Outdated`], which tells what is to be locked.
+    pub fn check_emptied(&self, buckets: impl IntoIterator<Item = Id>) -> Result<(), ApiError> {
+        let unforeseen: Vec<Id> =
+            buckets.into_iter().filter(|bucket| !self.emptied.contains(bucket)).collect();
+        if unforeseen.is_empty() {
+            Ok(())
+        } else {
+            Err(Outdated::because_of_buckets(unforeseen).into())
+        }
     }
 
     /// Makes `asker` the user of the next operation. Groups are looked up once a request, and for

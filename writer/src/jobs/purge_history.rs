@@ -1,10 +1,18 @@
 //! `purge-history` (`remote-settings.md` §7.8): old entries of users who make very many.
 
 use futures_util::FutureExt as _;
-use shared::{error::ApiError, model::Timestamp};
+use shared::{
+    error::ApiError,
+    model::{Id, ListPath, Timestamp},
+    store::Tx,
+};
 
 use super::{Report, days_ago};
-use crate::{app::App, store::history, transaction};
+use crate::{
+    app::App,
+    store::{clocks::Clocks, history},
+    transaction,
+};
 
 /// So many entries go in one transaction.
 const BATCH: i64 = 5_000;
@@ -43,13 +51,19 @@ async fn count(app: &App, about: &About<'_>) -> Result<String, ApiError> {
 async fn purge(app: &App, about: &About<'_>) -> Result<String, ApiError> {
     let mut gone = 0;
     loop {
-        let some = transaction::commit(app, about, |tx, about| {
-            history::purge(tx, about.bucket, about.user_id, about.before, BATCH).boxed()
-        })
-        .await?;
+        let some =
+            transaction::commit(app, about, |tx, about| purge_some(tx, about).boxed()).await?;
         gone += some;
         if some < BATCH.unsigned_abs() {
             return Ok(format!("{gone} entries deleted"));
         }
     }
+}
+
+/// Under the clock of the history, as everything that deletes entries.
+async fn purge_some(tx: &Tx<'_>, about: &About<'_>) -> Result<u64, ApiError> {
+    if let Ok(bucket) = Id::new(about.bucket) {
+        Clocks::default().hold(tx, &ListPath::History(bucket)).await?;
+    }
+    history::purge(tx, about.bucket, about.user_id, about.before, BATCH).await
 }

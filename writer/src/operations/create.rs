@@ -43,6 +43,7 @@ pub(super) async fn create(ctx: &mut Ctx<'_>, operation: &Operation) -> Result<O
             if let ListPath::Records(..) = list {
                 ctx.is_new(&list.object(id.clone()));
             }
+            ctx.clocks.make_up(&id);
             id
         }
         Some(id) => posted_id(ctx, list, id)?,

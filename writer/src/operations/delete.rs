@@ -20,6 +20,7 @@ use crate::{
         ListQuery, Params, alert,
         token::{self, Cursor, Token},
     },
+    plugins::quotas,
     preconditions::{Preconditions, Verdict},
     signoff::deletion,
     store::{
@@ -145,6 +146,9 @@ pub(super) async fn delete_list(
     let sent = request.query()?;
     let conditions = Preconditions::parse(&request.headers);
     let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
+    if let ListPath::History(_) = list {
+        quotas::lock(ctx).await?;
+    }
     let current = ctx.hold(list).await?;
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
@@ -154,6 +158,10 @@ pub(super) async fn delete_list(
     let query = ListQuery { with_tombstones: false, ..query };
     let token = listing.token(ctx, &query)?;
     let (objects, next) = doomed(ctx, &listing, &query, token.as_ref()).await?;
+    if let ListPath::Buckets = list {
+        let ids: Result<Vec<Id>, _> = objects.iter().map(|old| stored_id(list, &old.id)).collect();
+        ctx.check_emptied(ids?)?;
+    }
     // All is checked before anything is written: a refusal deletes nothing.
     check_deletable(ctx, list, &objects).await?;
     use_up(ctx, token).await?;

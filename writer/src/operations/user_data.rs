@@ -9,7 +9,7 @@ use serde_json::json;
 use shared::{
     error::{ApiError, Location},
     http::Reply,
-    model::{EVERYONE, Timestamp},
+    model::{EVERYONE, ObjectPath, Timestamp},
     store::Tx,
 };
 
@@ -21,7 +21,7 @@ use crate::{
     routes::{Parent, Route},
     service::ApiRequest,
     store::{
-        clocks::Clocks,
+        clocks::{self, Clocks, Lock},
         permissions::{self, Owned},
     },
     user::User,
@@ -80,7 +80,10 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
     Some(Operation { method, list, id: Some(id), view: View::Itself, request })
 }
 
-/// Takes the principal from every access control list, and from the groups.
+/// Takes the principal from the access control lists and the groups of some objects: those that
+/// come after `after`. Returns the last of them; `None` when there are no more.
+///
+/// The lists of these objects are locked first, in the order of all.
 ///
 /// # Errors
 ///
@@ -88,18 +91,29 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
 pub async fn forget(
     tx: &Tx<'_>,
     principal: &str,
+    after: &str,
     now: Timestamp,
     caches: &Purge,
-) -> Result<(), ApiError> {
-    permissions::forget(tx, principal).await?;
+) -> Result<Option<String>, ApiError> {
     // Readers serve what everybody may read.
-    if principal == EVERYONE {
-        let mut clocks = Clocks::default();
+    let is_published = principal == EVERYONE;
+    let mut uris = permissions::naming(tx, principal, after, BATCH).await?;
+    let lists = lists_of(&uris).collect();
+    let mut clocks = Clocks::default();
+    clocks::prepare(tx).await?;
+    clocks.lock(tx, lists, is_published).await?;
+    permissions::forget(tx, principal, &uris).await?;
+    if is_published {
         clocks.touch_publication(tx, now).await?;
         tx.run(clocks.store(tx).await?).await?;
         tx.run(purge::writes(tx, caches, &Purged::everything()).await?).await?;
     }
-    Ok(())
+    Ok(uris.pop())
+}
+
+/// The lists that hold these objects.
+pub fn lists_of(uris: &[String]) -> impl Iterator<Item = Lock> + '_ {
+    uris.iter().filter_map(|uri| ObjectPath::parse(uri)).map(|path| Lock(path.list))
 }
 
 /// What is answered when all is done, also for a principal that nobody knew.

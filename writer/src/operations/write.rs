@@ -11,7 +11,7 @@ use shared::{
 use super::{Outcome, accounts};
 use crate::{
     context::{Change, Ctx},
-    notifications,
+    locks, notifications,
     patches::Shown,
     schema,
     store::{
@@ -165,16 +165,8 @@ async fn write_acl(
 }
 
 async fn open_lists_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
-    match &path.list {
-        ListPath::Buckets => {
-            ctx.open_list(&ListPath::Collections(path.id.clone())).await?;
-            ctx.open_list(&ListPath::Groups(path.id.clone())).await
-        }
-        ListPath::Collections(bucket) => {
-            ctx.open_list(&ListPath::Records(bucket.clone(), path.id.clone())).await
-        }
-        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
-            Ok(())
-        }
+    for list in locks::lists_below(path) {
+        ctx.open_list(&list).await?;
     }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use crate::{
     app::App,
     config::{Plugin, Secret},
     context::Ctx,
+    locks::Outdated,
     operations, pipeline,
     service::ApiRequest,
     store::objects,
@@ -155,6 +156,23 @@ pub async fn missing<'a>(
     let found = objects::get_all(tx, implied).await?;
     let is_missing = |path: &&&ObjectPath| !found.iter().any(|(known, _)| known == **path);
     Ok(implied.iter().filter(is_missing).copied().collect())
+}
+
+/// Checks that what a read takes for granted is still there.
+///
+/// # Errors
+///
+/// [`Outdated`]: then it has something to write.
+pub async fn check_present(
+    ctx: &mut Ctx<'_>,
+    implied: impl Iterator<Item = &ObjectPath>,
+) -> Result<(), ApiError> {
+    for path in implied {
+        if ctx.object(path).await?.is_none() {
+            return Err(Outdated::default().into());
+        }
+    }
+    Ok(())
 }
 
 /// Makes what is missing of `implied`: once, however many requests do so at the same time, since

@@ -35,6 +35,21 @@ pub async fn charge(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     result
 }
 
+/// Locks the counters of all buckets that the transaction may change: before the clock of a
+/// history, which comes after them.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when a lock is not granted in time.
+pub async fn lock(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+    if !ctx.app.config.quotas.enabled {
+        return Ok(());
+    }
+    let uris: Vec<String> =
+        ctx.clocks.buckets().iter().map(|id| format!("/buckets/{id}")).collect();
+    quotas::lock(ctx.settled().await?, &uris).await
+}
+
 async fn charge_all(ctx: &mut Ctx<'_>, changes: &[Change]) -> Result<(), ApiError> {
     let settings = &ctx.app.config.quotas;
     for change in changes.iter().filter(|change| settings.counts(&change.path)) {

@@ -1,7 +1,9 @@
 //! How much one validation may cost: schemas can be made whose evaluation grows exponentially.
 //!
-//! A keyword of ours, put into each subschema that refers to others, counts evaluations. The
-//! library cannot be told to stop, so that an unwinding ends the evaluation where the budget does.
+//! A keyword of ours, put into each subschema, counts evaluations, and how much memory the errors
+//! may take where they are collected: those of an `anyOf` are a tree of all that is wrong in every
+//! branch. The library cannot be told to stop, so that an unwinding ends the evaluation where the
+//! budget does.
 
 use std::{
     cell::Cell,
@@ -9,37 +11,112 @@ use std::{
 };
 
 use jsonschema::{Keyword, ValidationError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The name of the keyword, which no other schema uses.
 pub(super) const KEYWORD: &str = "countersign:cost";
 
-/// What one validation may cost: a fraction of a second.
-const LIMIT: usize = 3_000_000;
-
 /// So many bytes of a text cost as much as one evaluation.
 const TEXT: usize = 32;
 
+/// What one validation may cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// Evaluations of subschemas.
+    evaluations: usize,
+    /// Bytes of what is told of an invalid object: each branch of an `anyOf` that fails tells all
+    /// that is wrong, with copies of the values.
+    bytes: usize,
+    /// Values, times the bytes of the schema.
+    product: usize,
+}
+
+impl Budget {
+    /// What takes milliseconds: ordinary schemas need a hundredth of it.
+    pub(super) const QUICK: Self =
+        Self { evaluations: 100_000, bytes: 2 << 20, product: 100_000_000 };
+    /// What takes a fraction of a second.
+    pub(super) const FULL: Self =
+        Self { evaluations: 3_000_000, bytes: 32 << 20, product: 4_000_000_000 };
+}
+
+/// What is left of a budget.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    evaluations: usize,
+    bytes: usize,
+    /// Bytes of the longest path that an error may name.
+    path: usize,
+}
+
 thread_local! {
-    static LEFT: Cell<usize> = const { Cell::new(0) };
+    static LEFT: Cell<Left> = const { Cell::new(Left { evaluations: 0, bytes: 0, path: 0 }) };
 }
 
-struct Exhausted;
+/// The budget is not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exhausted;
 
-/// Runs a validation; `None` when it was given up.
-pub(super) fn within_limit<T>(validation: impl FnOnce() -> T) -> Option<T> {
-    LEFT.set(LIMIT);
-    match catch_unwind(AssertUnwindSafe(validation)) {
-        Ok(result) => Some(result),
-        Err(panic) if panic.is::<Exhausted>() => None,
-        Err(panic) => resume_unwind(panic),
-    }
+/// Runs a validation that names no path longer than `path`.
+///
+/// # Errors
+///
+/// [`Exhausted`] when it was given up.
+pub(super) fn within<T>(
+    budget: Budget,
+    path: usize,
+    validation: impl FnOnce() -> T,
+) -> Result<T, Exhausted> {
+    LEFT.set(Left { evaluations: budget.evaluations, bytes: budget.bytes, path });
+    catch_unwind(AssertUnwindSafe(validation)).map_err(|panic| {
+        if panic.is::<Exhausted>() {
+            return Exhausted;
+        }
+        resume_unwind(panic)
+    })
 }
+
+/// Keywords that tell nothing of their own: what is wrong is wrong with a part, or in another
+/// subschema, which counts it.
+const SILENT: [&str; 22] = [
+    "$comment",
+    "$defs",
+    "$ref",
+    "$schema",
+    "allOf",
+    "default",
+    "definitions",
+    "description",
+    "else",
+    "examples",
+    "format",
+    "if",
+    "items",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "readOnly",
+    "required",
+    "then",
+    "title",
+    "type",
+    "writeOnly",
+];
 
 /// What an evaluation of a subschema costs: for its own lists, and for each member or item.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Cost {
     own: usize,
     each: usize,
+    /// The types that it allows, where it names any.
+    types: Vec<String>,
+    required: Vec<String>,
+    /// How many other keywords may tell what is wrong.
+    others: usize,
+    /// The bytes of the schema that these repeat.
+    repeated: usize,
 }
 
 impl Cost {
@@ -47,34 +124,110 @@ impl Cost {
     pub(super) fn of(schema: &Map<String, Value>) -> Self {
         let length = |name: &str| schema.get(name).map_or(0, length);
         let lists = ["allOf", "anyOf", "oneOf", "required", "enum", "properties"];
+        let repeated = ["not", "pattern"];
         Self {
             own: 1 + lists.into_iter().map(length).sum::<usize>(),
             each: 1 + length("patternProperties"),
+            types: texts(schema.get("type")),
+            required: texts(schema.get("required")),
+            others: schema.keys().filter(|name| !SILENT.contains(&name.as_str())).count(),
+            repeated: repeated.into_iter().filter_map(|name| schema.get(name)).map(bytes).sum(),
         }
     }
 
     /// The cost as the keyword says it.
     pub(super) fn to_value(&self) -> Value {
-        json!([self.own, self.each])
+        json!(self)
     }
 
     /// The cost that the keyword says.
     pub(super) fn from_value(value: &Value) -> Self {
-        let number = |index: usize| value[index].as_u64().and_then(|n| usize::try_from(n).ok());
-        Self { own: number(0).unwrap_or(1), each: number(1).unwrap_or(1) }
+        Self::deserialize(value).unwrap_or_default()
     }
 
-    fn spend(&self, instance: &Value) {
-        let size = match instance {
-            Value::Object(members) => members.len() * self.each,
-            Value::Array(items) => items.len() * self.each,
-            Value::String(text) => text.len() / TEXT * self.own,
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        };
-        match LEFT.get().checked_sub(self.own + size) {
-            Some(left) => LEFT.set(left),
-            None => resume_unwind(Box::new(Exhausted)),
+    fn evaluations(&self, instance: &Value) -> usize {
+        self.own
+            + match instance {
+                Value::Object(members) => members.len() * self.each,
+                Value::Array(items) => items.len() * self.each,
+                Value::String(text) => text.len() / TEXT * self.own,
+                Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            }
+    }
+
+    /// The most that errors of this evaluation hold: each has paths and a copy of the value.
+    fn bytes(&self, instance: &Value, path: usize) -> usize {
+        const ERROR: usize = 512;
+        let is_missing = |name: &&String| instance.get(name.as_str()).is_none();
+        let missing = self.required.iter().filter(is_missing).count();
+        let missing = if instance.is_object() { missing } else { 0 };
+        let errors = missing + self.others + usize::from(!self.allows_type_of(instance));
+        if errors == 0 {
+            return 0;
         }
+        let each = ERROR + path + 2 * bytes(instance);
+        errors.saturating_mul(each).saturating_add(self.repeated)
+    }
+
+    fn allows_type_of(&self, instance: &Value) -> bool {
+        let is = |name: &String| match name.as_str() {
+            "null" => instance.is_null(),
+            "boolean" => instance.is_boolean(),
+            "integer" => instance.is_i64() || instance.is_u64(),
+            "number" => instance.is_number(),
+            "string" => instance.is_string(),
+            "array" => instance.is_array(),
+            "object" => instance.is_object(),
+            _ => false,
+        };
+        self.types.is_empty() || self.types.iter().any(is)
+    }
+}
+
+/// A text, or the texts of a list.
+fn texts(value: Option<&Value>) -> Vec<String> {
+    let list = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let texts = value.into_iter().chain(list).filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
+}
+
+fn spend(evaluations: usize, bytes: impl FnOnce(usize) -> usize) {
+    let left = LEFT.get();
+    let evaluations = left.evaluations.checked_sub(evaluations);
+    match (evaluations, left.bytes.checked_sub(bytes(left.path))) {
+        (Some(evaluations), Some(bytes)) => LEFT.set(Left { evaluations, bytes, ..left }),
+        _ => resume_unwind(Box::new(Exhausted)),
+    }
+}
+
+/// About how many bytes a copy of a value takes.
+fn bytes(value: &Value) -> usize {
+    const NODE: usize = 64;
+    NODE + match value {
+        Value::Array(items) => items.iter().map(bytes).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| NODE + name.len() + bytes(value)).sum()
+        }
+        Value::String(text) => text.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// The most bytes that an error about a part of `instance` needs for its paths, by the length of
+/// the longest name in the schema.
+pub(super) fn longest_path(instance: &Value, name: usize) -> usize {
+    /// Keywords and references on the way from a value to its member.
+    const KEYWORDS: usize = 64;
+    match instance {
+        Value::Array(items) => {
+            let below = items.iter().map(|item| longest_path(item, name)).max();
+            KEYWORDS + name + below.unwrap_or(0)
+        }
+        Value::Object(members) => {
+            let path = |(key, value): (&String, _)| 2 * key.len() + longest_path(value, name);
+            KEYWORDS + name + members.iter().map(path).max().unwrap_or(0)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 
@@ -86,11 +239,12 @@ fn length(value: &Value) -> usize {
     }
 }
 
-/// Whether a validation costs too much whatever its course: each value may be compared with each
-/// part of the schema. Evaluations that fail early are not counted.
-pub(super) fn is_too_large(instance: &Value, schema_bytes: usize) -> bool {
-    const LIMIT: usize = 4_000_000_000;
-    count(instance).saturating_mul(schema_bytes) > LIMIT
+impl Budget {
+    /// Whether a validation costs too much whatever its course: each value may be compared with
+    /// each part of the schema. Evaluations that fail early are not counted.
+    pub(super) fn is_too_small_for(self, instance: &Value, schema_bytes: usize) -> bool {
+        count(instance).saturating_mul(schema_bytes) > self.product
+    }
 }
 
 fn count(value: &Value) -> usize {
@@ -102,13 +256,14 @@ fn count(value: &Value) -> usize {
 }
 
 impl<'i> Keyword<'i> for Cost {
+    /// Called where errors are collected.
     fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
-        self.spend(instance);
+        spend(self.evaluations(instance), |path| self.bytes(instance, path));
         Ok(())
     }
 
     fn is_valid(&self, instance: &'i Value) -> bool {
-        self.spend(instance);
+        spend(self.evaluations(instance), |_| 0);
         true
     }
 }

@@ -7,8 +7,8 @@ use jsonschema::{
 use serde_json::{Map, Value};
 
 use super::{
-    Failure,
-    budget::{self, Cost},
+    Failure, Verdict,
+    budget::{self, Budget, Cost, Exhausted},
     describe,
     document::{self, Outline, UNRESOLVABLE},
 };
@@ -26,6 +26,8 @@ pub(super) struct Compiled {
     validator: Validator,
     bytes: usize,
     patterns: usize,
+    /// Bytes of the longest name in the document.
+    longest_name: usize,
     document: Value,
 }
 
@@ -36,25 +38,48 @@ impl Compiled {
         u32::try_from(weight).unwrap_or(u32::MAX)
     }
 
-    /// Validates an object.
+    /// Validates an object in milliseconds: the first thing that is wrong, if anything.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
-    pub(super) fn validate(&self, instance: &Value) -> Result<(), Failure> {
-        let too_much = || Failure::of_schema("Validation with this schema takes too long");
-        if budget::is_too_large(instance, self.bytes) {
-            return Err(too_much());
+    /// [`Exhausted`] when it takes longer.
+    pub(super) fn validate_quickly(&self, instance: &Value) -> Result<Verdict, Exhausted> {
+        if self.is_valid(instance, Budget::QUICK)? {
+            return Ok(Ok(()));
         }
-        // First without errors, which may take much memory and are seldom wanted.
-        if budget::within_limit(|| self.validator.is_valid(instance)).ok_or_else(too_much)? {
+        self.describe(instance, Budget::QUICK).map(Err)
+    }
+
+    /// Validates an object in a fraction of a second.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong; also that it takes too long to say.
+    pub(super) fn validate(&self, instance: &Value) -> Verdict {
+        let too_long = |Exhausted| Failure::of_schema("Validation with this schema takes too long");
+        if self.is_valid(instance, Budget::FULL).map_err(too_long)? {
             return Ok(());
         }
-        let describe = || match self.validator.validate(instance) {
-            Ok(()) => Err(too_much()),
-            Err(error) => Err(describe::failure(&error, &self.document, instance)),
-        };
-        budget::within_limit(describe).ok_or_else(too_much)?
+        let told = self.describe(instance, Budget::FULL);
+        Err(told.unwrap_or_else(|Exhausted| {
+            Failure::of_schema("The object is not valid; to tell why takes too much memory")
+        }))
+    }
+
+    /// Without errors, which may take much memory and are seldom wanted.
+    fn is_valid(&self, instance: &Value, budget: Budget) -> Result<bool, Exhausted> {
+        if budget.is_too_small_for(instance, self.bytes) {
+            return Err(Exhausted);
+        }
+        budget::within(budget, 0, || self.validator.is_valid(instance))
+    }
+
+    fn describe(&self, instance: &Value, budget: Budget) -> Result<Failure, Exhausted> {
+        let path = budget::longest_path(instance, self.longest_name);
+        budget::within(budget, path, || match self.validator.validate(instance) {
+            Ok(()) => Failure::of_schema("The schema cannot be evaluated"),
+            Err(error) => describe::failure(&error, &self.document, instance),
+        })
     }
 }
 
@@ -70,7 +95,8 @@ pub(super) fn compile(document: Value) -> Result<Compiled, Failure> {
     let validator = build(&instrumented, draft)
         .map_err(|error| Failure::of_schema(describe::schema_failure(&error)))?;
     let (bytes, patterns) = (outline.bytes(), outline.patterns());
-    Ok(Compiled { validator, bytes, patterns, document })
+    let longest_name = document::longest_name(&document);
+    Ok(Compiled { validator, bytes, patterns, longest_name, document })
 }
 
 /// Checks a schema that is to be saved, in the dialect in which it will be used (§2.13.4).

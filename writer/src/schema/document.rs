@@ -235,6 +235,19 @@ fn too_deep() -> String {
     format!("The schema refers to itself, or more than {MAX_CHAIN} levels deep")
 }
 
+/// How many bytes the longest name has that a path through the document may hold.
+pub(super) fn longest_name(document: &Value) -> usize {
+    match document {
+        Value::Array(items) => items.iter().map(longest_name).max().unwrap_or(0),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| name.len().max(longest_name(value)))
+            .max()
+            .unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
 fn collect<'a>(schema: &'a Value, schemas: &mut Vec<&'a Value>) {
     match schema {
         Value::Array(items) => items.iter().for_each(|item| collect(item, schemas)),

@@ -2,10 +2,13 @@
 //! (`kinto-http-api.md` §2.13).
 //!
 //! Schemas and objects come from strangers. Nothing is fetched, patterns run in linear time, and
-//! a validation that takes too many steps is given up.
+//! a validation that takes too many steps, or too much memory, is given up. One that takes more than
+//! milliseconds is not done within a transaction: that is rolled back, and runs again when a few at a
+//! time have been judged ([`Costly`]).
 
 mod budget;
 mod compile;
+mod costly;
 mod describe;
 mod document;
 
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use compile::Compiled;
 pub(crate) use compile::check_document;
+pub use costly::{Busy, Costly, Turns, Verdicts};
 use moka::future::Cache;
 use serde_json::{Map, Value};
 use shared::{
@@ -51,6 +55,9 @@ impl From<Failure> for ApiError {
     }
 }
 
+/// What a schema says about an object.
+type Verdict = Result<(), Failure>;
+
 /// Compiled schemas, by the digest of what they were made from.
 #[derive(Clone)]
 pub struct Validators(Cache<[u8; 32], Result<Arc<Compiled>, Failure>>);
@@ -75,9 +82,11 @@ impl Validators {
     ///
     /// # Errors
     ///
-    /// 400 with the first thing that is wrong.
+    /// 400 with the first thing that is wrong; [`Costly`] when that takes long to say, and is not
+    /// among `verdicts`.
     async fn validate(
         &self,
+        verdicts: Option<&Verdicts>,
         schema: &Value,
         object: &Map<String, Value>,
         id: Option<&str>,
@@ -88,8 +97,19 @@ impl Validators {
         let key = key(&schema)?;
         let work = move || compile::compile(schema).map(Arc::new);
         let compiled = self.0.get_with(key, async { run(work).await.unwrap_or_else(Err) }).await?;
-        run(move || compiled.validate(&instance)).await??;
-        Ok(())
+        let instance = Arc::new(instance);
+        let work = {
+            let (compiled, instance) = (compiled.clone(), instance.clone());
+            move || compiled.validate_quickly(&instance)
+        };
+        if let Ok(verdict) = run(work).await? {
+            return Ok(verdict?);
+        }
+        let costly = Costly::new(key, compiled, instance);
+        match verdicts.and_then(|verdicts| verdicts.of(&costly)) {
+            Some(verdict) => Ok(verdict?),
+            None => Err(costly.into()),
+        }
     }
 }
 
@@ -125,7 +145,7 @@ pub(crate) async fn enforce(
         return Ok(());
     }
     let (resource, member) = (path.resource(), format!("{}:schema", path.resource().name()));
-    let validators = &ctx.app.schemas;
+    let (validators, verdicts) = (&ctx.app.schemas, ctx.verdicts);
     let id = has_own_id.then(|| path.id.as_ref());
     let bucket = match &path.list {
         ListPath::Records(bucket, collection) => {
@@ -135,7 +155,7 @@ pub(crate) async fn enforce(
                 Some((collection.data.get("schema")?, collection.last_modified))
             });
             if let Some((schema, version)) = schema {
-                validators.validate(schema, data, id, resource).await?;
+                validators.validate(verdicts, schema, data, id, resource).await?;
                 data.insert("schema".to_owned(), version.as_millis().into());
             }
             bucket
@@ -145,7 +165,7 @@ pub(crate) async fn enforce(
     };
     let bucket = ctx.object(&ListPath::Buckets.object(bucket.clone())).await?;
     match bucket.as_ref().and_then(|bucket| bucket.data.get(&member)) {
-        Some(schema) => validators.validate(schema, data, id, resource).await,
+        Some(schema) => validators.validate(verdicts, schema, data, id, resource).await,
         None => Ok(()),
     }
 }

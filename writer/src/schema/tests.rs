@@ -280,6 +280,83 @@ fn an_evaluation_that_explodes_is_given_up() {
     }
 }
 
+/// Each level of the object has two branches that fail, and tells of all that is wrong in both.
+fn two_branches() -> Value {
+    let branch = |name| json!({"properties": {"x": {"$ref": "#/$defs/t"}}, "required": [name]});
+    json!({
+        "$defs": {"t": {"anyOf": [branch("q"), branch("r")]}},
+        "properties": {"a": {"$ref": "#/$defs/t"}},
+    })
+}
+
+/// `depth` members, each within the other.
+fn nested(depth: usize) -> Value {
+    json!({"a": (0..depth).fold(json!({}), |below, _| json!({"x": below}))})
+}
+
+#[test]
+fn a_tree_of_errors_is_not_built_beyond_its_budget() {
+    let compiled = compile(two_branches()).unwrap();
+
+    let told = compiled.validate_quickly(&nested(2)).unwrap().unwrap_err();
+    assert_eq!(told.text, "{'x': {'x': {}}} is not valid under any of the given schemas");
+    for depth in [14, 16, 18, 55] {
+        let start = Instant::now();
+        assert_eq!(compiled.validate_quickly(&nested(depth)), Err(budget::Exhausted), "{depth}");
+        let told = compiled.validate(&nested(depth)).unwrap_err();
+
+        assert!(told.text.contains("takes too much memory"), "{depth}: {}", told.text);
+        assert!(start.elapsed() < Duration::from_secs(5), "{depth}: {:?}", start.elapsed());
+    }
+    // The same, but valid, costs nothing.
+    let mut valid = nested(55);
+    valid["a"]["q"] = json!(1);
+    valid["a"]["x"] = json!({"q": 1});
+    assert_eq!(compiled.validate_quickly(&valid), Ok(Ok(())));
+}
+
+/// Values and names are copied into each error.
+#[test]
+fn large_values_and_names_count_once_for_each_error() {
+    let branches: Vec<Value> = (0..200).map(|n| json!({"required": [n.to_string()]})).collect();
+    let compiled = compile(json!({"properties": {"a": {"anyOf": branches}}})).unwrap();
+    let with = |member: &str, text: &str| json!({"a": {member: text}});
+
+    let small = compiled.validate_quickly(&with("x", "y")).unwrap().unwrap_err();
+    assert!(small.text.contains("is not valid under any"), "{}", small.text);
+    let large = "x".repeat(1 << 20);
+    for instance in [with("x", &large), with(&large, "y")] {
+        let told = compiled.validate(&instance).unwrap_err();
+        assert!(told.text.contains("takes too much memory"), "{}", &told.text[..100]);
+    }
+}
+
+/// What an ordinary record of a schema like those of experiments needs: many branches, and lists.
+#[test]
+fn ordinary_schemas_need_a_small_part_of_what_is_quick() {
+    let branches: Vec<Value> = (0..20)
+        .map(|n| {
+            let items = json!({"type": "object", "required": ["slug"], "properties": {
+                "slug": {"type": "string"}, "ratio": {"type": "integer", "minimum": 0}}});
+            json!({"type": "object", "required": ["kind", "slug"], "properties": {
+                "kind": {"const": format!("kind-{n}")}, "slug": {"type": "string"},
+                "branches": {"type": "array", "items": items}}})
+        })
+        .collect();
+    let schema = json!({"properties": {"arguments": {"anyOf": branches}}});
+    let compiled = compile(schema).unwrap();
+    let arms: Vec<Value> =
+        (0..10).map(|n| json!({"slug": format!("arm-{n}"), "ratio": 1})).collect();
+    let record = |kind: &str| {
+        let arguments = json!({"kind": kind, "slug": "a-slug", "branches": arms});
+        json!({"arguments": arguments})
+    };
+
+    assert_eq!(compiled.validate_quickly(&record("kind-19")), Ok(Ok(())));
+    let told = compiled.validate_quickly(&record("none")).unwrap().unwrap_err();
+    assert!(told.text.ends_with("is not valid under any of the given schemas"), "{}", told.text);
+}
+
 /// The deepest that the limits allow, on a thread like those that it runs on.
 #[test]
 fn the_deepest_evaluation_fits_the_stack() {

@@ -6,11 +6,16 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::Map;
 use shared::{
     error::ApiError,
-    model::{ListPath, ObjectPath, Permission, Timestamp},
+    model::{ObjectPath, Permission, Timestamp},
     store::Tx,
 };
 
-use crate::{app::App, context::Ctx, locks::Plan, store::clocks::Lock};
+use crate::{
+    app::App,
+    context::Ctx,
+    locks::{Plan, lists_below},
+    store::clocks::Lock,
+};
 
 /// Makes the sources that the settings name, where `signer.auto_create_resources` asks for it. They
 /// have writers and nothing else: no groups, no status, no history; nobody is told of them. What
@@ -25,7 +30,7 @@ pub async fn auto_create(app: &App) -> Result<(), ApiError> {
     let mut client = app.pool.get().await?;
     let tx = Tx::writing(&mut client);
     let mut ctx = Ctx::new(app, &tx, Timestamp::now());
-    let plan = Plan { lists: locks(&wanted), in_turn: true, ..Plan::default() };
+    let plan = Plan { lists: locks(&wanted), makes_rows: true, ..Plan::default() };
     ctx.prepare(plan, &HashSet::new(), &wanted.iter().cloned().collect()).await?;
     for path in &wanted {
         if ctx.object(path).await?.is_some() {
@@ -51,20 +56,9 @@ fn wanted(app: &App) -> Vec<ObjectPath> {
 
 /// The lists that get an object, and those that are opened below it.
 fn locks(wanted: &[ObjectPath]) -> BTreeSet<Lock> {
-    let lists = wanted.iter().flat_map(|path| [vec![path.list.clone()], below(path)].concat());
+    let lists =
+        wanted.iter().flat_map(|path| [vec![path.list.clone()], lists_below(path)].concat());
     lists.map(Lock).collect()
-}
-
-fn below(path: &ObjectPath) -> Vec<ListPath> {
-    match &path.list {
-        ListPath::Buckets => {
-            vec![ListPath::Collections(path.id.clone()), ListPath::Groups(path.id.clone())]
-        }
-        ListPath::Collections(bucket) => vec![ListPath::Records(bucket.clone(), path.id.clone())],
-        ListPath::Groups(_) | ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {
-            Vec::new()
-        }
-    }
 }
 
 async fn make(ctx: &mut Ctx<'_>, path: &ObjectPath, writers: &[String]) -> Result<(), ApiError> {
@@ -73,7 +67,7 @@ async fn make(ctx: &mut Ctx<'_>, path: &ObjectPath, writers: &[String]) -> Resul
         ctx.grant(path, Permission::Write, writer).await?;
     }
     ctx.put(path, timestamp, Map::new()).await?;
-    for list in below(path) {
+    for list in lists_below(path) {
         ctx.open_list(&list).await?;
     }
     Ok(())

@@ -12,11 +12,15 @@ use std::{
 
 use shared::{
     error::ApiError,
-    model::{ListPath, Resource, Timestamp},
+    model::{Id, ListPath, Resource, Timestamp},
     parameters,
     store::{Tx, Write},
 };
 use tokio::try_join;
+
+pub use super::clock_rows::prepare;
+use super::clock_rows::{lock_publication, lock_rows, make_rows};
+use crate::locks::Outdated;
 
 /// A list as a lock: ordered from the inside out, so that crossing requests cannot deadlock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,10 @@ impl Clock {
 pub struct Clocks {
     lists: BTreeMap<Lock, Clock>,
     publication: Option<Clock>,
+    /// All that is locked, also what was deleted since.
+    locked: BTreeSet<Lock>,
+    /// Ids that were made up a moment ago: nobody else knows what is below.
+    made_up: BTreeSet<Id>,
 }
 
 impl Clocks {
@@ -97,26 +105,28 @@ impl Clocks {
         let mut complete = true;
         for (lock, stored) in lists.into_iter().zip(found) {
             match stored {
-                Some(stored) => drop(self.lists.insert(lock, Clock::new(stored))),
+                Some(stored) => self.note(lock, stored),
                 None => complete = false,
             }
         }
         Ok(complete)
     }
 
-    /// Locks lists in their order, one after the other, and makes the rows that are missing.
+    /// Locks lists in their order, and makes the rows that are missing, each in its turn.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn lock_in_turn(
+    pub async fn lock_or_make(
         &mut self,
         tx: &Tx<'_>,
         lists: BTreeSet<Lock>,
         publication: bool,
     ) -> Result<(), ApiError> {
-        for lock in lists {
-            self.hold(tx, &lock.0).await?;
+        let lists: Vec<Lock> = lists.into_iter().collect();
+        let stored = make_rows(tx, &lists).await?;
+        for (lock, stored) in lists.into_iter().zip(stored) {
+            self.note(lock, stored);
         }
         if publication {
             self.hold_publication(tx).await?;
@@ -124,23 +134,55 @@ impl Clocks {
         Ok(())
     }
 
+    fn note(&mut self, lock: Lock, stored: Timestamp) {
+        self.locked.insert(lock.clone());
+        self.lists.insert(lock, Clock::new(stored));
+    }
+
     /// The list's timestamp, locked.
     ///
     /// # Errors
     ///
-    /// [`ApiError::Backend`] when the lock is not granted in time.
+    /// [`Outdated`] where the lock comes before one that is held: to wait for it could be a
+    /// deadlock. [`ApiError::Backend`] when the lock is not granted in time.
     pub async fn hold(&mut self, tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
         let key = Lock(list.clone());
         if let Some(clock) = self.lists.get(&key) {
             return Ok(clock.current);
         }
+        if !self.may_wait_for(&key) {
+            return Err(Outdated::because_of([key]).into());
+        }
         let found = lock_rows(tx, std::slice::from_ref(&key)).await?;
         let stored = match found.first() {
             Some(Some(stored)) => *stored,
-            _ => create_row(tx, list).await?,
+            _ => make_rows(tx, std::slice::from_ref(&key)).await?.pop().unwrap_or_default(),
         };
-        self.lists.insert(key, Clock::new(stored));
+        self.note(key, stored);
         Ok(stored)
+    }
+
+    /// Whether the lock comes last, or nobody else can have it.
+    fn may_wait_for(&self, lock: &Lock) -> bool {
+        let is_history = lock.0.resource() == Resource::History;
+        let made_up = |id: &str| self.made_up.iter().any(|known| known.as_str() == id);
+        let comes_last = (self.publication.is_none() || is_history)
+            && self.locked.last().is_none_or(|last| last < lock);
+        comes_last
+            || self.locked.contains(lock)
+            || made_up(lock.0.bucket_id())
+            || made_up(lock.0.collection_id())
+    }
+
+    /// The buckets in which lists are locked.
+    pub fn buckets(&self) -> BTreeSet<&str> {
+        let buckets = self.locked.iter().map(|lock| lock.0.bucket_id());
+        buckets.filter(|id| !id.is_empty()).collect()
+    }
+
+    /// Notes that an id was made up a moment ago, so that nobody holds a lock below it.
+    pub fn make_up(&mut self, id: &Id) {
+        self.made_up.insert(id.clone());
     }
 
     /// The timestamp of a list that is locked already.
@@ -260,67 +302,6 @@ impl Clocks {
         }
         Ok(writes)
     }
-}
-
-/// Prepares the statements that lock, so that they are sent before whatever is sent with them.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn prepare(tx: &Tx<'_>) -> Result<(), ApiError> {
-    tx.prepare_cached(LOCK).await?;
-    tx.prepare_cached(LOCK_PUBLICATION).await?;
-    Ok(())
-}
-
-const LOCK: &str = "
-    select wanted.number, t.last_modified
-    from unnest($1::text[], $2::text[], $3::text[]) with ordinality
-         as wanted (bucket_id, collection_id, resource_name, number)
-    join resource_timestamp as t using (bucket_id, collection_id, resource_name)
-    order by wanted.number
-    for update of t";
-const LOCK_PUBLICATION: &str = "select last_modified from publication_clock for update";
-
-/// Locks the rows of lists one after the other, in the order given: PostgreSQL locks what it has
-/// sorted. `None` for a list that has no row yet.
-async fn lock_rows(tx: &Tx<'_>, lists: &[Lock]) -> Result<Vec<Option<Timestamp>>, ApiError> {
-    let mut found = vec![None; lists.len()];
-    if lists.is_empty() {
-        return Ok(found);
-    }
-    let buckets: Vec<&str> = lists.iter().map(|lock| lock.0.bucket_id()).collect();
-    let collections: Vec<&str> = lists.iter().map(|lock| lock.0.collection_id()).collect();
-    let names: Vec<&str> = lists.iter().map(|lock| lock.0.resource().name()).collect();
-    let statement = tx.prepare_cached(LOCK).await?;
-    for row in tx.query(&statement, &[&buckets, &collections, &names]).await? {
-        let number = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
-        if let Some(slot) = number.checked_sub(1).and_then(|index| found.get_mut(index)) {
-            *slot = Some(Timestamp::from_millis(row.try_get(1)?));
-        }
-    }
-    Ok(found)
-}
-
-async fn create_row(tx: &Tx<'_>, list: &ListPath) -> Result<Timestamp, ApiError> {
-    const SQL: &str = "
-        insert into resource_timestamp as t
-               (bucket_id, collection_id, resource_name, last_modified)
-        values ($1, $2, $3, 0)
-        on conflict (bucket_id, collection_id, resource_name) do update
-           set last_modified = t.last_modified
-        returning last_modified";
-
-    let statement = tx.prepare_cached(SQL).await?;
-    let (bucket, collection) = (list.bucket_id(), list.collection_id());
-    let row = tx.query_one(&statement, &[&bucket, &collection, &list.resource().name()]).await?;
-    Ok(Timestamp::from_millis(row.try_get(0)?))
-}
-
-async fn lock_publication(tx: &Tx<'_>) -> Result<Timestamp, ApiError> {
-    let statement = tx.prepare_cached(LOCK_PUBLICATION).await?;
-    let row = tx.query_one(&statement, &[]).await?;
-    Ok(Timestamp::from_millis(row.try_get(0)?))
 }
 
 /// Removes a list's row: it was locked, and whoever waits for it finds that it is gone.

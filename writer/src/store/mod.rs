@@ -7,6 +7,7 @@ pub mod broadcasts;
 pub mod cache;
 pub mod chains;
 pub mod changes;
+mod clock_rows;
 pub mod clocks;
 pub mod history;
 pub mod job_runs;

@@ -182,12 +182,14 @@ pub async fn timestamp_is_taken(
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
+    // The timestamps first: that of history is locked before its entries, as by whoever deletes
+    // entries.
     const BUCKET: [&str; 5] = [
+        "delete from resource_timestamp where bucket_id = $1",
         "select erase_history($1)",
         "delete from record where bucket_id = $1",
         "delete from collection where bucket_id = $1",
         "delete from \"group\" where bucket_id = $1",
-        "delete from resource_timestamp where bucket_id = $1",
     ];
     // The list's timestamp stays, as a lock: who waits for it must find it, also when the
     // collection is made again, and then goes on from it.

@@ -161,19 +161,49 @@ pub async fn owned(
         .collect()
 }
 
-/// Removes a principal from every access control list, and from every group's members as far as
-/// rights go: the groups' own lists stay (§7.8.2).
+/// The URIs of the next `limit` objects after `after` that name a principal: in their access
+/// control lists, or as a member as far as rights go.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn forget(tx: &Tx<'_>, principal: &str) -> Result<(), ApiError> {
-    const SQL: [&str; 2] =
-        ["delete from ace where principal = $1", "delete from membership where user_id = $1"];
+pub async fn naming(
+    tx: &Tx<'_>,
+    principal: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, ApiError> {
+    const SQL: &str = "
+        select uri from (
+            select object_uri as uri from ace where principal = $1
+            union
+            select '/buckets/' || bucket_id || '/groups/' || group_id
+            from membership where user_id = $1
+        ) as naming
+        where uri > $2 order by uri limit $3";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    let rows = tx.query(&statement, &[&principal, &after, &limit]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Removes a principal from the access control lists of these objects, and from the members of the
+/// groups among them as far as rights go: the groups' own lists stay (§7.8.2). The lists that hold
+/// the objects are locked.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn forget(tx: &Tx<'_>, principal: &str, uris: &[String]) -> Result<(), ApiError> {
+    const SQL: [&str; 2] = [
+        "delete from ace where principal = $1 and object_uri = any ($2)",
+        "delete from membership where user_id = $1
+            and '/buckets/' || bucket_id || '/groups/' || group_id = any ($2)",
+    ];
 
     for text in SQL {
         let statement = tx.prepare_cached(text).await?;
-        tx.execute(&statement, &[&principal]).await?;
+        tx.execute(&statement, &[&principal, &uris]).await?;
     }
     Ok(())
 }

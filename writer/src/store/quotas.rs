@@ -102,6 +102,22 @@ pub async fn add(tx: &Tx<'_>, more: &[(String, Usage)]) -> Result<Vec<Usage>, Ap
     rows.iter().map(Usage::from_row).collect()
 }
 
+/// Locks rows in the order given, where they exist.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when a lock is not granted in time.
+pub async fn lock(tx: &Tx<'_>, uris: &[String]) -> Result<(), ApiError> {
+    const SQL: &str = "
+        select from unnest($1::text[]) with ordinality as wanted (parent_id, number)
+        join quota_usage as q using (parent_id)
+        order by wanted.number for update of q";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    tx.execute(&statement, &[&uris]).await?;
+    Ok(())
+}
+
 /// Forgets one row, and returns what was counted there.
 ///
 /// # Errors

@@ -139,3 +139,50 @@ async fn patterns_of_strangers_hold_up_nobody() {
 
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
+
+/// Small records whose validation costs as much as the limits allow: each level has two branches
+/// that fail, and tells of all that is wrong in both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn costly_records_are_refused_and_hold_up_nobody() {
+    let branch = |name| json!({"properties": {"x": {"$ref": "#/$defs/t"}}, "required": [name]});
+    let harness = with_schema(json!({
+        "$defs": {"t": {"anyOf": [branch("q"), branch("r")]}},
+        "properties": {"a": {"$ref": "#/$defs/t"}},
+    }))
+    .await;
+    let nested = |depth| (0..depth).fold(json!({}), |below, _| json!({"x": below}));
+    let text = "{'x': {}} is not valid under any of the given schemas";
+    assert_eq!(refused(&harness, json!({"a": nested(1)})).await, text);
+
+    let mut costly = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let (alice, data) = (harness.alice.clone(), json!({"a": nested(14 + n % 40)}));
+        let path = format!("{RECORDS}/r{n}");
+        costly.spawn(async move { alice.put(&path, data).await });
+    }
+    // More than there are connections, as another user beside them.
+    let mut slowest = Duration::ZERO;
+    harness.bob.put("/buckets/bob", json!({})).await.expect(201);
+    for n in 0..20 {
+        let start = Instant::now();
+        harness.bob.put("/buckets/bob/collections/c", json!({"n": n})).await;
+        harness.bob.get("/buckets/bob/collections/c").await.expect(200);
+        slowest = slowest.max(start.elapsed());
+    }
+
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    for reply in costly.join_all().await {
+        let refused = reply.expect(400);
+        let text = refused.json["message"].to_string();
+        assert!(text.contains("to tell why takes too much memory"), "{text}");
+        assert!(text.contains("schema in body"), "{text}");
+    }
+    // In one batch, each is judged once.
+    let requests: Vec<Value> = (14..20)
+        .map(|depth| json!({"path": RECORD, "body": {"data": {"a": nested(depth)}}}))
+        .collect();
+    let batch = json!({"defaults": {"method": "PUT"}, "requests": requests});
+    let replies = harness.alice.send("POST", "/batch", batch).await.expect(200).json;
+    let replies = replies["responses"].as_array().unwrap();
+    assert!(replies.iter().all(|reply| reply["status"] == 400), "{replies:?}");
+}

@@ -12,6 +12,7 @@ mod bodies;
 mod concurrency;
 mod cors;
 mod crashes;
+mod deadlocks;
 mod default_bucket;
 mod duplicates;
 mod extras;
