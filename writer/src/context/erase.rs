@@ -24,7 +24,7 @@ impl<'a> Ctx<'a> {
     pub async fn flush(&mut self) -> Result<(), ApiError> {
         maintenance::flush(self.tx, self.now).await?;
         self.work = Work::default();
-        self.clocks = Clocks::default();
+        self.clocks = Clocks::of_nobody_else();
         self.states.clear();
         self.changes.clear();
         self.unsigned.clear();
