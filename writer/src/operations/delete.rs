@@ -149,7 +149,12 @@ pub(super) async fn delete_list(
     if let ListPath::History(_) = list {
         quotas::lock(ctx).await?;
     }
-    let current = ctx.hold(list).await?;
+    let mut current = ctx.hold(list).await?;
+    if current == Timestamp::ZERO {
+        // A list that nobody has asked for has its first timestamp when somebody does.
+        current = ctx.now;
+        ctx.clocks.advance(list, current);
+    }
     if conditions.for_read(current) == Verdict::Failed {
         return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
     }
