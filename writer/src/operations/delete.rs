@@ -74,6 +74,9 @@ fn wanted_timestamp(operation: &Operation) -> Result<Option<Timestamp>, ApiError
     }
 }
 
+/// How far a list runs ahead of the time of day by itself: by a millisecond for each object of a batch.
+const MOST_AHEAD_MS: i64 = 60_000;
+
 /// Replaces one object by a tombstone, and erases what is below it.
 async fn erase(
     ctx: &mut Ctx<'_>,
@@ -81,6 +84,14 @@ async fn erase(
     old: Object,
     wanted: Option<Timestamp>,
 ) -> Result<Object, ApiError> {
+    if let ListPath::Buckets = path.list
+        && let Some(latest) = ctx.clocks.latest_in(&path.id)
+    {
+        // Lists may have run ahead of the time of day, and their clocks go with the bucket: those of
+        // a bucket that is made again must not begin before (`open_lists_below`). What somebody has
+        // dated into the future is no reason to follow.
+        ctx.clocks.advance(&path.list, latest.min(ctx.now.plus_millis(MOST_AHEAD_MS)));
+    }
     let next = ctx.next_timestamp(&path.list, &path.id).await?;
     let timestamp = wanted.filter(|wanted| *wanted > next).unwrap_or(next);
     ctx.clocks.advance(&path.list, timestamp);

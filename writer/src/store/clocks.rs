@@ -248,6 +248,12 @@ impl Clocks {
         }
     }
 
+    /// The latest timestamp of the lists in a bucket, as far as they are locked.
+    pub fn latest_in(&self, bucket: &str) -> Option<Timestamp> {
+        let lists = self.lists.iter().filter(|(lock, _)| lock.0.bucket_id() == bucket);
+        lists.map(|(_, clock)| clock.current).max()
+    }
+
     /// Notes that a list has so many more live objects, or fewer.
     pub fn count(&mut self, list: &ListPath, more: i64) {
         if let Some(clock) = self.lists.get_mut(&Lock(list.clone())) {

@@ -205,3 +205,29 @@ async fn users_stay_in_the_groups_that_they_were_in_before_the_batch() {
     assert_eq!(statuses(&reply), [200, 200]);
     harness.bob.get(path).await.expect(403);
 }
+
+#[tokio::test]
+async fn a_list_that_is_made_again_does_not_go_back_in_time() {
+    let harness = extras().await;
+    let (bucket, collection) = ("/buckets/again", "/buckets/again/collections/c");
+    for path in [bucket, collection] {
+        harness.bob.put(path, json!({})).await.expect(201);
+    }
+    let records = format!("{collection}/records");
+    let future = shared::model::Timestamp::now().plus_millis(30_000).as_millis();
+    let record = json!({"data": {"last_modified": future}});
+    harness.bob.put(&format!("{records}/r"), record).await.expect(201);
+    let before = etag(&harness.bob.get(&records).await.expect(200));
+
+    harness.bob.send("DELETE", bucket, json!({})).await.expect(200);
+    for path in [bucket, collection] {
+        harness.bob.put(path, json!({})).await.expect(201);
+    }
+
+    let after = etag(&harness.bob.get(&records).await.expect(200));
+    assert!(after > before, "{before}, then {after}: who polls would not notice");
+}
+
+fn etag(reply: &TestReply) -> i64 {
+    reply.header("etag").trim_matches('"').parse().unwrap()
+}
