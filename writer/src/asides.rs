@@ -2,7 +2,7 @@
 //! requests have done, and is undone with them (`kinto-http-api.md` §6.3-6.4).
 
 use serde_json::Value;
-use shared::{error::ApiError, http::Reply, model::EVERYONE, store::Tx};
+use shared::{error::ApiError, http::Reply, store::Tx};
 
 use crate::{
     app::App,
@@ -103,6 +103,11 @@ impl Aside {
     /// `DELETE /v1/__user_data__/{principal}`, all in this transaction.
     async fn erase(&self, ctx: &mut Ctx<'_>, principal: &str) -> Result<Reply, ApiError> {
         user_data::authorize(ctx.app, &ctx.user, principal)?;
+        // Only now: whoever may not erase must not lock either. The whole runs again with these.
+        let tx = ctx.settled().await?;
+        let plan = locks(ctx, tx, &self.request, principal).await?;
+        ctx.check_held(plan.lists)?;
+        ctx.check_emptied(plan.emptied)?;
         let user = ctx.user.clone();
         ctx.act_for(principal);
         let mut after = String::new();
@@ -127,40 +132,31 @@ impl Aside {
     }
 }
 
-/// Adds what is to be locked for what the principals own and are named in now. What earlier requests
-/// of the batch add to that is found missing, and the whole runs again.
-///
-/// # Errors
-///
-/// [`ApiError::Backend`] when PostgreSQL is away.
-pub async fn foresee(
-    plan: &mut Plan,
-    app: &App,
+/// What is to be locked for what the principal owns and is named in.
+async fn locks(
+    ctx: &Ctx<'_>,
     tx: &Tx<'_>,
-    asides: impl Iterator<Item = &Aside>,
-) -> Result<(), ApiError> {
-    for aside in asides {
-        let What::UserData(principal) = &aside.what else { continue };
-        tx.begin().await?;
-        let mut after = String::new();
-        loop {
-            let owned = permissions::owned(tx, principal, &after, user_data::BATCH).await?;
-            let Some(last) = owned.last() else { break };
-            after.clone_from(&last.uri);
-            for operation in user_data::deletions(&aside.request, &owned) {
-                plan.add(app, tx, &operation).await?;
-            }
+    request: &ApiRequest,
+    principal: &str,
+) -> Result<Plan, ApiError> {
+    let mut plan = Plan::default();
+    let mut after = String::new();
+    loop {
+        let owned = permissions::owned(tx, principal, &after, user_data::BATCH).await?;
+        let Some(last) = owned.last() else { break };
+        after.clone_from(&last.uri);
+        for operation in user_data::deletions(request, &owned) {
+            plan.add(ctx.app, tx, &operation).await?;
         }
-        after.clear();
-        loop {
-            let uris = permissions::naming(tx, principal, &after, user_data::BATCH).await?;
-            let Some(last) = uris.last() else { break };
-            after.clone_from(last);
-            plan.lists.extend(user_data::lists_of(&uris));
-        }
-        plan.publication |= principal == EVERYONE;
     }
-    Ok(())
+    after.clear();
+    loop {
+        let uris = permissions::naming(tx, principal, &after, user_data::BATCH).await?;
+        let Some(last) = uris.last() else { break };
+        after.clone_from(last);
+        plan.lists.extend(user_data::lists_of(&uris));
+    }
+    Ok(plan)
 }
 
 fn is_refusal(error: &ApiError) -> bool {

@@ -271,9 +271,7 @@ async fn run_once(
     if let Some(missing) = attempt.missing {
         plan.add_missing(app, &tx, missing).await?;
     }
-    let asides = || steps.iter().filter_map(|step| step.aside.as_ref());
-    asides::lock(&ctx, asides()).await?;
-    asides::foresee(&mut plan, app, &tx, asides()).await?;
+    asides::lock(&ctx, steps.iter().filter_map(|step| step.aside.as_ref())).await?;
     prepare(&mut ctx, &tx, steps, plan).await?;
     failpoint::at("locked").await;
     // The locks may have been waited for: what is written now is stamped now. What was signed

@@ -65,9 +65,14 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    fn check_held(&self, lists: impl Iterator<Item = Lock>) -> Result<(), ApiError> {
+    /// Checks that lists are locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Outdated`], which tells what is to be locked.
+    pub fn check_held(&self, lists: impl IntoIterator<Item = Lock>) -> Result<(), ApiError> {
         let unforeseen: Vec<Lock> =
-            lists.filter(|lock| self.clocks.known(&lock.0).is_none()).collect();
+            lists.into_iter().filter(|lock| self.clocks.known(&lock.0).is_none()).collect();
         if unforeseen.is_empty() { Ok(()) } else { Err(Outdated::because_of(unforeseen).into()) }
     }
 
