@@ -151,8 +151,58 @@ def compares_with_empty_array(
         if name.startswith(("lt_", "gt_", "min_", "max_"))
     ]
     texts = [body_text(one).replace(" ", "") for one in before]
-    is_place = difference.where.startswith(("body.data", "header total-", "header next-page"))
-    return is_place and bool(compared) and any("[]" in text for text in [*compared, *texts])
+    is_place = re.search(r"(^|\] )(body\.data|header (total-|next-page))", difference.where)
+    return bool(is_place and compared) and any("[]" in text for text in [*compared, *texts])
+
+
+def in_order_of_deletion(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """Two objects that the same deletion of a list took, or the entries of the history about them."""
+    place = re.search(r"body\.data\[(\d+)\]", difference.where)
+    if place is None:
+        return False
+    subjects = []
+    for side in ("kinto", "ours"):
+        entries = (getattr(exchange, side).body or {}).get("data")
+        if not isinstance(entries, list) or len(entries) <= int(place[1]):
+            return False
+        entry = entries[int(place[1])]
+        subject = str(entry.get("uri") or entry.get("id")).rsplit("/", 1)[-1]
+        subjects.append((side, subject))
+    return any(
+        all(subject in deleted_together(one, side) for side, subject in subjects)
+        for whole in before for one in (sub_exchanges(whole) or [whole])
+    )
+
+
+def tells_batch_in_order(
+    exchange: Exchange, difference: Difference, before: Sequence[Exchange]
+) -> bool:
+    """The same changes in a history that a batch wrote, in another order."""
+    if not (exchange.sent.path.endswith("/history") and "body.data[" in difference.where):
+        return False
+    bodies = [side.body or {} for side in (exchange.kinto, exchange.ours)]
+    told = [
+        sorted(f"{one.get('action')} {subject_of(one)}" for one in body.get("data", []))
+        for body in bodies
+    ]
+    return told[0] == told[1] and any(one.sent.path == "/batch" for one in before)
+
+
+def subject_of(entry: dict[str, Any]) -> str:
+    """What an entry is about, by its last id, where it is the same on both servers."""
+    last = str(entry.get("uri")).rsplit("/", 1)[-1]
+    return "generated" if looks_generated(last) else last
+
+
+def deleted_together(exchange: Exchange, side: str) -> list[str]:
+    """The ids of what a DELETE of a list took, where it took several."""
+    if exchange.sent.method != "DELETE":
+        return []
+    body = getattr(exchange, side).body
+    data = body.get("data") if isinstance(body, dict) else None
+    return [str(one.get("id")) for one in data] if isinstance(data, list) and len(data) > 1 else []
 
 
 def same_but_for_order(exchange: Exchange, difference: Difference, before: Sequence[Exchange]) -> bool:

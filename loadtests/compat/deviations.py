@@ -25,6 +25,7 @@ from .circumstances import (
     former_member,
     has_generated_entries,
     header,
+    in_order_of_deletion,
     is_default_bucket,
     is_json_patch,
     is_large_number,
@@ -46,6 +47,7 @@ from .circumstances import (
     sorts_composite,
     statuses,
     stayed_after_page,
+    tells_batch_in_order,
     tells_failed_operation,
     tells_failure_at_root,
     touches_data_root,
@@ -213,6 +215,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
         and any(one.sent.path == "/batch" for one in before),
     ),
     Deviation(
+        "history-order", "7.2.2",
+        "entries of a batch come in the order of its requests; in Kinto, grouped by parent and action",
+        tells_batch_in_order,
+    ),
+    Deviation(
         "history-method", "7.2",
         "a method that the history does not have is 405, also in a bucket with a malformed id",
         statuses((404,), (405,), lambda e: e.sent.path.endswith("/history")),
@@ -298,6 +305,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
     Deviation(
         "batch-list", "6.1.1", "Kinto crashes on a batch that is a list; we answer 400",
         statuses(CRASH, REFUSED, is_list_batch),
+    ),
+    Deviation(
+        "order-of-deletion", "2.12.2",
+        "what a DELETE of a list takes goes in the list's order; in Kinto, as PostgreSQL's pages have it",
+        in_order_of_deletion,
     ),
     Deviation(
         "batch-deletes-late", "2.12.4",
