@@ -8,6 +8,7 @@
 // `shared::console` does not panic when nobody reads.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod admin;
 pub mod app;
 pub mod asides;
 pub mod authn;

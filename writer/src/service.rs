@@ -138,6 +138,9 @@ async fn respond(app: &App, request: &ApiRequest) -> (&'static str, Reply) {
             (endpoint.name, complete(app, Some(endpoint), request, reply))
         }
         Err(error) => {
+            if let Some(reply) = console(app, request) {
+                return ("admin", announce(app, reply));
+            }
             // What is not UTF-8 leads nowhere.
             let is_unknown = error.contract().0 == StatusCode::NOT_FOUND;
             let elsewhere = is_unknown.then(|| redirect(app, request)).flatten();
@@ -166,7 +169,12 @@ pub fn complete(
 ) -> Reply {
     let service = &app.config.service;
     let asked = (&request.method, &request.headers);
-    let mut reply = service.cors.decorate(&app.config, endpoint, asked, reply);
+    announce(app, service.cors.decorate(&app.config, endpoint, asked, reply))
+}
+
+/// The reply with what the operator wants all clients to know.
+fn announce(app: &App, mut reply: Reply) -> Reply {
+    let service = &app.config.service;
     if let Some(backoff) = service.backoff {
         reply = backoff.tell(reply);
     }
@@ -174,6 +182,15 @@ pub fn complete(
         Some(end) => end.tell(reply, Timestamp::now()),
         None => reply,
     }
+}
+
+/// A page of the admin console, which no other origin's scripts read.
+fn console(app: &App, request: &ApiRequest) -> Option<Reply> {
+    let console = app.config.extras.console.as_ref()?;
+    let asked = (&request.method, request.path.as_str());
+    let origin = origin(app, &request.headers);
+    let result = console.answer(asked, &request.headers, &origin)?;
+    Some(result.unwrap_or_else(|error| refuse(app, &error)))
 }
 
 /// A client's fault as a reply, which is one of a batch.

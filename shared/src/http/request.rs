@@ -1,10 +1,14 @@
 //! Parts of a request, decoded and checked.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
 
+use http::{
+    HeaderMap,
+    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH},
+};
 use percent_encoding::percent_decode_str;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, model::Timestamp};
 
 /// The decoded segments of a path: `/v1/buckets/a%20b` is `["v1", "buckets", "a b"]`.
 ///
@@ -71,6 +75,15 @@ impl Query {
 fn decode(text: &str) -> Option<String> {
     let spaced = if text.contains('+') { text.replace('+', " ") } else { text.to_owned() };
     percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// Whether a client has what was last changed at `changed`: `If-Modified-Since`, which counts where no
+/// `If-None-Match` is sent (RFC 9110 §13.1.3), to the second.
+pub fn is_unmodified_since(headers: &HeaderMap, changed: Timestamp) -> bool {
+    let sent = headers.get(IF_MODIFIED_SINCE).filter(|_| !headers.contains_key(IF_NONE_MATCH));
+    let date = sent.and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
+    let seconds = |time: SystemTime| Timestamp::from_system(time).as_millis() / 1_000;
+    date.is_some_and(|date| seconds(date) >= changed.as_millis() / 1_000)
 }
 
 #[cfg(test)]

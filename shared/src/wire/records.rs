@@ -1,19 +1,14 @@
 //! The published collections as an ordinary list, for Firefox before 88 (`remote-settings.md`
 //! §3.5).
 
-use std::time::SystemTime;
-
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, IF_MODIFIED_SINCE},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CACHE_CONTROL};
 use serde_json::json;
 
 use super::{Asked, Entries, lifetime};
 use crate::{
     config::Changes,
     error::{ApiError, merge_problems},
-    http::{Query, Reply},
+    http::{Query, Reply, is_unmodified_since},
     listing::{
         Body, ListQuery, Params, Schema, counted, memory, next_page,
         token::{self, Binding, Token},
@@ -45,7 +40,7 @@ pub fn records(
         Verdict::Failed => {
             return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
         }
-        Verdict::Proceed if !is_dated(headers, current) => {
+        Verdict::Proceed if !is_unmodified_since(headers, current) => {
             let query = ListQuery::new(params, &SCHEMA, now)?;
             if method == Method::HEAD {
                 let objects = entries.iter().map(|entry| &entry.members);
@@ -58,14 +53,6 @@ pub fn records(
         Verdict::NotModified | Verdict::Proceed => nothing(),
     };
     Ok(kept(reply.version(current), settings, sent.get("_expected"), current, now))
-}
-
-/// `If-Modified-Since` counts where no `If-None-Match` is sent (RFC 9110 §13.1.3).
-fn is_dated(headers: &HeaderMap, current: Timestamp) -> bool {
-    let sent = headers.get(IF_MODIFIED_SINCE).filter(|_| !headers.contains_key("if-none-match"));
-    let date = sent.and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
-    let seconds = |time: SystemTime| Timestamp::from_system(time).as_millis() / 1_000;
-    date.is_some_and(|date| seconds(date) >= current.as_millis() / 1_000)
 }
 
 fn nothing() -> Reply {

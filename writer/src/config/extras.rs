@@ -1,11 +1,12 @@
 //! Settings of the smaller parts: the permissions endpoint, the default bucket, flushing, counting
 //! and erasing, Kinto's metrics.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use shared::{config::Layers, telemetry};
 
 use super::{Plugin, Plugins, Secret, Statsd};
+use crate::admin::Console;
 
 /// Settings of the smaller parts.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Extras {
     pub user_data_deleters: Vec<String>,
     /// Key of the ids of default buckets.
     pub default_bucket_secret: Secret,
+    /// The pages of the admin plug-in, where that is switched on.
+    pub console: Option<Arc<Console>>,
     /// Kinto's metrics, where the plug-in is switched on.
     pub prometheus: Option<Prometheus>,
     /// Where Kinto's metrics are sent, where that plug-in is switched on.
@@ -64,6 +67,7 @@ impl Extras {
             permissions_readers: layers.words("permissions_read_principals"),
             user_data_deleters: layers.words("user-data_delete_principals"),
             default_bucket_secret,
+            console: console(layers).filter(|_| plugins.has(Plugin::Admin)).map(Arc::new),
             prometheus: prometheus.filter(|_| plugins.has(Plugin::Prometheus)),
             statsd: Statsd::read(layers, plugins),
         }
@@ -94,6 +98,19 @@ impl Prometheus {
             created: layers.flag("prometheus_created_metrics_enabled"),
             matchdict_fields: layers.words("metrics_matchdict_fields"),
         })
+    }
+}
+
+/// What `admin_assets_path` names.
+fn console(layers: &mut Layers) -> Option<Console> {
+    let key = "admin_assets_path";
+    let Some(path) = layers.optional(key) else { return Some(Console::none()) };
+    match Console::read(Path::new(&path)) {
+        Ok(console) => Some(console),
+        Err(error) => {
+            layers.problem(format!("{key}: {path}: {error}"));
+            None
+        }
     }
 }
 

@@ -268,7 +268,7 @@ fn means_nothing_here(key: &str) -> bool {
 /// Settings whose effect is missed here: whoever gives one is told so, by its name.
 fn warn_of_what_is_missing(layers: &mut Layers) {
     const NAME: &str = "transaction_per_request";
-    let is_missing = |key: &str| key.starts_with("event_listeners") || key == "admin_assets_path";
+    let is_missing = |key: &str| key.starts_with("event_listeners");
     for key in layers.keys(is_missing) {
         layers.warning(format!("{key} has no effect here yet"));
     }

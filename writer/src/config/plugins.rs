@@ -68,8 +68,7 @@ const NAMES: [(&str, &[Plugin]); 20] = [
 ];
 
 /// Plug-ins that are known, and do nothing or not all yet.
-const NOT_YET: [(Plugin, &str); 2] =
-    [(Plugin::Admin, "the pages of the admin plug-in"), (Plugin::Attachments, "attachments")];
+const NOT_YET: [(Plugin, &str); 1] = [(Plugin::Attachments, "attachments")];
 
 impl Plugins {
     /// Reads `includes`. A name that is not known is warned about: what it would add is missed,

@@ -31,6 +31,14 @@ pub fn capabilities(config: &Config) -> Vec<(&'static str, Value)> {
         });
         known.push(("permissions_endpoint", value));
     }
+    if let Some(console) = &config.extras.console {
+        let value = json!({
+            "description": "Serves the admin console.",
+            "url": "https://github.com/Kinto/kinto-admin/",
+            "version": console.version(),
+        });
+        known.push(("admin", value));
+    }
     if let Some(prometheus) = &config.extras.prometheus {
         let value = json!({
             "description": "Prometheus metrics.",

@@ -343,7 +343,6 @@ fn what_has_no_effect_is_told_by_name() {
         ("event_listeners.redis.use", "kinto_redis.listeners"),
         ("statsd_url", "udp://localhost:8125"),
         ("statsd_prefix", "kinto"),
-        ("admin_assets_path", "/srv/admin"),
     ] {
         let warnings = read(&[(key, value)]).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(key)), "{key}: {warnings:?}");
