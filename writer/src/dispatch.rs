@@ -42,7 +42,8 @@ use crate::{
     user::{Asker, User},
 };
 
-/// A transaction is run this often before it is told that its locks change all the time.
+/// A transaction is run this often, and once more for each of its steps, before it is told that what it
+/// needs changes all the time.
 const FORESIGHTS: usize = 32;
 
 /// Answers a request whose route is known.
@@ -204,6 +205,8 @@ struct Attempt<'a> {
 pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError> {
     let (mut presigned, mut verdicts) = (Presigned::default(), Verdicts::default());
     let (mut failures, mut runs, mut missing) = (0, 0, None::<Outdated>);
+    // Each step may have something that takes long, which is found only when it is reached.
+    let most = FORESIGHTS + steps.len();
     loop {
         let (missing_now, judged) = (missing.as_ref(), &verdicts);
         let attempt = Attempt { missing: missing_now, presigned: &presigned, verdicts: judged };
@@ -211,6 +214,10 @@ pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError
             Ok(replies) => return Ok(replies),
             Err(error) => error,
         };
+        runs += 1;
+        if runs > most {
+            return Err(error);
+        }
         let error = match Unsigned::in_error(error) {
             Ok(unsigned) => {
                 presigned.add(app, unsigned).await?;
@@ -226,11 +233,7 @@ pub async fn run_together(app: &App, steps: &[Step]) -> Result<Replies, ApiError
             Err(error) => error,
         };
         match Outdated::in_error(error) {
-            Ok(outdated) if runs < FORESIGHTS => {
-                runs += 1;
-                missing.get_or_insert_default().add(outdated);
-            }
-            Ok(outdated) => return Err(outdated.into()),
+            Ok(outdated) => missing.get_or_insert_default().add(outdated),
             Err(error) => transaction::try_again(app, error, &mut failures)?,
         }
     }
@@ -311,8 +314,8 @@ async fn prepare(
     plan.asks_once = only_reads && steps.iter().all(Step::reads_one_object);
     let (mut users, mut objects) = (HashSet::new(), HashSet::new());
     for step in steps {
-        let Ok(operation) = &step.operation else { continue };
         users.insert(step.asker.clone());
+        let Ok(operation) = &step.operation else { continue };
         objects.extend(operation.objects());
         objects.extend(step.implied.iter().cloned());
         if operation.is_write() {

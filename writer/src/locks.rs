@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use shared::{
     error::ApiError,
-    model::{Id, ListPath, ObjectPath, Resource},
+    model::{Id, ListPath, ObjectPath},
     store::Tx,
 };
 
@@ -81,6 +81,8 @@ pub struct Plan {
     pub read: Vec<ListPath>,
     /// The buckets whose collections may all go: all their lists are locked.
     pub emptied: BTreeSet<Id>,
+    /// The buckets whose history is going to be deleted: its clock is locked then, after all others.
+    pub shortened: BTreeSet<Id>,
     /// Whether one statement tells all that will be asked: it needs no transaction around it.
     pub asks_once: bool,
     /// Whether rows that are missing are made, each in its turn.
@@ -103,8 +105,15 @@ impl Plan {
         let id = operation.id_hint();
         // The clock of history comes after the publication clock, just before the commit or when
         // entries are deleted.
-        if list.resource() != Resource::History {
-            self.lock(list);
+        match list {
+            ListPath::History(bucket) => {
+                self.shortened.insert(bucket.clone());
+            }
+            ListPath::Buckets
+            | ListPath::Groups(_)
+            | ListPath::Collections(_)
+            | ListPath::Records(..)
+            | ListPath::Accounts => self.lock(list),
         }
         self.publication |= match (&id, list) {
             (Some(id), _) => is_published(app, list, id),

@@ -72,7 +72,7 @@ impl<'a> Ctx<'a> {
     /// [`Outdated`], which tells what is to be locked.
     pub fn check_held(&self, lists: impl IntoIterator<Item = Lock>) -> Result<(), ApiError> {
         let unforeseen: Vec<Lock> =
-            lists.into_iter().filter(|lock| self.clocks.known(&lock.0).is_none()).collect();
+            lists.into_iter().filter(|lock| !self.clocks.is_locked(lock)).collect();
         if unforeseen.is_empty() { Ok(()) } else { Err(Outdated::because_of(unforeseen).into()) }
     }
 

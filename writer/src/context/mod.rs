@@ -97,6 +97,8 @@ pub struct Ctx<'a> {
     work: Work,
     /// The buckets all of whose lists are locked.
     emptied: BTreeSet<Id>,
+    /// The buckets whose history is going to be deleted.
+    shortened: BTreeSet<Id>,
     /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
     states: HashMap<ListPath, Option<ListState>>,
     users: HashMap<Asker, Arc<User>>,
@@ -128,6 +130,7 @@ impl<'a> Ctx<'a> {
             tx,
             work: Work::default(),
             emptied: BTreeSet::new(),
+            shortened: BTreeSet::new(),
             states: HashMap::new(),
             users: HashMap::new(),
             written: false,
@@ -158,6 +161,7 @@ impl<'a> Ctx<'a> {
             objects: objects.iter().collect(),
             clocks: plan.read.iter().collect(),
         };
+        self.shortened = plan.shortened;
         if !plan.lists.is_empty() {
             clocks::prepare(tx).await?;
         }
@@ -216,8 +220,8 @@ impl<'a> Ctx<'a> {
     ///
     /// [`Outdated`], which tells what is to be locked.
     pub fn check_emptied(&self, buckets: impl IntoIterator<Item = Id>) -> Result<(), ApiError> {
-        let unforeseen: Vec<Id> =
-            buckets.into_iter().filter(|bucket| !self.emptied.contains(bucket)).collect();
+        let is_foreseen = |id: &Id| self.emptied.contains(id) || self.clocks.is_made_up(id);
+        let unforeseen: Vec<Id> = buckets.into_iter().filter(|id| !is_foreseen(id)).collect();
         if unforeseen.is_empty() {
             Ok(())
         } else {

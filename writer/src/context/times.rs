@@ -1,13 +1,16 @@
 //! The timestamps of lists in a transaction, and which of them readers follow.
 
+use std::collections::BTreeSet;
+
 use shared::{
     error::ApiError,
-    model::{ListPath, Timestamp},
+    model::{Id, ListPath, Timestamp},
 };
 
 use super::Ctx;
 use crate::{
     app::App,
+    plugins::quotas,
     signoff::Role,
     store::{clocks, lookup::ListState},
 };
@@ -41,6 +44,29 @@ impl Ctx<'_> {
     /// [`ApiError::Backend`] when the lock is not granted in time.
     pub async fn hold(&mut self, list: &ListPath) -> Result<Timestamp, ApiError> {
         self.clocks.hold(self.tx, list).await
+    }
+
+    /// Locks the clocks of history of all buckets that the transaction may change, and of those whose
+    /// history it deletes, and before them their counters. No lock comes after these, and they have
+    /// an order, too: none may be held while others are still to be taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Backend`] when a lock is not granted in time.
+    pub async fn hold_histories(&mut self) -> Result<(), ApiError> {
+        let changed = self.clocks.buckets().into_iter().map(Id::new).collect::<Result<_, _>>();
+        let mut buckets: BTreeSet<Id> =
+            changed.map_err(|error| ApiError::Internal(error.into()))?;
+        buckets.extend(self.shortened.iter().cloned());
+        quotas::lock(self, &buckets).await?;
+        for bucket in buckets {
+            let list = ListPath::History(bucket);
+            if self.hold(&list).await? == Timestamp::ZERO {
+                // A list that nobody has asked for has its first timestamp when somebody does.
+                self.clocks.advance(&list, self.now);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the next timestamp for the object `id` of `list`.

@@ -20,7 +20,6 @@ use crate::{
         ListQuery, Params, alert,
         token::{self, Cursor, Token},
     },
-    plugins::quotas,
     preconditions::{Preconditions, Verdict},
     signoff::deletion,
     store::{
@@ -158,7 +157,7 @@ pub(super) async fn delete_list(
     let conditions = Preconditions::parse(&request.headers);
     let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
     if let ListPath::History(_) = list {
-        quotas::lock(ctx).await?;
+        ctx.hold_histories().await?;
     }
     let mut current = ctx.hold(list).await?;
     if current == Timestamp::ZERO {

@@ -4,6 +4,8 @@
 //! then of its collections' rows in the order of their ids: of any number of writers, exactly as
 //! many succeed as there is room for. An exceeded limit ends the whole request.
 
+use std::collections::BTreeSet;
+
 use shared::{
     error::ApiError,
     model::{Id, ListPath, ObjectPath, Permission},
@@ -35,18 +37,16 @@ pub async fn charge(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
     result
 }
 
-/// Locks the counters of all buckets that the transaction may change: before the clock of a
-/// history, which comes after them.
+/// Locks the counters of buckets.
 ///
 /// # Errors
 ///
 /// [`ApiError::Backend`] when a lock is not granted in time.
-pub async fn lock(ctx: &mut Ctx<'_>) -> Result<(), ApiError> {
+pub async fn lock(ctx: &mut Ctx<'_>, buckets: &BTreeSet<Id>) -> Result<(), ApiError> {
     if !ctx.app.config.quotas.enabled {
         return Ok(());
     }
-    let uris: Vec<String> =
-        ctx.clocks.buckets().iter().map(|id| format!("/buckets/{id}")).collect();
+    let uris: Vec<String> = buckets.iter().map(|id| format!("/buckets/{id}")).collect();
     quotas::lock(ctx.settled().await?, &uris).await
 }
 

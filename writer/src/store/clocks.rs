@@ -191,6 +191,16 @@ impl Clocks {
         buckets.filter(|id| !id.is_empty()).collect()
     }
 
+    /// Whether the list is locked, also where it was deleted since.
+    pub fn is_locked(&self, lock: &Lock) -> bool {
+        self.locked.contains(lock)
+    }
+
+    /// Whether the id was made up a moment ago: nobody else knows what is below.
+    pub fn is_made_up(&self, id: &Id) -> bool {
+        self.made_up.contains(id)
+    }
+
     /// Notes that an id was made up a moment ago, so that nobody holds a lock below it.
     pub fn make_up(&mut self, id: &Id) {
         self.made_up.insert(id.clone());

@@ -196,10 +196,13 @@ async fn users_stay_in_the_groups_that_they_were_in_before_the_batch() {
         group(&member),
         json!({"method": "PUT", "path": path, "body": share}),
         asks.clone(),
+        by(harness.bob.authorization().unwrap(), "GET", "/", &json!({})),
     ];
 
     let reply = batch(&harness.alice, &requests).await.expect(200);
-    assert_eq!(statuses(&reply), [201, 201, 201, 403]);
+    assert_eq!(statuses(&reply), [201, 201, 201, 403, 200]);
+    let principals = reply.json["responses"][4]["body"]["user"]["principals"].to_string();
+    assert!(!principals.contains("/groups/h"), "{principals}");
     harness.bob.get(path).await.expect(200);
     let reply = batch(&harness.alice, &[group(&nobody), asks]).await.expect(200);
     assert_eq!(statuses(&reply), [200, 200]);
@@ -230,4 +233,31 @@ async fn a_list_that_is_made_again_does_not_go_back_in_time() {
 
 fn etag(reply: &TestReply) -> i64 {
     reply.header("etag").trim_matches('"').parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_bucket_that_was_just_made_goes_with_the_others() {
+    let harness = extras().await;
+    harness.alice.put("/buckets/o", json!({})).await.expect(201);
+    let requests = [request("POST", "/buckets"), request("DELETE", "/buckets")];
+
+    let reply = batch(&harness.alice, &requests).await.expect(200);
+
+    assert_eq!(statuses(&reply), [201, 200]);
+    assert_eq!(harness.alice.get("/buckets").await.json["data"], json!([]));
+    harness.check_live_counts().await;
+}
+
+#[tokio::test]
+async fn whose_collection_has_gone_is_erased() {
+    let harness = extras().await;
+    harness.alice.put("/buckets/o", json!({})).await.expect(201);
+    harness.alice.put("/buckets/o/collections/c", json!({})).await.expect(201);
+    let erase = format!("/__user_data__/{ALICE}");
+    let requests = [request("DELETE", "/buckets/o/collections/c"), request("DELETE", &erase)];
+
+    let reply = batch(&harness.alice, &requests).await.expect(200);
+
+    assert_eq!(statuses(&reply), [200, 200]);
+    harness.alice.get("/buckets/o").await.expect(403);
 }

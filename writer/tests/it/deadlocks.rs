@@ -231,3 +231,30 @@ async fn users_are_forgotten_while_others_name_them() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn histories_are_deleted_in_any_order_beside_writers() {
+    let harness = harness().await;
+    let alice = harness.alice.clone();
+    for bucket in ["a", "z"] {
+        alice.put(&format!("/buckets/{bucket}"), json!({})).await.expect(201);
+        alice.put(&format!("/buckets/{bucket}/collections/c"), json!({})).await.expect(201);
+    }
+
+    load(&harness, (8, 30), move |client, number| {
+        let record = |bucket: &str| format!("/buckets/{bucket}/collections/c/records/{client}");
+        let put = |bucket: &str| json!({"method": "PUT", "path": record(bucket)});
+        let shorten = |bucket: &str| {
+            json!({"method": "DELETE", "path": format!("/buckets/{bucket}/history")})
+        };
+        let requests = match (client + number) % 4 {
+            0 => json!([shorten("a"), shorten("z")]),
+            1 => json!([shorten("z"), put("a"), shorten("a")]),
+            2 => json!([put("z"), shorten("z"), put("a")]),
+            _ => json!([put("a"), put("z")]),
+        };
+        ask(&alice, "POST", "/batch", json!({"requests": requests}))
+    })
+    .await;
+    harness.check_live_counts().await;
+}
