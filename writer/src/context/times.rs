@@ -106,13 +106,23 @@ impl Ctx<'_> {
         self.clocks.take(self.tx, list, now, count, publish).await
     }
 
-    /// Gives a list that has just come into being its first timestamp.
+    /// Gives a list that has just come into being its first timestamp, which is not before `earliest`.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn open_list(&mut self, list: &ListPath) -> Result<(), ApiError> {
+    pub async fn open_list(
+        &mut self,
+        list: &ListPath,
+        earliest: Timestamp,
+    ) -> Result<(), ApiError> {
         self.next_timestamp(list, "").await?;
+        self.clocks.advance(list, earliest);
+        // Clients may know a former list of that name, of which no tombstone is left: they are sent
+        // the whole list (`remote-settings.md` §9.3.4).
+        if matches!(list, ListPath::Records(..)) && self.is_published(list, "") {
+            self.clocks.open(list);
+        }
         Ok(())
     }
 

@@ -167,8 +167,7 @@ async fn write_acl(
 async fn open_lists_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiError> {
     let parent = ctx.hold(&path.list).await?;
     for list in locks::lists_below(path) {
-        ctx.open_list(&list).await?;
-        ctx.clocks.advance(&list, parent);
+        ctx.open_list(&list, parent).await?;
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ async fn make(ctx: &mut Ctx<'_>, path: &ObjectPath, writers: &[String]) -> Resul
     }
     ctx.put(path, timestamp, Map::new()).await?;
     for list in lists_below(path) {
-        ctx.open_list(&list).await?;
+        ctx.open_list(&list, Timestamp::ZERO).await?;
     }
     Ok(())
 }

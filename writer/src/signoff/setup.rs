@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 use shared::{
     error::ApiError,
-    model::{Id, ListPath, ObjectPath, Permission},
+    model::{Id, ListPath, ObjectPath, Permission, Timestamp},
 };
 
 use super::{Triple, noted, publish::push, tracking::stamp};
@@ -65,6 +65,6 @@ pub(super) fn group(source: &ObjectPath, kind: &str) -> Result<ObjectPath, ApiEr
 
 /// Gives the lists of a new bucket their first timestamps.
 pub(super) async fn open_bucket(ctx: &mut Ctx<'_>, bucket: &ObjectPath) -> Result<(), ApiError> {
-    ctx.open_list(&ListPath::Collections(bucket.id.clone())).await?;
-    ctx.open_list(&ListPath::Groups(bucket.id.clone())).await
+    ctx.open_list(&ListPath::Collections(bucket.id.clone()), Timestamp::ZERO).await?;
+    ctx.open_list(&ListPath::Groups(bucket.id.clone()), Timestamp::ZERO).await
 }

@@ -59,11 +59,13 @@ struct Clock {
     current: Timestamp,
     /// How many more live objects the list has than is stored.
     more: i64,
+    /// When the list came into being, if it did so now.
+    opened: Option<Timestamp>,
 }
 
 impl Clock {
     const fn new(stored: Timestamp) -> Self {
-        Self { stored, current: stored, more: 0 }
+        Self { stored, current: stored, more: 0, opened: None }
     }
 }
 
@@ -258,6 +260,14 @@ impl Clocks {
         }
     }
 
+    /// Notes that a list has come into being, with its present timestamp: there are no tombstones of
+    /// a former list of that name.
+    pub fn open(&mut self, list: &ListPath) {
+        if let Some(clock) = self.lists.get_mut(&Lock(list.clone())) {
+            clock.opened = Some(clock.current);
+        }
+    }
+
     /// The latest timestamp of the lists in a bucket, as far as they are locked.
     pub fn latest_in(&self, bucket: &str) -> Option<Timestamp> {
         let lists = self.lists.iter().filter(|(lock, _)| lock.0.bucket_id() == bucket);
@@ -312,16 +322,24 @@ impl Clocks {
             update resource_timestamp
                set last_modified = greatest(last_modified, $4), live = live + $5
             where bucket_id = $1 and collection_id = $2 and resource_name = $3";
+        const OPENED: &str = "
+            update resource_timestamp set tombstone_horizon = greatest(tombstone_horizon, $4)
+            where bucket_id = $1 and collection_id = $2 and resource_name = $3";
         const PUBLICATION: &str = "update publication_clock set last_modified = $1";
 
         let mut writes = Vec::new();
         for (Lock(list), clock) in &self.lists {
+            let (name, millis) = (list.resource().name(), clock.current.as_millis());
+            let place = || (list.bucket_id().to_owned(), list.collection_id().to_owned());
             if clock.current != clock.stored || clock.more != 0 {
-                let (bucket, collection) = (list.bucket_id(), list.collection_id());
-                let (bucket, collection) = (bucket.to_owned(), collection.to_owned());
-                let (name, millis) = (list.resource().name(), clock.current.as_millis());
+                let (bucket, collection) = place();
                 let parameters = parameters![bucket, collection, name, millis, clock.more];
                 writes.push(tx.write(LIST, parameters).await?);
+            }
+            if let Some(opened) = clock.opened {
+                let (bucket, collection) = place();
+                let parameters = parameters![bucket, collection, name, opened.as_millis()];
+                writes.push(tx.write(OPENED, parameters).await?);
             }
         }
         if let Some(clock) = self.publication.filter(|clock| clock.current != clock.stored) {

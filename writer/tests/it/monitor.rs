@@ -97,3 +97,29 @@ async fn a_batch_may_ask_for_the_monitor() {
     assert_eq!(responses["responses"][0]["body"]["changes"].as_array().unwrap().len(), 2);
     assert_eq!(responses["responses"][1]["body"]["metadata"]["id"], "c");
 }
+
+#[tokio::test]
+async fn d25_who_knows_a_former_list_of_that_name_is_sent_the_whole_one() {
+    let harness = Harness::with(&[("changes.resources", "/buckets/b")]).await;
+    let alice = &harness.alice;
+    let make = async || {
+        alice.put("/buckets/b", json!({})).await;
+        alice.put("/buckets/b/collections/c", json!({})).await.expect(201);
+        let made = alice.put("/buckets/b/collections/c/records/r", json!({})).await.expect(201);
+        made.json["data"]["last_modified"].as_i64().unwrap()
+    };
+    for gone in ["/buckets/b/collections/c", "/buckets/b"] {
+        let known = make().await;
+        let since =
+            |time: i64| format!("/buckets/b/collections/c/changeset?_expected=0&_since={time}");
+        alice.get(&since(known)).await.expect(200);
+        alice.delete(gone).await.expect(200);
+
+        let now = make().await;
+
+        let moved = alice.get(&since(known)).await.expect(307);
+        assert!(!moved.header("location").contains("_since"), "{gone}");
+        alice.get(&since(now)).await.expect(200);
+        alice.delete("/buckets/b/collections/c").await.expect(200);
+    }
+}
