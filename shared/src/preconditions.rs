@@ -78,11 +78,16 @@ fn parse(
     header: &HeaderName,
     name: &str,
 ) -> Result<Option<Condition>, Detail> {
-    let Some(value) = headers.get(header) else { return Ok(None) };
     let refuse = || {
         let text = "The value should be integer between double quotes.";
         Detail::new(Location::Header, name, text)
     };
+    let mut lines = headers.get_all(header).iter();
+    let Some(value) = lines.next() else { return Ok(None) };
+    // Several lines are a list (RFC 9110 §5.3), which is no version.
+    if lines.next().is_some() {
+        return Err(refuse());
+    }
     match value.to_str().map_err(|_| refuse())?.trim() {
         "" => Ok(None),
         "*" => Ok(Some(Condition::Any)),

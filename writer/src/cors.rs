@@ -115,6 +115,9 @@ impl Cors {
         if endpoint.is_some_and(|endpoint| endpoint.name == endpoints::METRICS.name) {
             return reply;
         }
+        if !self.allows_any() {
+            reply = reply.header(header::VARY, HeaderValue::from_static("Origin"));
+        }
         if let Some(origin) = sent(headers, &header::ORIGIN)
             && self.is_shown(origin, endpoint.is_some())
         {
@@ -140,15 +143,17 @@ impl Cors {
         })
     }
 
-    /// `*`, or the origin itself, and then caches must know that it differs.
+    /// Whether any origin may ask, so that all see the same. Otherwise caches must know that answers
+    /// differ, also those to requests without an origin.
+    fn allows_any(&self) -> bool {
+        self.origins.iter().any(|known| known.text == "*")
+    }
+
+    /// `*`, or the origin itself.
     fn allow_origin(&self, origin: &HeaderValue, reply: Reply) -> Reply {
-        if self.origins.iter().any(|known| known.text == "*") {
-            let any = HeaderValue::from_static("*");
-            return reply.header(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
-        }
-        reply
-            .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
-            .header(header::VARY, HeaderValue::from_static("Origin"))
+        let any = const { HeaderValue::from_static("*") };
+        let shown = if self.allows_any() { any } else { origin.clone() };
+        reply.header(header::ACCESS_CONTROL_ALLOW_ORIGIN, shown)
     }
 }
 

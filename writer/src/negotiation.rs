@@ -44,7 +44,10 @@ pub fn check_content_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), 
 
 /// The kind of the body without its parameters; empty when there is none.
 pub fn content_type(headers: &HeaderMap) -> String {
-    let sent = headers.get(header::CONTENT_TYPE).map_or("", |sent| sent.to_str().unwrap_or("?"));
+    let mut lines = headers.get_all(header::CONTENT_TYPE).iter();
+    let sent = lines.next().map_or("", |sent| sent.to_str().unwrap_or("?"));
+    // Several lines are a list (RFC 9110 §5.3), which is no kind.
+    let sent = if lines.next().is_some() { "?" } else { sent };
     sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 

@@ -185,6 +185,12 @@ impl Work {
         self.objects.retain(|path, _| !changed(path));
         self.acls.retain(|path, _| !changed(path));
     }
+
+    /// Notes that no right on an object is stored any more.
+    pub fn forget_rights(&mut self, path: &ObjectPath) {
+        self.stored_acls.remove(path);
+        self.acls.insert(path.clone(), Acl::new());
+    }
 }
 
 static EMPTY: Acl = Acl::new();

@@ -195,13 +195,22 @@ pub(crate) fn strings(items: &[Value], at: &str, problems: &mut Vec<Detail>) -> 
     texts
 }
 
-/// A text that is not empty.
+/// Longest name of a user or a group, in bytes: the keys that it is a part of have to fit PostgreSQL's
+/// indexes, of whose pages a third is the most. A group's URI has at most 1,042.
+const MAX_PRINCIPAL_BYTES: usize = 2_048;
+
+/// A principal, or a group's member: a text that is not empty.
 pub(crate) fn string(item: &Value) -> Result<&str, String> {
     if !python::is_truthy(item) {
         return Err("Required".to_owned());
     }
-    let text = item.as_str();
-    text.ok_or_else(|| format!("{} is not a string: {{'': ''}}", python::repr(item)))
+    match item.as_str() {
+        Some(text) if text.len() > MAX_PRINCIPAL_BYTES => {
+            Err(format!("Longer than maximum length {MAX_PRINCIPAL_BYTES}"))
+        }
+        Some(text) => Ok(text),
+        None => Err(format!("{} is not a string: {{'': ''}}", python::repr(item))),
+    }
 }
 
 #[cfg(test)]

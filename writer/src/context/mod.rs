@@ -315,6 +315,11 @@ impl<'a> Ctx<'a> {
         self.work.forget(changed);
     }
 
+    /// Notes that a statement has removed all rights on an object.
+    pub fn forget_rights(&mut self, path: &ObjectPath) {
+        self.work.forget_rights(path);
+    }
+
     /// Notes a change.
     pub fn changed(&mut self, change: Change) {
         self.changes.push(change);

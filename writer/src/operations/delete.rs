@@ -113,6 +113,7 @@ async fn erase_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiErro
             aces::erase(tx, path).await?;
             ctx.clocks.forget(|list| list.bucket_id() == id.as_str());
             ctx.forget(|known| known.bucket_id() == id.as_str() && known != path);
+            ctx.forget_rights(path);
         }
         ListPath::Groups(bucket) => {
             memberships::set(ctx.settled().await?, bucket, &id, &[]).await?;
@@ -124,6 +125,7 @@ async fn erase_below(ctx: &mut Ctx<'_>, path: &ObjectPath) -> Result<(), ApiErro
             let records = ListPath::Records(bucket.clone(), id);
             ctx.clocks.forget(|list| *list == records);
             ctx.forget(|known| known.list == records);
+            ctx.forget_rights(path);
         }
         ListPath::Records(..) | ListPath::Accounts | ListPath::History(_) => {}
     }

@@ -137,7 +137,10 @@ impl Operation {
         if self.method == Method::POST {
             create::check_sent_id(ctx, self)?;
         }
-        negotiation::check(&self.request)?;
+        // Of a snapshot Kinto asks nothing (§7.2.10).
+        if !matches!(self.view, View::Snapshot(_)) {
+            negotiation::check(&self.request)?;
+        }
         match self.view {
             View::Itself => {}
             View::Quota => return quota::quota(ctx, self).await,

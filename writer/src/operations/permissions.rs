@@ -15,6 +15,7 @@ use crate::{
     config::Grant,
     context::Ctx,
     listing::Schema,
+    negotiation,
     service::ApiRequest,
     store::permissions::{self, BySettings},
     user::User,
@@ -28,6 +29,7 @@ static SCHEMA: Schema = Schema::PERMISSIONS;
 ///
 /// 401 or 403 where `permissions_read_principals` leaves the user out; 400 as lists do.
 pub async fn permissions(ctx: &mut Ctx<'_>, request: &ApiRequest) -> Result<Reply, ApiError> {
+    negotiation::check(request)?;
     let readers = &ctx.app.config.extras.permissions_readers;
     if !readers.iter().any(|principal| ctx.user.is(principal)) {
         return Err(authz::denied(ctx));

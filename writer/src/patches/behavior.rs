@@ -28,11 +28,13 @@ impl Behavior {
     /// The problem: the header says something else.
     pub fn parse(headers: &HeaderMap) -> Result<Self, Vec<Detail>> {
         let name = "Response-Behavior";
-        match headers.get(name).map(|value| value.to_str().unwrap_or("?").trim()) {
-            None | Some("" | "full") => Ok(Self::Full),
-            Some("light") => Ok(Self::Light),
-            Some("diff") => Ok(Self::Diff),
-            Some(other) => {
+        // Several lines are a list (RFC 9110 §5.3), which is none of these.
+        let lines = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("?").trim());
+        match lines.collect::<Vec<_>>().join(",").as_str() {
+            "" | "full" => Ok(Self::Full),
+            "light" => Ok(Self::Light),
+            "diff" => Ok(Self::Diff),
+            other => {
                 let text = format!("\"{other}\" is not one of full, light, diff");
                 Err(vec![Detail::new(Location::Header, name, text)])
             }

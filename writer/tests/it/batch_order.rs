@@ -261,3 +261,31 @@ async fn whose_collection_has_gone_is_erased() {
     assert_eq!(statuses(&reply), [200, 200]);
     harness.alice.get("/buckets/o").await.expect(403);
 }
+
+#[tokio::test]
+async fn what_is_deleted_and_made_again_has_its_rights() {
+    let harness = Harness::with(&[("includes", "kinto.plugins.default_bucket")]).await;
+    let alice = &harness.alice;
+    let everybody = json!({"permissions": {"read": ["system.Everyone"]}});
+    let collection = "/buckets/b/collections/c";
+    let shared = json!({"method": "PUT", "path": collection, "body": everybody});
+    alice.put("/buckets/b", json!({})).await.expect(201);
+    alice.send("PUT", collection, everybody).await.expect(201);
+
+    for requests in [
+        vec![request("DELETE", collection), shared.clone()],
+        vec![request("DELETE", "/buckets/b/collections?id=c"), shared.clone()],
+        vec![request("DELETE", "/buckets/b"), request("PUT", "/buckets/b"), shared],
+    ] {
+        batch(alice, &requests).await.expect(200);
+        harness.anonymous.get(collection).await.expect(200);
+        let acl = alice.get(collection).await.expect(200).json["permissions"].clone();
+        assert_eq!(acl, json!({"read": ["system.Everyone"], "write": [ALICE]}));
+        harness.alice.patch("/buckets/b", json!({"n": 1})).await.expect(200);
+    }
+    let record = "/buckets/default/collections/c/records/r";
+    alice.put(record, json!({})).await.expect(201);
+    let requests = [request("DELETE", "/buckets/default"), request("PUT", record)];
+    assert_eq!(statuses(&batch(alice, &requests).await), [200, 201]);
+    alice.get("/buckets/default").await.expect(200);
+}

@@ -125,3 +125,62 @@ async fn collections_and_groups_have_members_of_one_form() {
     let refused = alice.patch(group, json!({"members": ["/buckets/x"]})).await.expect(400);
     assert_eq!(refused.json["details"][0]["name"], "members.0");
 }
+
+#[tokio::test]
+async fn a_header_of_several_lines_is_a_list() {
+    let harness = Harness::with(&[]).await;
+    let alice = &harness.alice;
+    alice.put("/buckets/b", json!({})).await.expect(201);
+    let json = ("content-type", "application/json");
+    let body = json!({"data": {}}).to_string();
+
+    for (method, headers, status) in [
+        ("PUT", vec![json, ("if-match", "\"1\""), ("if-match", "\"2\"")], 400),
+        ("GET", vec![("if-none-match", "\"1\""), ("if-none-match", "\"2\"")], 400),
+        ("PATCH", vec![json, ("response-behavior", "light"), ("response-behavior", "diff")], 400),
+        ("PUT", vec![json, ("content-type", "text/plain")], 415),
+    ] {
+        alice.raw(method, "/buckets/b", &headers, body.clone()).await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn a_principal_fits_the_index_that_it_is_looked_up_by() {
+    let harness = Harness::with(&[]).await;
+    let alice = &harness.alice;
+    alice.put("/buckets/b", json!({})).await.expect(201);
+    let put = async |principal: &str| {
+        let group = json!({"data": {"members": [principal]}, "permissions": {"read": [principal]}});
+        alice.send("PUT", "/buckets/b/groups/g", group).await
+    };
+    // What cannot be compressed: PostgreSQL would.
+    let random = |length: usize| -> String {
+        let digits = (0..length).map(|_| uuid::Uuid::new_v4().as_bytes()[0] % 64 + b'0');
+        digits.map(char::from).collect()
+    };
+
+    put(&random(2_048)).await.expect(201);
+    let refused = put(&random(2_049)).await.expect(400);
+
+    assert_eq!(refused.json["details"][0]["name"], "data.members.0");
+    let path = "/buckets/b/groups/g";
+    let patch = json!([{"op": "add", "path": format!("/permissions/write/{}", random(2_049))}]);
+    let headers = [("content-type", "application/json-patch+json")];
+    alice.raw("PATCH", path, &headers, patch.to_string()).await.expect(400);
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_asked_where_kinto_asks() {
+    let settings =
+        [("includes", "kinto.plugins.history"), ("experimental_permissions_endpoint", "true")];
+    let harness = Harness::with(&settings).await;
+    let alice = &harness.alice;
+    alice.put("/buckets/b", json!({})).await.expect(201);
+    alice.put("/buckets/b/collections/c", json!({})).await.expect(201);
+    let html = [("accept", "text/html")];
+
+    let snapshot = "/buckets/b/snapshot/collections/c@1";
+    for (path, status) in [("/permissions", 406), ("/buckets", 406), (snapshot, 200)] {
+        alice.raw("GET", path, &html, "").await.expect(status);
+    }
+}

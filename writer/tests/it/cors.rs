@@ -124,6 +124,8 @@ async fn a_refused_origin_changes_nothing_and_learns_nothing() {
     let allowed = harness.alice.raw("GET", "/buckets/b", &good, "").await.expect(200);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://a.example.com");
     assert_eq!(allowed.header("vary"), "Origin");
+    // A cache must not give this one to a browser of that origin.
+    assert_eq!(harness.alice.get("/buckets/b").await.header("vary"), "Origin");
     let unknown = harness.alice.raw("GET", "/unknown", &good, "").await.expect(404);
     assert!(unknown.headers.get("access-control-allow-origin").is_none(), "patterns do not count");
     let exact = [("origin", "http://exact")];
