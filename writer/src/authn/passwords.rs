@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bcrypt::HashParts;
 use moka::future::Cache;
 use shared::{
     error::{ApiError, Location},
@@ -32,6 +33,9 @@ use crate::{
 
 /// Longest wait for one's turn, first come, first served.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The costliest hash that is compared with a password, if those of our own are not costlier: 2^15 is
+/// some seconds of a core, and the largest that bcrypt knows, 2^31, days.
+const COSTLIEST: u32 = 15;
 /// Accounts, and passwords, that are remembered at most.
 const REMEMBERED: u64 = 10_000;
 /// How long attempts are remembered after the last one: longer than any wait.
@@ -133,6 +137,7 @@ impl Passwords {
         {
             return Err(Unproved::Wrong);
         }
+        let stored = stored.filter(|hash| self.is_affordable(&sent.user, hash));
         let exists = stored.is_some();
         let hash = match stored {
             Some(hash) => hash,
@@ -151,6 +156,17 @@ impl Passwords {
             attempts.lock().unwrap_or_else(PoisonError::into_inner).forgive(free_everywhere);
         }
         Ok(())
+    }
+
+    /// Whether a stored hash may be compared with passwords: it may be from before those that clients
+    /// chose were refused.
+    fn is_affordable(&self, account: &str, hash: &str) -> bool {
+        let cost = hash.parse::<HashParts>().map_or(0, |parts| parts.get_cost());
+        let is_affordable = cost <= self.cost.max(COSTLIEST);
+        if !is_affordable {
+            tracing::warn!(account, cost, "the hash of a password is too costly: none fits it");
+        }
+        is_affordable
     }
 
     async fn begin(&self, key: &(String, Option<String>), free: u32) -> bool {
