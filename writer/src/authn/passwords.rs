@@ -59,6 +59,14 @@ pub struct Passwords {
     nobody: OnceCell<String>,
 }
 
+/// A password that was checked.
+pub struct Checked {
+    /// Whether it is the account's.
+    pub is_right: bool,
+    /// The account, and what the password was compared with; `None` where no account has such a name.
+    pub against: Option<SignIn>,
+}
+
 /// Why a password is not taken.
 enum Unproved {
     /// It is wrong, or may not be tried now.
@@ -100,20 +108,24 @@ impl Passwords {
         sent: &Credentials,
         sender: &str,
         against: Option<&SignIn>,
-    ) -> Result<bool, ApiError> {
-        let Ok(id) = Id::account(&sent.user) else { return Ok(false) };
-        let stored = match against {
-            Some(sign_in) if sign_in.account == id => sign_in.hash.clone(),
-            _ => accounts::password(&app.pool, patience(app), &id).await?,
+    ) -> Result<Checked, ApiError> {
+        let Ok(account) = Id::account(&sent.user) else {
+            return Ok(Checked { is_right: false, against: None });
         };
+        let stored = match against {
+            Some(sign_in) if sign_in.account == account => sign_in.hash.clone(),
+            _ => accounts::password(&app.pool, patience(app), &account).await?,
+        };
+        let against = Some(SignIn { account, hash: stored.clone() });
         let tag =
             self.tagger.tag(&[&sent.user, &sent.password, stored.as_deref().unwrap_or_default()]);
         let proof = self.right.try_get_with(tag, self.prove(sent, sender, stored)).await;
-        match proof.as_ref().map_err(AsRef::as_ref) {
-            Ok(()) => Ok(true),
-            Err(Unproved::Wrong) => Ok(false),
-            Err(Unproved::Unchecked(error)) => Err(ApiError::backend(error.to_string())),
-        }
+        let is_right = match proof.as_ref().map_err(AsRef::as_ref) {
+            Ok(()) => true,
+            Err(Unproved::Wrong) => false,
+            Err(Unproved::Unchecked(error)) => return Err(ApiError::backend(error.to_string())),
+        };
+        Ok(Checked { is_right, against })
     }
 
     /// Forgets who was right, and how often others were wrong.

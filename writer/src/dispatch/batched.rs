@@ -94,9 +94,10 @@ impl Parts {
         let mut step =
             Step::new(app, &mut self.identities, origin.0.clone(), request.clone()).await?;
         // Who is known already stays known, also when the batch has deleted the account.
-        step.signs_in = authn::account_of(app, request)
-            .filter(|id| self.accounts.contains(id) && !authn::is_account(&step.asker, id))
-            .map(|account| SignIn { account, hash: None });
+        step.signs_in =
+            self.identities.sign_in(request).cloned().filter(|SignIn { account, .. }| {
+                self.accounts.contains(account) && !authn::is_account(&step.asker, account)
+            });
         self.accounts.extend(step.operation.as_ref().ok().and_then(written_account));
         self.steps.push(step);
         self.origins.push(origin);

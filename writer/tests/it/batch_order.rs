@@ -212,6 +212,26 @@ async fn who_signs_in_often_takes_one_run_more() {
     assert!(runs <= 6, "{runs} runs: rows of lists, and a password, were missing first");
 }
 
+/// `account_free_failures` wrong passwords, and no fewer, where the batch that sends them would have
+/// changed the right one.
+#[tokio::test]
+async fn a_wrong_password_in_a_batch_is_one_attempt() {
+    let (harness, _) =
+        start(&[("account_free_failures", "5"), ("multiauth.policies", "account")]).await;
+    let change = json!({"data": {"password": "x"}});
+    for guess in ["1", "2", "3", "4"] {
+        let requests = [
+            json!({"method": "PUT", "path": "/accounts/alice", "body": change}),
+            by(&basic("alice", guess), "GET", "/accounts/alice", &json!({})),
+        ];
+        let reply = batch(&harness.anonymous, &requests).await.expect(200);
+        assert_eq!(statuses(&reply), [401, 401]);
+    }
+
+    let alice = harness.anonymous.with_password("alice", "s3cret");
+    alice.get("/accounts/alice").await.expect(200);
+}
+
 #[tokio::test]
 async fn users_stay_in_the_groups_that_they_were_in_before_the_batch() {
     let harness = Harness::start().await;
