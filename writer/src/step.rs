@@ -170,7 +170,8 @@ impl Step {
             client: None,
         };
         let (list, id) = (path.list.clone(), Some(path.id.to_string()));
-        let operation = Operation { method, list, id, view: View::Itself, request };
+        let (view, password_hash) = (View::Itself, None);
+        let operation = Operation { method, list, id, view, request, password_hash };
         let asker = Asker::named(Some(PLUGIN_USER.to_owned()));
         Ok(Self { by_job: true, ..Self::with(asker, Ok(operation)) })
     }
@@ -243,7 +244,8 @@ impl Step {
         };
         match parent {
             Parent::Known(list) => {
-                Ok(Operation { method: request.method.clone(), list, id, view, request })
+                let (method, password_hash) = (request.method.clone(), None);
+                Ok(Operation { method, list, id, view, request, password_hash })
             }
             malformed @ Parent::Malformed { .. } if tells_everybody => {
                 Err(Refusal::Parent(malformed))

@@ -86,8 +86,15 @@ pub fn random_hex(bytes: usize) -> Result<String, ApiError> {
 /// The identities of one request, or of one batch: each `Authorization` is verified once.
 #[derive(Default)]
 pub struct Identities {
-    known: HashMap<Option<HeaderValue>, Option<Identity>>,
+    known: HashMap<Option<HeaderValue>, Judged>,
     against: Option<SignIn>,
+}
+
+/// Who sent credentials, and the account's password that they were compared with, where they were.
+#[derive(Debug, Clone, Default)]
+struct Judged {
+    identity: Option<Identity>,
+    sign_in: Option<SignIn>,
 }
 
 impl Identities {
@@ -108,11 +115,18 @@ impl Identities {
     ) -> Result<Option<Identity>, ApiError> {
         let key = request.headers.get(AUTHORIZATION).cloned();
         if let Some(known) = self.known.get(&key) {
-            return Ok(known.clone());
+            return Ok(known.identity.clone());
         }
-        let identity = identify(app, request, self.against.as_ref()).await?;
-        self.known.insert(key, identity.clone());
+        let judged = identify(app, request, self.against.as_ref()).await?;
+        let identity = judged.identity.clone();
+        self.known.insert(key, judged);
         Ok(identity)
+    }
+
+    /// What the credentials of a request were compared with when they were judged, if they were those
+    /// of an account.
+    pub fn sign_in(&self, request: &ApiRequest) -> Option<&SignIn> {
+        self.known.get(&request.headers.get(AUTHORIZATION).cloned())?.sign_in.as_ref()
     }
 }
 
@@ -123,27 +137,29 @@ impl Identities {
 ///
 /// [`ApiError::Backend`] when PostgreSQL is away, or too many passwords wait to be checked.
 pub async fn authenticate(app: &App, request: &ApiRequest) -> Result<Option<Identity>, ApiError> {
-    identify(app, request, None).await
+    Ok(identify(app, request, None).await?.identity)
 }
 
 async fn identify(
     app: &App,
     request: &ApiRequest,
     against: Option<&SignIn>,
-) -> Result<Option<Identity>, ApiError> {
-    let Some(authorization) = request.headers.get(AUTHORIZATION) else { return Ok(None) };
+) -> Result<Judged, ApiError> {
+    let mut judged = Judged::default();
+    let Some(authorization) = request.headers.get(AUTHORIZATION) else { return Ok(judged) };
     for policy in &app.config.identity.policies {
         let found = match &policy.method {
             Method::BasicAuth => Credentials::parse(authorization)
                 .map(|sent| sent.keyed_hash(&app.config.userid_hmac_secret.0))
                 .map(|id| Identity::named(&policy.prefix, &id)),
             Method::Accounts => match Credentials::parse(authorization) {
-                Some(sent)
-                    if app.authn.passwords.check(app, &sent, &sender(request), against).await? =>
-                {
-                    Some(Identity::named(&policy.prefix, &sent.user))
+                Some(sent) => {
+                    let passwords = &app.authn.passwords;
+                    let checked = passwords.check(app, &sent, &sender(request), against).await?;
+                    judged.sign_in = checked.against;
+                    checked.is_right.then(|| Identity::named(&policy.prefix, &sent.user))
                 }
-                _ => None,
+                None => None,
             },
             Method::OpenId(_) => match app.authn.provider(&policy.name) {
                 Some(provider) => provider
@@ -154,10 +170,11 @@ async fn identify(
             },
         };
         if found.is_some() {
-            return Ok(found);
+            judged.identity = found;
+            break;
         }
     }
-    Ok(None)
+    Ok(judged)
 }
 
 /// Where a request comes from: who is connected, and whom a proxy there says that it speaks for. A
@@ -167,14 +184,6 @@ fn sender(request: &ApiRequest) -> String {
     let last = forwarded.and_then(|text| text.to_str().ok()?.rsplit(',').next());
     let peer = request.client.map(|address| address.to_string()).unwrap_or_default();
     format!("{peer} {}", last.unwrap_or_default().trim())
-}
-
-/// The account whose name is sent as credentials, where a policy takes those of accounts.
-pub fn account_of(app: &App, request: &ApiRequest) -> Option<Id> {
-    let policies = &app.config.identity.policies;
-    policies.iter().find(|policy| matches!(policy.method, Method::Accounts))?;
-    let sent = Credentials::parse(request.headers.get(AUTHORIZATION)?)?;
-    Id::account(&sent.user).ok()
 }
 
 /// Whether somebody was recognised as this account, by whichever policy.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bcrypt::HashParts;
 use moka::future::Cache;
 use shared::{
     error::{ApiError, Location},
@@ -32,6 +33,9 @@ use crate::{
 
 /// Longest wait for one's turn, first come, first served.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The costliest hash that is compared with a password, if those of our own are not costlier: 2^15 is
+/// some seconds of a core, and the largest that bcrypt knows, 2^31, days.
+const COSTLIEST: u32 = 15;
 /// Accounts, and passwords, that are remembered at most.
 const REMEMBERED: u64 = 10_000;
 /// How long attempts are remembered after the last one: longer than any wait.
@@ -53,6 +57,14 @@ pub struct Passwords {
     slots: Arc<Semaphore>,
     /// What the passwords of unknown users are compared with: they take as long as others'.
     nobody: OnceCell<String>,
+}
+
+/// A password that was checked.
+pub struct Checked {
+    /// Whether it is the account's.
+    pub is_right: bool,
+    /// The account, and what the password was compared with; `None` where no account has such a name.
+    pub against: Option<SignIn>,
 }
 
 /// Why a password is not taken.
@@ -96,20 +108,24 @@ impl Passwords {
         sent: &Credentials,
         sender: &str,
         against: Option<&SignIn>,
-    ) -> Result<bool, ApiError> {
-        let Ok(id) = Id::account(&sent.user) else { return Ok(false) };
-        let stored = match against {
-            Some(sign_in) if sign_in.account == id => sign_in.hash.clone(),
-            _ => accounts::password(&app.pool, patience(app), &id).await?,
+    ) -> Result<Checked, ApiError> {
+        let Ok(account) = Id::account(&sent.user) else {
+            return Ok(Checked { is_right: false, against: None });
         };
+        let stored = match against {
+            Some(sign_in) if sign_in.account == account => sign_in.hash.clone(),
+            _ => accounts::password(&app.pool, patience(app), &account).await?,
+        };
+        let against = Some(SignIn { account, hash: stored.clone() });
         let tag =
             self.tagger.tag(&[&sent.user, &sent.password, stored.as_deref().unwrap_or_default()]);
         let proof = self.right.try_get_with(tag, self.prove(sent, sender, stored)).await;
-        match proof.as_ref().map_err(AsRef::as_ref) {
-            Ok(()) => Ok(true),
-            Err(Unproved::Wrong) => Ok(false),
-            Err(Unproved::Unchecked(error)) => Err(ApiError::backend(error.to_string())),
-        }
+        let is_right = match proof.as_ref().map_err(AsRef::as_ref) {
+            Ok(()) => true,
+            Err(Unproved::Wrong) => false,
+            Err(Unproved::Unchecked(error)) => return Err(ApiError::backend(error.to_string())),
+        };
+        Ok(Checked { is_right, against })
     }
 
     /// Forgets who was right, and how often others were wrong.
@@ -133,6 +149,7 @@ impl Passwords {
         {
             return Err(Unproved::Wrong);
         }
+        let stored = stored.filter(|hash| self.is_affordable(&sent.user, hash));
         let exists = stored.is_some();
         let hash = match stored {
             Some(hash) => hash,
@@ -151,6 +168,17 @@ impl Passwords {
             attempts.lock().unwrap_or_else(PoisonError::into_inner).forgive(free_everywhere);
         }
         Ok(())
+    }
+
+    /// Whether a stored hash may be compared with passwords: it may be from before those that clients
+    /// chose were refused.
+    fn is_affordable(&self, account: &str, hash: &str) -> bool {
+        let cost = hash.parse::<HashParts>().map_or(0, |parts| parts.get_cost());
+        let is_affordable = cost <= self.cost.max(COSTLIEST);
+        if !is_affordable {
+            tracing::warn!(account, cost, "the hash of a password is too costly: none fits it");
+        }
+        is_affordable
     }
 
     async fn begin(&self, key: &(String, Option<String>), free: u32) -> bool {

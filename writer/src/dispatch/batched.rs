@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header::AUTHORIZATION};
 use shared::{
     error::ApiError,
     http::Reply,
@@ -94,9 +94,10 @@ impl Parts {
         let mut step =
             Step::new(app, &mut self.identities, origin.0.clone(), request.clone()).await?;
         // Who is known already stays known, also when the batch has deleted the account.
-        step.signs_in = authn::account_of(app, request)
-            .filter(|id| self.accounts.contains(id) && !authn::is_account(&step.asker, id))
-            .map(|account| SignIn { account, hash: None });
+        step.signs_in =
+            self.identities.sign_in(request).cloned().filter(|SignIn { account, .. }| {
+                self.accounts.contains(account) && !authn::is_account(&step.asker, account)
+            });
         self.accounts.extend(step.operation.as_ref().ok().and_then(written_account));
         self.steps.push(step);
         self.origins.push(origin);
@@ -125,11 +126,30 @@ impl Parts {
                 Err(error) => error,
             };
             let NewPassword { step, sign_in } = NewPassword::in_error(error)?;
-            let (route, request) = self.origins[step].clone();
-            let mut identities = Identities::against(sign_in.clone());
-            self.steps[step] = Step::new(app, &mut identities, route, request).await?;
-            self.steps[step].signs_in = Some(sign_in);
+            self.judge_again(app, step, &sign_in).await?;
         }
+    }
+
+    /// Judges anew who asks for a step, and for those after it with the same credentials: each would
+    /// take another run.
+    async fn judge_again(
+        &mut self,
+        app: &App,
+        first: usize,
+        sign_in: &SignIn,
+    ) -> Result<(), ApiError> {
+        let sent = self.origins[first].1.headers.get(AUTHORIZATION).cloned();
+        let mut identities = Identities::against(sign_in.clone());
+        for (step, (route, request)) in self.steps.iter_mut().zip(&self.origins).skip(first) {
+            let account = step.signs_in.as_ref().map(|signs_in| &signs_in.account);
+            if account == Some(&sign_in.account)
+                && request.headers.get(AUTHORIZATION) == sent.as_ref()
+            {
+                *step = Step::new(app, &mut identities, route.clone(), request.clone()).await?;
+                step.signs_in = Some(sign_in.clone());
+            }
+        }
+        Ok(())
     }
 }
 

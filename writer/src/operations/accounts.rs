@@ -47,17 +47,12 @@ pub async fn hash_password(
         return Ok(());
     }
     let Ok(mut body) = json::parse(&operation.request.body) else { return Ok(()) };
-    let mut changed = false;
-    for password in passwords(&mut body) {
-        if let Value::String(clear) = password
-            && !clear.is_empty()
-            && clear.len() <= MAX_PASSWORD_BYTES
-        {
-            *password = app.authn.passwords.hash(clear).await?.into();
-            changed = true;
-        }
-    }
-    if changed {
+    if let Some(Value::String(password)) = password(&mut body)
+        && !password.is_empty()
+        && password.len() <= MAX_PASSWORD_BYTES
+    {
+        *password = app.authn.passwords.hash(password).await?;
+        operation.password_hash = Some(password.clone());
         let bytes = serde_json::to_vec(&body).map_err(|error| ApiError::Internal(error.into()))?;
         operation.request.body = Bytes::from(bytes);
     }
@@ -72,24 +67,41 @@ fn everybody_may_sign_up(app: &App) -> bool {
     })
 }
 
-/// Where a body has passwords: in its data, or in the values of a JSON-Patch.
+/// Where a body has the password: in its data, or in the last step of a JSON-Patch that sets it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "other bodies are refused later")]
-fn passwords(body: &mut Value) -> Vec<&mut Value> {
+fn password(body: &mut Value) -> Option<&mut Value> {
     match body {
-        Value::Object(body) => {
-            let data = body.get_mut("data").and_then(Value::as_object_mut);
-            data.and_then(|data| data.get_mut("password")).into_iter().collect()
+        Value::Object(body) => body.get_mut("data")?.get_mut("password"),
+        Value::Array(steps) => {
+            let sets = |step: &&mut Value| {
+                step["path"] == "/data/password" && (step["op"] == "add" || step["op"] == "replace")
+            };
+            steps.iter_mut().rfind(sets)?.get_mut("value")
         }
-        Value::Array(steps) => steps
-            .iter_mut()
-            .filter(|step| step["path"] == "/data/password")
-            .filter_map(|step| step.get_mut("value"))
-            .collect(),
-        _ => Vec::new(),
+        _ => None,
     }
 }
 
-/// Refuses to store what is no hash: a JSON-Patch can move any text there.
+/// Refuses what a JSON-Patch can bring there from elsewhere. Nobody chooses hashes: one could be made
+/// whose check takes days.
+///
+/// # Errors
+///
+/// 400.
+pub(super) fn check_patched(
+    operation: &Operation,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    let (old, new) = (old.get("password"), new.get("password"));
+    let hash = operation.password_hash.as_deref();
+    if operation.list == ListPath::Accounts && new != old && new.and_then(Value::as_str) != hash {
+        return Err(ApiError::invalid(Location::Body, "data.password", "Required"));
+    }
+    Ok(())
+}
+
+/// Refuses to store what is no hash.
 ///
 /// # Errors
 ///
@@ -242,15 +254,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_found_wherever_a_body_may_have_them() {
+    fn the_password_is_found_wherever_a_body_may_have_it() {
         let mut body = json!({"data": {"password": "a", "x": {"password": "b"}}});
-        assert_eq!(passwords(&mut body), [&json!("a")]);
+        assert_eq!(password(&mut body), Some(&mut json!("a")));
         let mut patch = json!([
+            {"op": "add", "path": "/data/password", "value": "b"},
             {"op": "replace", "path": "/data/password", "value": "c"},
-            {"op": "add", "path": "/data/other", "value": "d"},
+            {"op": "test", "path": "/data/password", "value": "d"},
+            {"op": "add", "path": "/data/other", "value": "e"},
             {"op": "remove", "path": "/data/password"},
         ]);
-        assert_eq!(passwords(&mut patch), [&json!("c")]);
-        assert!(passwords(&mut json!("text")).is_empty());
+        assert_eq!(password(&mut patch), Some(&mut json!("c")));
+        assert_eq!(password(&mut json!("text")), None);
     }
 }

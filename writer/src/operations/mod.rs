@@ -63,6 +63,8 @@ pub struct Operation {
     pub view: View,
     /// The whole request.
     pub request: ApiRequest,
+    /// The hash of the password in its body, which has it already.
+    pub password_hash: Option<String>,
 }
 
 /// What of a list or an object is asked for.

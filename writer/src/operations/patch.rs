@@ -3,8 +3,8 @@
 use shared::error::{ApiError, Detail};
 
 use super::{
-    Operation, Outcome, Write, addressed, check_same_id, merge_problems, modified_meanwhile,
-    no_such_object, sees_rights, write,
+    Operation, Outcome, Write, accounts, addressed, check_same_id, merge_problems,
+    modified_meanwhile, no_such_object, sees_rights, write,
 };
 use crate::{
     authz,
@@ -44,6 +44,7 @@ pub(super) async fn patch(
     if let Some(problem) = problem {
         return Err(ApiError::Invalid(vec![problem]));
     }
+    accounts::check_patched(operation, &old.data, &patched.data)?;
     check_same_id(Some(&patched.data), id)?;
     let shown = Shown::new(behavior, patched.sent, &old);
     let write_patched = Write {

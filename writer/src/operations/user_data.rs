@@ -77,7 +77,7 @@ fn deletion(request: &ApiRequest, uri: &str, last_modified: Timestamp) -> Option
     let (method, query_text) = (Method::DELETE, String::new());
     let request =
         ApiRequest { method: method.clone(), path, query_text, headers, ..request.clone() };
-    Some(Operation { method, list, id: Some(id), view: View::Itself, request })
+    Some(Operation { method, list, id: Some(id), view: View::Itself, request, password_hash: None })
 }
 
 /// Takes the principal from the access control lists and the groups of some objects: those that

@@ -14,11 +14,17 @@ use jsonschema::{Keyword, ValidationError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::pattern;
+
 /// The name of the keyword, which no other schema uses.
 pub(super) const KEYWORD: &str = "countersign:cost";
 
 /// So many bytes of a text cost as much as one evaluation.
 const TEXT: usize = 32;
+
+/// So many bytes of a text, times the states of the pattern that it is matched with, cost as much as
+/// one evaluation. A byte takes up to 25 nanoseconds for each state, in an optimized build.
+const SCAN: usize = 16;
 
 /// What one validation may cost.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +39,16 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What takes milliseconds: ordinary schemas need a hundredth of it.
+    /// What takes milliseconds, and at the very worst 40: ordinary schemas need less than a tenth of it.
     pub(super) const QUICK: Self =
         Self { evaluations: 100_000, bytes: 2 << 20, product: 100_000_000 };
-    /// What takes a fraction of a second.
+    /// What takes a fraction of a second, and at the very worst little more than one.
     pub(super) const FULL: Self =
         Self { evaluations: 3_000_000, bytes: 32 << 20, product: 4_000_000_000 };
+    /// A tenth of what is quick.
+    #[cfg(test)]
+    pub(super) const TENTH: Self =
+        Self { evaluations: 10_000, bytes: 200 << 10, product: 10_000_000 };
 }
 
 /// What is left of a budget.
@@ -110,6 +120,9 @@ const SILENT: [&str; 22] = [
 pub(super) struct Cost {
     own: usize,
     each: usize,
+    /// The states of its pattern, and of those of names.
+    text_states: usize,
+    name_states: usize,
     /// The types that it allows, where it names any.
     types: Vec<String>,
     required: Vec<String>,
@@ -128,6 +141,8 @@ impl Cost {
         Self {
             own: 1 + lists.into_iter().map(length).sum::<usize>(),
             each: 1 + length("patternProperties"),
+            text_states: schema.get("pattern").and_then(Value::as_str).map_or(0, pattern::states),
+            name_states: schema.get("patternProperties").map_or(0, name_states),
             types: texts(schema.get("type")),
             required: texts(schema.get("required")),
             others: schema.keys().filter(|name| !SILENT.contains(&name.as_str())).count(),
@@ -148,9 +163,13 @@ impl Cost {
     fn evaluations(&self, instance: &Value) -> usize {
         self.own
             + match instance {
-                Value::Object(members) => members.len() * self.each,
+                Value::Object(members) => {
+                    members.len() * self.each + scan(names(members), self.name_states)
+                }
                 Value::Array(items) => items.len() * self.each,
-                Value::String(text) => text.len() / TEXT * self.own,
+                Value::String(text) => {
+                    text.len() / TEXT * self.own + scan(text.len(), self.text_states)
+                }
                 Value::Null | Value::Bool(_) | Value::Number(_) => 0,
             }
     }
@@ -182,6 +201,22 @@ impl Cost {
         };
         self.types.is_empty() || self.types.iter().any(is)
     }
+}
+
+/// The evaluations that a text costs which is matched with patterns.
+fn scan(bytes: usize, states: usize) -> usize {
+    bytes.saturating_mul(states) / SCAN
+}
+
+/// The states of the patterns that names are matched with.
+pub(super) fn name_states(patterns: &Value) -> usize {
+    let states = |(name, _): (&String, &Value)| pattern::states(name);
+    patterns.as_object().into_iter().flatten().map(states).fold(0, usize::saturating_add)
+}
+
+/// How long the names of members are together.
+fn names(members: &Map<String, Value>) -> usize {
+    members.keys().map(String::len).sum()
 }
 
 /// A text, or the texts of a list.
@@ -244,6 +279,23 @@ impl Budget {
     /// each part of the schema. Evaluations that fail early are not counted.
     pub(super) fn is_too_small_for(self, instance: &Value, schema_bytes: usize) -> bool {
         count(instance).saturating_mul(schema_bytes) > self.product
+    }
+
+    /// Whether it is too little to match the names of an object once: that comes before the
+    /// evaluation is counted.
+    pub(super) fn is_too_small_for_names(self, instance: &Value, states: usize) -> bool {
+        states > 0 && scan(longest_names(instance), states) > self.evaluations
+    }
+}
+
+/// The most that the names of one object have together.
+fn longest_names(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(longest_names).max().unwrap_or(0),
+        Value::Object(members) => {
+            members.values().map(longest_names).fold(names(members), usize::max)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::python;
 
-/// Largest compiled pattern.
+/// Largest compiled pattern: smaller ones are ordinary, such as `^https://.{1,100}$`.
 const PATTERN_BYTES: usize = 256 << 10;
 
 /// About how many bytes of memory a validator takes for each of its document, and for a pattern.
@@ -26,6 +26,8 @@ pub(super) struct Compiled {
     validator: Validator,
     bytes: usize,
     patterns: usize,
+    /// The most states that the patterns of one `patternProperties` have.
+    name_states: usize,
     /// Bytes of the longest name in the document.
     longest_name: usize,
     document: Value,
@@ -67,8 +69,10 @@ impl Compiled {
     }
 
     /// Without errors, which may take much memory and are seldom wanted.
-    fn is_valid(&self, instance: &Value, budget: Budget) -> Result<bool, Exhausted> {
-        if budget.is_too_small_for(instance, self.bytes) {
+    pub(super) fn is_valid(&self, instance: &Value, budget: Budget) -> Result<bool, Exhausted> {
+        if budget.is_too_small_for(instance, self.bytes)
+            || budget.is_too_small_for_names(instance, self.name_states)
+        {
             return Err(Exhausted);
         }
         budget::within(budget, 0, || self.validator.is_valid(instance))
@@ -95,8 +99,8 @@ pub(super) fn compile(document: Value) -> Result<Compiled, Failure> {
     let validator = build(&instrumented, draft)
         .map_err(|error| Failure::of_schema(describe::schema_failure(&error)))?;
     let (bytes, patterns) = (outline.bytes(), outline.patterns());
-    let longest_name = document::longest_name(&document);
-    Ok(Compiled { validator, bytes, patterns, longest_name, document })
+    let (name_states, longest_name) = (outline.name_states(), document::longest_name(&document));
+    Ok(Compiled { validator, bytes, patterns, name_states, longest_name, document })
 }
 
 /// Checks a schema that is to be saved, in the dialect in which it will be used (§2.13.4).

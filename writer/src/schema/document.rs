@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shared::model::Resource;
 
 use super::{
@@ -78,6 +78,7 @@ pub(super) struct Outline<'a> {
     anchors: HashMap<&'a str, &'a Value>,
     references: HashSet<&'a str>,
     patterns: usize,
+    name_states: usize,
     bytes: usize,
 }
 
@@ -95,6 +96,7 @@ impl<'a> Outline<'a> {
             anchors: HashMap::new(),
             references: HashSet::new(),
             patterns: 0,
+            name_states: 0,
             bytes: root.to_string().len(),
         };
         if outline.bytes > MAX_BYTES {
@@ -111,6 +113,11 @@ impl<'a> Outline<'a> {
     /// How many patterns there are.
     pub(super) fn patterns(&self) -> usize {
         self.patterns
+    }
+
+    /// The most states that the patterns of one `patternProperties` have.
+    pub(super) fn name_states(&self) -> usize {
+        self.name_states
     }
 
     /// How large the document is.
@@ -146,9 +153,10 @@ impl<'a> Outline<'a> {
                     self.references.insert(reference);
                 }
                 (name, _) if DATA.contains(&name) => {}
-                (name, Value::Object(members)) if MAPS.contains(&name) => {
+                (name, value @ Value::Object(members)) if MAPS.contains(&name) => {
                     if name == "patternProperties" {
                         self.patterns += members.len();
+                        self.name_states = self.name_states.max(budget::name_states(value));
                     }
                     members.values().try_for_each(|member| self.visit(member))?;
                 }
@@ -278,7 +286,7 @@ fn instrument(schema: &mut Value, unresolvable: &HashMap<&str, String>) {
     let reason =
         REFERENCES.iter().find_map(|name| unresolvable.get(keywords.get(*name)?.as_str()?));
     if let Some(reason) = reason {
-        *schema = serde_json::json!({UNRESOLVABLE: reason});
+        *schema = json!({UNRESOLVABLE: reason});
         return;
     }
     let cost = Cost::of(keywords);
@@ -297,12 +305,14 @@ fn instrument(schema: &mut Value, unresolvable: &HashMap<&str, String>) {
     add_cost(keywords, &cost);
 }
 
-/// As the last of what is evaluated before branches and references: what fails earlier is cheap.
+/// As the last of what is evaluated before branches and references: what fails earlier is cheap. A
+/// pattern is not, and comes after it.
 fn add_cost(keywords: &mut Map<String, Value>, cost: &Cost) {
-    let cost = serde_json::json!({budget::KEYWORD: cost.to_value()});
+    let pattern = keywords.remove("pattern");
     let all = keywords.entry("allOf").or_insert_with(|| Value::Array(Vec::new()));
     if let Value::Array(all) = all {
-        all.push(cost);
+        all.push(json!({budget::KEYWORD: cost.to_value()}));
+        all.extend(pattern.map(|pattern| json!({"pattern": pattern})));
     }
 }
 

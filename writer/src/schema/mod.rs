@@ -1,16 +1,18 @@
 //! JSON schemas: of a collection for its records, of a bucket for all that it holds
 //! (`kinto-http-api.md` §2.13).
 //!
-//! Schemas and objects come from strangers. Nothing is fetched, patterns run in linear time, and
-//! a validation that takes too many steps, or too much memory, is given up. One that takes more than
-//! milliseconds is not done within a transaction: that is rolled back, and runs again when a few at a
-//! time have been judged ([`Costly`]).
+//! Schemas and objects come from strangers. Nothing is fetched, patterns run in linear time, whose
+//! factor counts as well, and a validation that takes too many steps, or too much memory, is given up.
+//! One that takes more than milliseconds is not done within a transaction: that is rolled back, and runs
+//! again when a few at a time have been judged ([`Costly`]). A schema is compiled within one, once for
+//! all its records: the largest in a fraction of a second.
 
 mod budget;
 mod compile;
 mod costly;
 mod describe;
 mod document;
+mod pattern;
 
 use std::sync::Arc;
 

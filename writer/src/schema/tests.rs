@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{compile::compile, *};
+use super::{budget::Budget, compile::compile, *};
 
 /// What the schema says about an instance, as `name: text`.
 fn told(schema: Value, instance: &Value) -> Option<String> {
@@ -253,6 +253,50 @@ fn patterns_take_linear_time() {
     }
 }
 
+/// A pattern of so many states that the engine has no tables for it, and a text that needs them all.
+fn states(count: usize, bytes: usize) -> (String, String) {
+    let mut state = 1_u32;
+    let text = (0..bytes).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if state >> 31 == 0 { 'a' } else { 'b' }
+    });
+    (format!("(^|[ab])[ab]*a[ab]{{{count}}}[^ab0]"), text.collect())
+}
+
+/// Linear in the text, but 100 KB took nine seconds.
+#[test]
+fn a_text_counts_for_each_state_of_its_pattern() {
+    let too_long = Some("schema: Validation with this schema takes too long".to_owned());
+    for (count, bytes, is_quick, is_possible) in
+        [(100, 5_000, true, true), (100, 100_000, false, true), (3_000, 100_000, false, false)]
+    {
+        let (pattern, text) = states(count, bytes);
+        let named = json!({"a": {&text: 1}});
+        let valued = json!({"a": text});
+        for (schema, instance) in [
+            (json!({"pattern": pattern}), &valued),
+            (json!({"not": {"pattern": pattern}}), &valued),
+            (json!({"propertyNames": {"pattern": pattern}}), &named),
+            (json!({"patternProperties": {&pattern: false}}), &named),
+        ] {
+            let schema = json!({"properties": {"a": schema}});
+            let compiled = compile(schema.clone()).unwrap();
+            let start = Instant::now();
+            let quickly = compiled.validate_quickly(instance);
+            let elapsed = start.elapsed();
+
+            assert_eq!(quickly.is_ok(), is_quick, "{count} {bytes} {schema}");
+            assert!(elapsed < Duration::from_millis(500), "{elapsed:?} {count} {bytes} {schema}");
+            if !is_possible {
+                assert_eq!(told(schema, instance), too_long);
+            } else if !is_quick {
+                assert_ne!(told(schema, instance), too_long);
+            }
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        }
+    }
+}
+
 /// Without limits, these take minutes or more: each level evaluates the next again and again,
 /// and in vain; or each of many items is compared with each of many others.
 #[test]
@@ -352,9 +396,38 @@ fn ordinary_schemas_need_a_small_part_of_what_is_quick() {
         json!({"arguments": arguments})
     };
 
-    assert_eq!(compiled.validate_quickly(&record("kind-19")), Ok(Ok(())));
+    assert_eq!(compiled.is_valid(&record("kind-19"), Budget::TENTH), Ok(true));
     let told = compiled.validate_quickly(&record("none")).unwrap().unwrap_err();
     assert!(told.text.ends_with("is not valid under any of the given schemas"), "{}", told.text);
+}
+
+#[test]
+fn ordinary_patterns_need_a_small_part_of_what_is_quick() {
+    let uuid = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+    let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+    let email = format!(r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{label}(?:\.{label})*$");
+    let schema = json!({"properties": {
+        "id": {"pattern": uuid},
+        "email": {"pattern": email},
+        "day": {"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$"},
+        "url": {"pattern": "^https://.{1,100}$"},
+        "text": {"pattern": "^.{1,2000}$"},
+        "hash": {"pattern": "^[a-f0-9]{64}$"},
+        "names": {"patternProperties": {r"^[a-z]{2}(-[A-Z]{2})?$": {"pattern": r"^\p{L}[\p{L} ]*$"}}},
+    }});
+    let record = json!({
+        "id": "6f7c2b1e-0a4d-4a6e-9a51-1c9d0f3b7e21",
+        "email": "somebody.with-a-long.name@mail.example.com",
+        "day": "2026-01-02T03:04:05.678Z",
+        "url": format!("https://example.com/{}", "x".repeat(80)),
+        "text": "é".repeat(1_000),
+        "hash": "0".repeat(64),
+        "names": {"de": "Deutsch", "pt-BR": "português brasileiro", "el": "ελληνικά"},
+    });
+
+    let compiled = compile(schema).unwrap();
+    assert_eq!(compiled.validate_quickly(&record), Ok(Ok(())));
+    assert_eq!(compiled.is_valid(&record, Budget::TENTH), Ok(true));
 }
 
 /// The deepest that the limits allow, on a thread like those that it runs on.

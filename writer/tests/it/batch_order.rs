@@ -181,6 +181,58 @@ async fn a_changed_password_counts_in_the_same_batch() {
 }
 
 #[tokio::test]
+async fn who_signs_in_often_takes_one_run_more() {
+    let includes = "kinto.plugins.accounts kinto.plugins.prometheus";
+    let settings = [("includes", includes), ("batch_max_requests", "100")];
+    let (harness, _) = start(&settings).await;
+    let runs = async || {
+        let metrics = harness.anonymous.raw("GET", "/__metrics__", &[], "").await.expect(200);
+        let text = String::from_utf8_lossy(&metrics.bytes).into_owned();
+        let name = "backend_storage_seconds_count{method=\"transaction\"} ";
+        let (_, count) = text.split_once(name).unwrap();
+        count.lines().next().unwrap().parse::<u64>().unwrap()
+    };
+    let zed = basic("zed", "zed");
+    let password = json!({"data": {"password": "zed"}});
+    let mut requests = vec![
+        json!({"method": "PUT", "path": "/accounts/zed", "body": password}),
+        by(&zed, "PUT", "/buckets/zed", &json!({})),
+        by(&zed, "PUT", "/buckets/zed/collections/c", &json!({})),
+    ];
+    requests.extend((0..50).map(|number| {
+        let path = format!("/buckets/zed/collections/c/records/{number}");
+        by(&zed, "PUT", &path, &json!({"data": {"n": number}}))
+    }));
+    let before = runs().await;
+
+    let reply = batch(&harness.anonymous, &requests).await.expect(200);
+
+    assert_eq!(statuses(&reply), vec![201; 53], "{}", reply.json);
+    let runs = runs().await - before;
+    assert!(runs <= 6, "{runs} runs: rows of lists, and a password, were missing first");
+}
+
+/// `account_free_failures` wrong passwords, and no fewer, where the batch that sends them would have
+/// changed the right one.
+#[tokio::test]
+async fn a_wrong_password_in_a_batch_is_one_attempt() {
+    let (harness, _) =
+        start(&[("account_free_failures", "5"), ("multiauth.policies", "account")]).await;
+    let change = json!({"data": {"password": "x"}});
+    for guess in ["1", "2", "3", "4"] {
+        let requests = [
+            json!({"method": "PUT", "path": "/accounts/alice", "body": change}),
+            by(&basic("alice", guess), "GET", "/accounts/alice", &json!({})),
+        ];
+        let reply = batch(&harness.anonymous, &requests).await.expect(200);
+        assert_eq!(statuses(&reply), [401, 401]);
+    }
+
+    let alice = harness.anonymous.with_password("alice", "s3cret");
+    alice.get("/accounts/alice").await.expect(200);
+}
+
+#[tokio::test]
 async fn users_stay_in_the_groups_that_they_were_in_before_the_batch() {
     let harness = Harness::start().await;
     let bob = user_id(&harness.bob).await;
