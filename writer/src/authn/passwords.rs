@@ -1,5 +1,5 @@
 //! The passwords of accounts (§5.3.2-3): bcrypt, as many at a time as there are CPUs, and a memory of those
-//! that were right.
+//! that were right, and of those that were not.
 
 use std::{
     num::NonZero,
@@ -46,12 +46,16 @@ const FORGET_ATTEMPTS: Duration = Duration::from_mins(20);
 /// What was right is remembered under a keyed hash of the name, the password and the stored hash
 /// together. The stored hash is read for each request, so that a changed password, or a deleted
 /// account, counts at once in every process.
+///
+/// What was wrong is remembered in the same way: users of another policy, who have no account, send
+/// the same credentials with each request. Whether there is an account changes nothing of that.
 #[derive(Debug)]
 pub struct Passwords {
     cost: u32,
     free_failures: u32,
     tagger: Tagger,
     right: Cache<Tag, ()>,
+    wrong: Cache<Tag, ()>,
     /// By account, and by account and address.
     attempts: Cache<(String, Option<String>), Arc<Mutex<Attempts>>>,
     slots: Arc<Semaphore>,
@@ -69,8 +73,10 @@ pub struct Checked {
 
 /// Why a password is not taken.
 enum Unproved {
-    /// It is wrong, or may not be tried now.
+    /// It is wrong.
     Wrong,
+    /// It may not be tried now.
+    TooMany,
     /// It could not be checked.
     Unchecked(ApiError),
 }
@@ -85,6 +91,10 @@ impl Passwords {
             right: Cache::builder()
                 .max_capacity(REMEMBERED)
                 .time_to_idle(settings.cache_ttl)
+                .build(),
+            wrong: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(settings.cache_ttl)
                 .build(),
             attempts: Cache::builder()
                 .max_capacity(REMEMBERED)
@@ -119,10 +129,17 @@ impl Passwords {
         let against = Some(SignIn { account, hash: stored.clone() });
         let tag =
             self.tagger.tag(&[&sent.user, &sent.password, stored.as_deref().unwrap_or_default()]);
+        if self.wrong.contains_key(&tag) {
+            return Ok(Checked { is_right: false, against });
+        }
         let proof = self.right.try_get_with(tag, self.prove(sent, sender, stored)).await;
         let is_right = match proof.as_ref().map_err(AsRef::as_ref) {
             Ok(()) => true,
-            Err(Unproved::Wrong) => false,
+            Err(Unproved::Wrong) => {
+                self.wrong.insert(tag, ()).await;
+                false
+            }
+            Err(Unproved::TooMany) => false,
             Err(Unproved::Unchecked(error)) => return Err(ApiError::backend(error.to_string())),
         };
         Ok(Checked { is_right, against })
@@ -131,6 +148,7 @@ impl Passwords {
     /// Forgets who was right, and how often others were wrong.
     pub fn forget(&self) {
         self.right.invalidate_all();
+        self.wrong.invalidate_all();
         self.attempts.invalidate_all();
     }
 
@@ -147,7 +165,7 @@ impl Passwords {
         if free > 0
             && !(self.begin(&here, free).await && self.begin(&everywhere, free_everywhere).await)
         {
-            return Err(Unproved::Wrong);
+            return Err(Unproved::TooMany);
         }
         let stored = stored.filter(|hash| self.is_affordable(&sent.user, hash));
         let exists = stored.is_some();

@@ -96,7 +96,7 @@ pub(super) fn check_patched(
     let (old, new) = (old.get("password"), new.get("password"));
     let hash = operation.password_hash.as_deref();
     if operation.list == ListPath::Accounts && new != old && new.and_then(Value::as_str) != hash {
-        return Err(ApiError::invalid(Location::Body, "data.password", "Required"));
+        return Err(ApiError::invalid(Location::Body, "password", "Required"));
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ pub(super) fn check_patched(
 pub(super) fn check_stored(path: &ObjectPath, data: &Map<String, Value>) -> Result<(), ApiError> {
     let hash = data.get("password").and_then(Value::as_str).unwrap_or_default();
     if path.list == ListPath::Accounts && hash.parse::<HashParts>().is_err() {
-        return Err(ApiError::invalid(Location::Body, "data.password", "Required"));
+        return Err(ApiError::invalid(Location::Body, "password", "Required"));
     }
     Ok(())
 }

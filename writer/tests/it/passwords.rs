@@ -102,6 +102,20 @@ async fn guessing_has_to_wait_but_not_who_is_known() {
     assert_eq!(user(alice).await, "account:alice", "but not one that was right a moment ago");
 }
 
+/// Users of another policy send the same credentials with each request, and none of them is an account's.
+#[tokio::test]
+async fn the_same_wrong_password_is_one_guess() {
+    let settings = [("account_free_failures", "3"), ("multiauth.policies", "account basicauth")];
+    let (harness, [_, bob, _]) = start(&settings).await;
+    let other = harness.anonymous.with_password("bob", "wrong");
+
+    for _ in 0..8 {
+        assert!(user_id(&other).await.starts_with("basicauth:"));
+    }
+
+    assert_eq!(user_id(&bob).await, "account:bob");
+}
+
 #[tokio::test]
 async fn after_a_flush_nothing_is_remembered() {
     let settings = [
