@@ -78,8 +78,8 @@ pub fn about_since(
     too_old.then_some(Detour::DropSince)
 }
 
-/// Any integer, however large: `_expected` is compared, not kept.
-fn expected(text: &str) -> Option<Timestamp> {
+/// Any integer, however large and however quoted: `_expected` is compared, not kept.
+pub(super) fn expected(text: &str) -> Option<Timestamp> {
     let latest = Timestamp::from_millis(i64::MAX);
     let digits = text.replace('"', "");
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
