@@ -111,7 +111,7 @@ async fn who_waits_for_a_place_takes_no_memory_yet() {
     let reader = Reader::of(&filled().await, &[OFF]).await;
     let app = reader.app();
     let (hits, misses) = (app.metrics.delta_hits.clone(), app.metrics.delta_misses.clone());
-    let bounds = Bounds { places: 1, seats: 64, patience: Duration::from_secs(60) };
+    let bounds = Bounds { places: 1, seats: 64, patience: Duration::from_mins(1) };
     let gate = Gate::new(bounds, app.metrics.refused.clone());
     let budget = Budget::new(0, 1 << 20, app.metrics.refused.clone());
     let preparing = Preparing { gate: gate.clone(), budget: budget.clone() };
