@@ -141,23 +141,23 @@ async fn prepare<L: AsList>(
     encoding: Encoding,
     preparing: &Preparing,
 ) -> Result<Arc<Prepared>, ApiError> {
-    let share = preparing.budget.take(owner.list().length(part))?;
+    let share = || preparing.budget.take(owner.list().length(part));
     let is_small = owner.list().full().plain().len() < INLINE_BYTES;
     if is_small {
-        return Ok(Arc::new(render(owner.list(), part, encoding, share)));
+        return Ok(Arc::new(render(owner.list(), part, encoding, share()?)));
     }
-    let place = preparing.gate.enter().await?;
+    // The place first: who waits for one takes no memory yet.
+    let (place, first) = (preparing.gate.enter().await?, share()?);
     let kept = owner.clone();
     let made = spawn_blocking(move || {
         // Held until it is done, also when nobody waits for it any more.
         let _place = place;
-        render(kept.list(), part, encoding, share)
+        render(kept.list(), part, encoding, first)
     });
     if let Ok(made) = made.await {
         return Ok(Arc::new(made));
     }
-    let share = preparing.budget.take(owner.list().length(part))?;
-    Ok(Arc::new(render(owner.list(), part, Encoding::Identity, share)))
+    Ok(Arc::new(render(owner.list(), part, Encoding::Identity, share()?)))
 }
 
 fn render(list: &List, part: Part, encoding: Encoding, share: Share) -> Prepared {
@@ -228,8 +228,8 @@ impl Filtered {
             limit: query.limit.unwrap_or(usize::MAX).min(monitor.entries.iter().count()),
         };
         let making = async {
-            let share = self.preparing.budget.take(list.full().plain().len())?;
             let _place = self.preparing.gate.enter().await?;
+            let share = self.preparing.budget.take(list.full().plain().len())?;
             Ok(dressed(share.hold(make())))
         };
         if self.preparing.budget.is_spent() {

@@ -89,7 +89,7 @@ pub async fn run(app: &App, route: Route, request: &ApiRequest) -> Result<Reply,
                 operations::flush(tx, caches).boxed()
             })
             .await?;
-            app.authn.passwords.forget();
+            operations::after_flush(app);
             Ok(reply)
         }
         Route::UserData(principal) => {

@@ -163,7 +163,8 @@ impl Body {
         &self.bytes
     }
 
-    /// Whether it is a whole list: there for everybody, however long one client takes.
+    /// Whether it is sent from a file: a whole list that is not small, there for everybody, however long
+    /// one client takes. Small ones are sent as what was made for one client is: they cost little.
     pub fn is_shared(&self) -> bool {
         matches!(self.sending, Sending::FromFile(_))
     }

@@ -204,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn the_hello_view_s_lifetime_counts_as_unset_below_zero() {
+        for (set, read_as) in [("-1", 0), ("", 0), ("0", 0), ("60", 60)] {
+            let file = format!(
+                "storage_url = 'postgresql://h/d'\nroot_cache_expires_seconds = '{set}'\n\
+                 [changes]\nresources = '/buckets/a'\n"
+            );
+            let (_, config) = read(&file, "toml");
+            assert_eq!(config.unwrap().site.root_ttl, read_as, "{set}");
+        }
+    }
+
+    #[test]
     fn a_writer_s_setting_in_our_own_format_is_a_problem() {
         let file = "storage_url = 'postgresql://h/d'\n[changes]\nresources = '/buckets/a'\n\
                     [writer]\nx = 1\n";

@@ -15,7 +15,7 @@ pub struct Site {
     pub backoff: Option<u64>,
     /// Seconds of the `Retry-After` header.
     pub retry_after: u64,
-    /// Lifetime of the hello view.
+    /// Lifetime of the hello view; 0 where none is set.
     pub root_ttl: u32,
     /// When the service ends, if it does.
     pub end: Option<EndOfService>,
@@ -24,7 +24,6 @@ pub struct Site {
 impl Site {
     pub(super) fn read(layers: &mut Layers) -> Self {
         let (scheme, host) = (layers.text("http_scheme"), layers.text("http_host"));
-        let root_ttl = layers.number("root_cache_expires_seconds", 0, u64::from(u32::MAX));
         let project_docs = layers.text("project_docs");
         Self {
             end: EndOfService::read(layers, &project_docs),
@@ -33,7 +32,7 @@ impl Site {
             root: absolute(&scheme, &host),
             backoff: layers.optional_number("backoff", 0, u64::from(u32::MAX)),
             retry_after: layers.number("retry_after_seconds", 0, u64::from(u32::MAX)),
-            root_ttl: u32::try_from(root_ttl).unwrap_or(u32::MAX),
+            root_ttl: layers.lifetime("root_cache_expires_seconds").unwrap_or(0),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use futures_util::{future::join_all, poll};
 use http::StatusCode;
 use reader::{
     answer::Accepted,
+    budget::Budget,
     cache::{Deltas, Filtered, Preparing},
     gate::{Bounds, Gate},
 };
@@ -102,6 +103,38 @@ async fn what_would_have_to_be_prepared_is_refused_and_what_is_there_is_not() {
     assert!(filtered.form(&published, &of("main")).await.is_err());
     assert!(filtered.form(&published, &of("nobody-has-it")).await.is_ok(), "costs nothing");
     assert_eq!(metrics.refused.get(), 2);
+}
+
+/// Many may wait, for all of whom together there is no memory.
+#[tokio::test]
+async fn who_waits_for_a_place_takes_no_memory_yet() {
+    let reader = Reader::of(&filled().await, &[OFF]).await;
+    let app = reader.app();
+    let (hits, misses) = (app.metrics.delta_hits.clone(), app.metrics.delta_misses.clone());
+    let bounds = Bounds { places: 1, seats: 64, patience: Duration::from_mins(1) };
+    let gate = Gate::new(bounds, app.metrics.refused.clone());
+    let budget = Budget::new(0, 1 << 20, app.metrics.refused.clone());
+    let preparing = Preparing { gate: gate.clone(), budget: budget.clone() };
+    let deltas = Deltas::new(1 << 20, preparing.clone(), hits, misses);
+    let filtered = Filtered::new(preparing);
+    let published = app.board.published().unwrap();
+    let cfr = published.get("main", "cfr").unwrap().good.clone().unwrap();
+    let accepted = Accepted::parse(std::iter::once(&b"gzip"[..]));
+    let query = ChangesetQuery { bucket: Some("main".to_owned()), ..ChangesetQuery::default() };
+    let inside = gate.enter().await.unwrap();
+
+    let asked = (0..40).map(|row| {
+        let part = cfr.list.part(Some(Timestamp::from_millis(T + row)), None);
+        deltas.form(&cfr, part, accepted)
+    });
+    let mut deltas = Box::pin(join_all(asked));
+    let mut filtered = Box::pin(filtered.form(&published, &query));
+    assert!(poll!(&mut deltas).is_pending() && poll!(&mut filtered).is_pending());
+    assert_eq!(budget.used(), 0);
+
+    drop(inside);
+    assert!(deltas.await.iter().all(Result::is_ok) && filtered.await.is_ok());
+    assert!(budget.used() > 0, "what is kept counts");
 }
 
 /// What is asked of the monitor.

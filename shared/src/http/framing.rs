@@ -51,6 +51,8 @@ enum Next {
     Anything,
     /// Nothing: the connection ends.
     Refused,
+    /// Nothing: the body that is being read has failed.
+    Failed(&'static str),
 }
 
 /// A connection whose heads are looked at.
@@ -97,7 +99,7 @@ impl Watch {
                 Next::Chunk(length) => chunk(rest, length)?,
                 Next::Trailer => trailer(rest)?,
                 Next::Anything => Some((rest.len(), Next::Anything)),
-                Next::Refused => None,
+                Next::Refused | Next::Failed(_) => None,
             };
             let Some((taken, next)) = step else { return Ok(()) };
             self.ready += taken;
@@ -253,6 +255,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
                 watch.take(into);
                 return Poll::Ready(Ok(()));
             }
+            if let Next::Failed(why) = watch.next {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+            }
             let mut space = [0; READ];
             let mut read = ReadBuf::new(&mut space);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
@@ -273,10 +278,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
                     let _ = verdict.0.set(why);
                     watch.refuse();
                 }
-                // The request is being read: its body fails.
-                Err(why) => {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
-                }
+                // The request is being read, or will be: its body fails behind what is ready.
+                Err(why) => watch.next = Next::Failed(why),
             }
         }
     }
@@ -314,6 +317,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     /// Feeds a connection's bytes in pieces; what is handed on, or why nothing more is.
@@ -375,6 +380,21 @@ mod tests {
                 assert!(feed(&all, size).is_err(), "{bad:?} in pieces of {size}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_fails_behind_what_came_before_it() {
+        let before = b"GET / HTTP/1.1\r\n\r\n\
+                       POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+        let all = [&before[..], b"1\nb\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n"].concat();
+        let mut connection = Framed::new(&all[..], Verdict::default());
+
+        let mut handed_on = Vec::new();
+        let failure = connection.read_to_end(&mut handed_on).await.unwrap_err();
+
+        assert_eq!(handed_on, before);
+        assert_eq!(failure.kind(), io::ErrorKind::InvalidData);
+        assert!(connection.read(&mut [0; 8]).await.is_err(), "nothing comes after it");
     }
 
     #[test]

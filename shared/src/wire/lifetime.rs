@@ -1,5 +1,6 @@
 //! How long a cache may keep a changeset.
 
+use super::monitor;
 use crate::{config::ttl, model::Timestamp};
 
 /// Seconds that a cache may keep an answer to `_expected`, `None` for no header
@@ -17,7 +18,7 @@ pub fn lifetime(expected: &str, served: Timestamp, policy: ttl::Policy) -> Optio
 
 /// Whether the client knows of a later timestamp than the one served.
 pub fn is_stale(expected: &str, served: Timestamp) -> bool {
-    let Ok(wanted) = Timestamp::parse(expected) else { return false };
+    let Some(wanted) = monitor::expected(expected) else { return false };
     wanted.as_millis() >= 1_000_000_000_000
         && !expected.trim_matches('"').starts_with("9999")
         && wanted > served
@@ -32,7 +33,7 @@ mod tests {
         let policy =
             ttl::Policy { plain: Some(1), minimum: Some(60), maximum: Some(3_600), stale: Some(7) };
         let served = Timestamp::from_millis(1_700_000_000_000);
-        let seconds = |expected| lifetime(expected, served, policy);
+        let seconds = |expected: &str| lifetime(expected, served, policy);
 
         assert_eq!(seconds("0"), Some(60));
         assert_eq!(seconds("9999123"), Some(60));
@@ -42,6 +43,9 @@ mod tests {
         assert_eq!(seconds("1700000000000"), Some(3_600));
         assert_eq!(seconds("1700000000001"), Some(7));
         assert_eq!(seconds("\"1700000000001\""), Some(7));
+        assert_eq!(seconds("1700000000001\""), Some(7), "as many releases of Firefox send it");
+        assert_eq!(seconds(&"1".repeat(22)), Some(7), "an integer of any size");
+        assert_eq!(seconds(&"9".repeat(22)), Some(60), "what asks for no timestamp");
         let unset = ttl::Policy::default();
         assert_eq!(lifetime("1700000000001", served, unset), Some(5));
         assert_eq!(lifetime("1700000000000", served, unset), None);

@@ -20,7 +20,7 @@ use crate::{
     batch,
     context::Ctx,
     dispatch,
-    operations::Operation,
+    operations::{self, Operation},
     routes::Route,
     service::{self, ApiRequest},
     step::{SignIn, Step},
@@ -113,13 +113,8 @@ impl Parts {
         loop {
             let error = match run_together(app, &self.steps).await {
                 Ok(replies) => {
-                    if self
-                        .steps
-                        .iter()
-                        .filter_map(|step| step.aside.as_ref())
-                        .any(Aside::erases_all)
-                    {
-                        app.authn.passwords.forget();
+                    if self.have_erased_all(&replies) {
+                        operations::after_flush(app);
                     }
                     return Ok(replies);
                 }
@@ -150,6 +145,11 @@ impl Parts {
             }
         }
         Ok(())
+    }
+
+    fn have_erased_all(&self, replies: &dispatch::Replies) -> bool {
+        let erases_all = |step: &Step| step.aside.as_ref().is_some_and(Aside::erases_all);
+        self.steps.iter().zip(replies).any(|(step, reply)| reply.is_ok() && erases_all(step))
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use shared::{error::ApiError, http::Reply, model::Timestamp, store::Tx};
 
 use crate::{
+    app::App,
     config::Purge,
     purge::{self, Purged},
     store::maintenance,
@@ -23,6 +24,11 @@ pub async fn flush(tx: &Tx<'_>, caches: &Purge) -> Result<Reply, ApiError> {
 
 /// What is answered, also to a flush in a batch.
 pub fn flushed() -> Reply {
-    tracing::warn!("everything was erased");
     Reply::json(StatusCode::ACCEPTED, &json!({}))
+}
+
+/// What follows the commit: nothing is remembered either, and the log tells.
+pub fn after_flush(app: &App) {
+    app.authn.passwords.forget();
+    tracing::warn!("everything was erased");
 }

@@ -25,7 +25,7 @@ pub use accounts::{
     MAX_PASSWORD_BYTES, create_user, hash_password, may_be_written, visible as visible_accounts,
 };
 pub use counters::counters;
-pub use flush::{flush, flushed};
+pub use flush::{after_flush, flush, flushed};
 pub use heartbeat::heartbeat;
 pub use hello::{API_VERSION, about, contribute, hello, version};
 use http::{Method, StatusCode};

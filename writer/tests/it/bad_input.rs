@@ -171,3 +171,23 @@ async fn one_connection_serves_many_requests_and_ends_with_an_ambiguous_one() {
     let refused = exchange(address, &[b"REFUSED / HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
     assert_ne!(statuses(&refused), ["400"], "{refused}");
 }
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused_and_takes_no_earlier_answer_with_it() {
+    let harness = Harness::start().await;
+    let address = harness.anonymous.address();
+    let head = "POST /v1/buckets HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = format!("1\na\r\n0\r\n\r\n{REQUEST}");
+    let (together, pipelined) = ([head, &body].concat(), [REQUEST, head, &body].concat());
+
+    for (pieces, expected) in [
+        (&[head, &body][..], &["400"][..]),
+        (&[together.as_str()], &["400"]),
+        (&[pipelined.as_str()], &["200", "400"]),
+        (&[REQUEST, together.as_str()], &["200", "400"]),
+    ] {
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+        let answer = exchange(address, &pieces).await;
+        assert_eq!(statuses(&answer), expected, "{pieces:?}: {answer}");
+    }
+}

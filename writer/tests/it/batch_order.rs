@@ -6,6 +6,7 @@ use shared::testing::{TestClient, TestReply};
 use crate::{
     accounts::start,
     harness::{Harness, user_id},
+    log::Log,
 };
 
 /// The user alice of the harness.
@@ -108,6 +109,36 @@ async fn a_flush_comes_in_its_turn() {
     harness.bob.get("/buckets/e2").await.expect(403);
     harness.bob.put("/buckets/e2", json!({})).await.expect(201);
     harness.check_live_counts().await;
+}
+
+/// A run of the transaction that is rolled back has erased nothing.
+#[tokio::test]
+async fn a_flush_is_logged_once_it_is_committed() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone());
+    // The test's runtime has one thread, this one: all that the writer does is logged here.
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let told = || log.text().matches("everything was erased").count();
+    let harness = extras().await;
+    let flush = request("POST", "/__flush__");
+    let put = |path: &str| request("PUT", &format!("/buckets/o{path}"));
+
+    let mut too_many = vec![flush.clone(), put(""), put("/collections/c")];
+    too_many.extend(["1", "2", "3"].map(|id| put(&format!("/collections/c/records/{id}"))));
+    batch(&harness.bob, &too_many).await.expect(507);
+    assert_eq!(told(), 0, "nothing was");
+    let strict = [("includes", "kinto.plugins.flush"), ("cors_origins", "https://here.example")];
+    let strict = harness.again(&strict).await;
+    let elsewhere = json!({"origin": "https://elsewhere.example"});
+    let refused = json!({"method": "POST", "path": "/__flush__", "headers": elsewhere});
+    let reply = batch(&strict, &[refused]).await.expect(200);
+    assert_eq!((statuses(&reply), told()), (vec![400], 0), "refused: {}", reply.json);
+    // The lists of what is new are found missing, and the transaction runs again.
+    batch(&harness.bob, &[put(""), flush, put("")]).await.expect(200);
+    assert_eq!(told(), 1);
+    harness.anonymous.send("POST", "/__flush__", json!({})).await.expect(202);
+    assert_eq!(told(), 2);
+    drop(guard);
 }
 
 #[tokio::test]

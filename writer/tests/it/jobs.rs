@@ -175,7 +175,14 @@ async fn old_entries_of_some_users_leave_the_history() {
     assert_eq!(ended.code, 0);
     let line = format!("history of b by {alice}: 2 entries deleted");
     assert!(ended.stdout.contains(&line), "{}", ended.stdout);
+    let line = format!("history of x by {alice}: 0 entries deleted");
+    assert!(ended.stdout.contains(&line), "{}", ended.stdout);
     assert_eq!(entries().await, 2);
+    let clocks =
+        "select distinct bucket_id from resource_timestamp where resource_name = 'history'";
+    let clocks = owner.query(clocks, &[]).await.unwrap();
+    let clocks: Vec<&str> = clocks.iter().map(|row| row.get(0)).collect();
+    assert_eq!(clocks, ["b"], "nothing is made for a bucket that is not there");
 }
 
 /// `/buckets/from/collections/x` with three records.
