@@ -20,6 +20,9 @@ pub struct Stored {
     /// When the database last confirmed it, as far as that was written.
     confirmed: i64,
     broadcast: Option<i64>,
+    /// The earliest publication that is not among the collections, as it was refused.
+    #[serde(default)]
+    held_back: Option<i64>,
     /// Paths below `/v1/cert-chains/`, and PEM.
     pub chains: Vec<(String, String)>,
     /// Buckets that everybody may read.
@@ -105,6 +108,7 @@ impl Stored {
             watermark: published.watermark.as_millis(),
             confirmed: now.as_millis(),
             broadcast: broadcast.map(Timestamp::as_millis),
+            held_back: published.monitor.entries.held_back().map(Timestamp::as_millis),
             chains,
             public_buckets,
             collections,
@@ -124,6 +128,11 @@ impl Stored {
     /// What push services were told.
     pub fn broadcast(&self) -> Option<Timestamp> {
         self.broadcast.map(Timestamp::from_millis)
+    }
+
+    /// The earliest publication that it lacks.
+    pub fn held_back(&self) -> Option<Timestamp> {
+        self.held_back.map(Timestamp::from_millis)
     }
 
     /// Whether there is nothing to write: a later confirmation alone is not worth it.
@@ -169,6 +178,7 @@ mod tests {
             watermark: 5,
             confirmed: 6,
             broadcast: Some(4),
+            held_back: None,
             chains: vec![("p".to_owned(), "pem".to_owned())],
             public_buckets: vec!["main".to_owned()],
             collections: Vec::new(),

@@ -76,7 +76,7 @@ async fn list(
 ) -> Result<Answer, ApiError> {
     let mut published = app.board.published().ok_or_else(not_ready)?;
     let lags = |published: &Published| {
-        published.monitor.timestamp.is_none_or(|served| is_stale(&query.expected, served))
+        published.monitor.seen.is_none_or(|seen| is_stale(&query.expected, seen))
     };
     if is_stale(&query.expected, Timestamp::ZERO) && lags(&published) {
         catch_up(app, &query.expected, now, |published| !lags(published)).await;

@@ -52,15 +52,42 @@ impl Reason {
     }
 }
 
+/// A state of the database that is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Its records timestamp.
+    pub timestamp: Timestamp,
+}
+
 /// One published collection.
 #[derive(Debug, Clone)]
 pub struct Slot {
     /// What is served: the last state that was good, if there was one.
     pub good: Option<Arc<Collection>>,
-    /// Why the database's present state is not served.
-    pub refused: Option<Reason>,
+    /// The database's present state, if that is not served.
+    pub refused: Option<Refusal>,
     /// Whether everybody may read it.
     pub public: bool,
+}
+
+impl Slot {
+    /// The timestamp of a publication that is not shown: clients have to hear of it one day.
+    pub fn held_back(&self) -> Option<Timestamp> {
+        let refused = self.refused?.timestamp;
+        let is_newer = self.good.as_ref().is_none_or(|good| refused > good.timestamp);
+        is_newer.then_some(refused)
+    }
+}
+
+/// What came before a state.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    /// The list of published collections.
+    pub monitor: Option<&'a Monitor>,
+    /// The earliest publication that was held back, where the state itself does not tell.
+    pub held_back: Option<Timestamp>,
 }
 
 /// Everything that is served at one moment.
@@ -77,21 +104,23 @@ pub struct Published {
 }
 
 impl Published {
-    /// Puts a state together that follows `old`. `slots` are (bucket, collection, slot).
+    /// Puts a state together. `slots` are (bucket, collection, slot).
     pub fn new(
         watermark: Timestamp,
         wardrobe: &Wardrobe,
         slots: Vec<(String, String, Slot)>,
         public_buckets: Vec<String>,
         chains: Arc<Chains>,
-        old: Option<&Self>,
+        before: Before<'_>,
     ) -> Self {
+        let held_back = slots.iter().filter_map(|(_, _, slot)| slot.held_back());
+        let held_back = held_back.chain(before.held_back).collect();
         let served = slots.iter().filter_map(|(bucket, collection, slot)| {
             slot.good
                 .as_ref()
                 .map(|good| Entry::new(wardrobe.http_host(), bucket, collection, good.timestamp))
         });
-        let monitor = Monitor::new(served.collect(), wardrobe, old.map(|old| &old.monitor));
+        let monitor = Monitor::new(served.collect(), held_back, wardrobe, before.monitor);
         let mut collections: HashMap<String, HashMap<String, Slot>> = HashMap::new();
         for (bucket, collection, slot) in slots {
             collections.entry(bucket).or_default().insert(collection, slot);
@@ -124,7 +153,7 @@ impl Published {
 
     /// The collections whose present state is refused.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str, Reason)> {
-        self.iter().filter_map(|(bucket, id, slot)| Some((bucket, id, slot.refused?)))
+        self.iter().filter_map(|(bucket, id, slot)| Some((bucket, id, slot.refused?.reason)))
     }
 
     /// When the certificates behind the served signatures end, as far as their chains are here.

@@ -18,7 +18,9 @@ use tokio::{
 };
 
 use super::{Follower, Standing};
-use crate::snapshot::{Built, Chains, Collection, Context, Published, Reason, Slot, Source, build};
+use crate::snapshot::{
+    Before, Built, Chains, Collection, Context, Published, Reason, Refusal, Slot, Source, build,
+};
 
 /// Collections that are verified and rendered at once.
 pub(super) const IN_FLIGHT: usize = 4;
@@ -72,8 +74,9 @@ impl Follower {
         for pending in pending {
             slots.push(self.finish(pending).await);
         }
-        let (wardrobe, old) = (&self.app.wardrobe, old.as_deref());
-        let published = Published::new(watermark, wardrobe, slots, public_buckets, chains, old);
+        let wardrobe = &self.app.wardrobe;
+        let before = Before { monitor: old.as_ref().map(|old| &old.monitor), held_back: None };
+        let published = Published::new(watermark, wardrobe, slots, public_buckets, chains, before);
         let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
         watch.remind(&published.certificates(), rules, Timestamp::now());
         self.app.board.publish(published);
@@ -173,6 +176,7 @@ impl Follower {
                 "is not shown; its last good state is",
             );
         }
+        let refused = refused.map(|reason| Refusal { reason, timestamp: version.timestamp });
         let slot = Slot { good, refused, public: version.public };
         (version.bucket, version.collection, slot)
     }

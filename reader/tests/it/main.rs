@@ -15,6 +15,7 @@ mod fixture;
 mod flood;
 mod front;
 mod health;
+mod held_back;
 mod hot;
 mod http2;
 mod http2_floods;

@@ -27,7 +27,10 @@ pub struct Entry {
 
 /// All published collections, newest first.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entries(Vec<Entry>);
+pub struct Entries {
+    rows: Vec<Entry>,
+    held_back: Option<Timestamp>,
+}
 
 impl Entry {
     /// The entry of one collection, whose records timestamp is `timestamp`.
@@ -61,17 +64,41 @@ impl Entries {
             let key = |entry: &Entry| Reverse(entry.timestamp);
             key(a).cmp(&key(b)).then_with(|| a.json.cmp(&b.json))
         });
-        Self(entries)
+        Self { rows: entries, held_back: None }
     }
 
-    /// The highest timestamp; `None` when nothing is published.
+    /// The same list, which lacks something that was published at `held_back`.
+    #[must_use]
+    pub fn lacking(self, held_back: Option<Timestamp>) -> Self {
+        Self { held_back, ..self }
+    }
+
+    /// The earliest publication that the list lacks.
+    pub const fn held_back(&self) -> Option<Timestamp> {
+        self.held_back
+    }
+
+    /// Whether the list lacks something that was published.
+    pub const fn is_lacking(&self) -> bool {
+        self.held_back.is_some()
+    }
+
+    /// Up to where a client knows everything that has this list: the highest timestamp, or that before
+    /// what it lacks. A client that took the highest one for its `_since` would never hear of that.
+    /// `None` when nothing is published.
     pub fn timestamp(&self) -> Option<Timestamp> {
-        self.0.first().map(|entry| entry.timestamp)
+        let newest = self.rows.first()?.timestamp;
+        Some(self.most().map_or(newest, |most| newest.min(most)))
+    }
+
+    /// What no timestamp of this list may exceed.
+    pub fn most(&self) -> Option<Timestamp> {
+        self.held_back.map(|held_back| held_back.plus_millis(-1))
     }
 
     /// The entries, newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter()
+        self.rows.iter()
     }
 
     /// The body that answers `query`; its timestamp ignores the filters, and is the clock's where
@@ -172,5 +199,26 @@ mod tests {
         assert_eq!(ask(None, Some("b"), None), (Some(7), vec![6, 5]));
         assert_eq!(ask(Some("a"), Some("b"), None), (Some(7), vec![5]));
         assert_eq!(ask(Some("a"), None, Some(5)), (Some(7), vec![7]));
+    }
+
+    #[test]
+    fn what_a_list_lacks_is_after_its_timestamp() {
+        let at = Timestamp::from_millis;
+        let entry = |collection: &str, stamp| Entry::new("", "a", collection, at(stamp));
+        let entries = Entries::new(vec![entry("b", 5), entry("c", 9)]);
+        for (held_back, timestamp) in
+            [(None, 9), (Some(12), 9), (Some(9), 8), (Some(7), 6), (Some(3), 2)]
+        {
+            let list = entries.clone().lacking(held_back.map(at));
+            assert_eq!(list.timestamp(), Some(at(timestamp)), "{held_back:?}");
+        }
+        let list = entries.lacking(Some(at(7)));
+        let body =
+            list.changeset(&ChangesetQuery { since: Some(at(6)), ..Default::default() }, at(1));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&body["timestamp"], &body["changes"][0]["collection"]),
+            (&json!(6), &json!("c"))
+        );
     }
 }
