@@ -129,6 +129,12 @@ impl Published {
         Self { watermark, monitor, chains, collections, public_buckets }
     }
 
+    /// Whether collections are published, and no state of any is good: there is nothing to serve, which
+    /// is not the same as that nothing is published.
+    pub fn is_empty_handed(&self) -> bool {
+        self.monitor.timestamp.is_none() && !self.collections.is_empty()
+    }
+
     /// A collection.
     pub fn get(&self, bucket: &str, collection: &str) -> Option<&Slot> {
         self.collections.get(bucket)?.get(collection)
