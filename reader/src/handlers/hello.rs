@@ -47,7 +47,7 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
 pub(super) fn get_v2(app: &App, now: Timestamp) -> Result<Reply, ApiError> {
     let site = &app.config.site;
     let published = all_published(app)?;
-    let newest = published.monitor.timestamp.unwrap_or(published.watermark);
+    let newest = published.monitor.entries.timestamp_at(published.watermark);
     let body = json!({
         "project_name": site.project_name,
         "project_version": env!("CARGO_PKG_VERSION"),

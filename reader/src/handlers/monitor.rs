@@ -58,7 +58,7 @@ pub(super) fn records(app: &App, head: &Parts, now: Timestamp) -> Result<Reply, 
         return Ok(detour.reply(&settings.redirects, asked, now));
     }
     let published = all_published(app)?;
-    let timestamp = published.monitor.timestamp.unwrap_or(now);
+    let timestamp = published.monitor.entries.timestamp_at(now);
     count_stale(app, sent.get("_expected").unwrap_or_default(), timestamp);
     let entries = &published.monitor.entries;
     let mut reply = wire::records(entries, settings, asked, (&head.method, &head.headers), now)?;
@@ -81,7 +81,7 @@ async fn list(
         catch_up(app, &query.expected, now, |published| !lags(published)).await;
         published = all_published(app)?;
     }
-    let timestamp = published.monitor.timestamp.unwrap_or(now);
+    let timestamp = published.monitor.entries.timestamp_at(now);
     count_stale(app, &query.expected, timestamp);
 
     let list = &published.monitor.list;

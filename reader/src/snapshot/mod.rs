@@ -86,6 +86,8 @@ impl Slot {
 pub struct Before<'a> {
     /// The list of published collections.
     pub monitor: Option<&'a Monitor>,
+    /// The highest timestamp that was told, where that list does not tell.
+    pub shown: Option<Timestamp>,
     /// The earliest publication that was held back, where the state itself does not tell.
     pub held_back: Option<Timestamp>,
 }
@@ -120,7 +122,7 @@ impl Published {
                 .as_ref()
                 .map(|good| Entry::new(wardrobe.http_host(), bucket, collection, good.timestamp))
         });
-        let monitor = Monitor::new(served.collect(), held_back, wardrobe, before.monitor);
+        let monitor = Monitor::new(served.collect(), held_back, wardrobe, before);
         let mut collections: HashMap<String, HashMap<String, Slot>> = HashMap::new();
         for (bucket, collection, slot) in slots {
             collections.entry(bucket).or_default().insert(collection, slot);

@@ -5,7 +5,7 @@ use shared::{
     wire::{Entries, Entry},
 };
 
-use super::{Change, Draft, List, Wardrobe};
+use super::{Before, Change, Draft, List, Wardrobe};
 
 /// The list.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Monitor {
     pub entries: Entries,
     /// Up to where clients know everything that have the list; `None` when nothing is published.
     pub timestamp: Option<Timestamp>,
+    /// The highest timestamp that this reader ever told: clients have it.
+    pub shown: Option<Timestamp>,
     /// The newest publication that was seen, shown or not: waiting for it is in vain.
     pub seen: Option<Timestamp>,
     /// Its changeset.
@@ -21,17 +23,17 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Sorts and renders the entries that follow those of `old`, and are without the publications at
-    /// `held_back`.
+    /// Sorts and renders the entries, which are without the publications at `held_back`.
     pub fn new(
         entries: Vec<Entry>,
         held_back: Vec<Timestamp>,
         wardrobe: &Wardrobe,
-        old: Option<&Self>,
+        before: Before<'_>,
     ) -> Self {
+        let shown = before.shown.max(before.monitor.and_then(|monitor| monitor.shown));
         let newest = entries.iter().map(|entry| entry.timestamp);
-        let seen = newest.chain(held_back.iter().copied()).max();
-        let entries = Entries::new(entries).lacking(held_back.into_iter().min());
+        let seen = newest.chain(held_back.iter().copied()).chain(shown).max();
+        let entries = Entries::new(entries).after(shown).lacking(held_back.into_iter().min());
         let changes: Vec<Change> = entries
             .iter()
             .map(|entry| Change {
@@ -47,7 +49,7 @@ impl Monitor {
             // What is missing may be there any moment, and changes the list under its timestamp.
             dress.policy = dress.policy.all_stale();
         }
-        let list = draft.finish(dress, old.map(|old| &old.list), true);
-        Self { entries, timestamp, seen, list }
+        let list = draft.finish(dress, before.monitor.map(|old| &old.list), true);
+        Self { entries, timestamp, shown: shown.max(timestamp), seen, list }
     }
 }

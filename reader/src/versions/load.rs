@@ -75,7 +75,8 @@ impl Follower {
             slots.push(self.finish(pending).await);
         }
         let wardrobe = &self.app.wardrobe;
-        let before = Before { monitor: old.as_ref().map(|old| &old.monitor), held_back: None };
+        let monitor = old.as_ref().map(|old| &old.monitor);
+        let before = Before { monitor, ..Before::default() };
         let published = Published::new(watermark, wardrobe, slots, public_buckets, chains, before);
         let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
         watch.remind(&published.certificates(), rules, Timestamp::now());

@@ -56,7 +56,7 @@ async fn load(app: &App, disk: &Arc<Disk>) -> Result<Option<(Stored, Published)>
         slots.push(finish(app, &collection, task).await?);
     }
     let buckets = stored.public_buckets.clone();
-    let before = Before { monitor: None, held_back: stored.held_back() };
+    let before = Before { monitor: None, shown: stored.shown(), held_back: stored.held_back() };
     let published =
         Published::new(stored.watermark(), &app.wardrobe, slots, buckets, chains, before);
     Ok(Some((stored, published)))

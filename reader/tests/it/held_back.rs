@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::fixture::{Database, Got, Reader, Signer, changeset, monitor};
 
@@ -169,7 +170,7 @@ async fn browsers_are_not_told_of_what_they_cannot_get() {
     let tell = async |value: i64| {
         let again = "on conflict (id) do update set value = excluded.value";
         database.run(&format!("{row}, {value}) {again}")).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        sleep(Duration::from_millis(300)).await;
         told(&reader.get(BROADCASTS).await)
     };
 
@@ -181,6 +182,23 @@ async fn browsers_are_not_told_of_what_they_cannot_get() {
     repair(&database, "b", "new").await;
     let newest = format!("\"{}\"", t + 20);
     reader.until(BROADCASTS, |got| told(got) == newest).await;
+}
+
+/// A reader without its database, from the disk of `reader`.
+async fn restarted(reader: Reader, disk: (&str, &str)) -> Reader {
+    // A snapshot a second.
+    sleep(Duration::from_millis(1_500)).await;
+    drop(reader);
+    // The directory is free when the last task of the other one has ended.
+    for _ in 0..50 {
+        let nobody = "postgresql://countersign_reader@127.0.0.1:9/none";
+        let reader = Reader::start(nobody, &[disk]).await;
+        sleep(Duration::from_millis(100)).await;
+        if reader.get(HEARTBEAT).await.status == StatusCode::OK {
+            return reader;
+        }
+    }
+    panic!("no start from the disk");
 }
 
 #[tokio::test]
@@ -198,24 +216,45 @@ async fn a_fresh_reader_and_one_with_its_disk_only_hold_the_same_back() {
         (Some(t + 9), vec!["c".to_owned()])
     );
 
-    // A snapshot a second.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    drop(reader);
-    let nobody = "postgresql://countersign_reader@127.0.0.1:9/none";
-    let mut got = None;
-    for _ in 0..50 {
-        let reader = Reader::start(nobody, &[disk]).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let answer = reader.get(&path).await;
-        if answer.status == StatusCode::OK {
-            got = Some(answer);
-            break;
-        }
-    }
-    let got = got.expect("a start from the disk");
+    let got = restarted(reader, disk).await.get(&path).await;
     assert_eq!(
         (got.json()["timestamp"].as_i64(), collections(&got)),
         (Some(t + 9), vec!["c".to_owned()])
     );
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test]
+async fn the_list_s_timestamp_stays_when_the_newest_collection_goes() {
+    let (database, signer, t) = (Database::create().await, Signer::new(), recently());
+    let directory = std::env::temp_dir().join(format!("countersign-shown-{}", std::process::id()));
+    let disk = ("snapshot_dir", directory.to_str().unwrap());
+    database.signed("a", &signer, "a", t - 10).await;
+    database.signed("d", &signer, "d", t).await;
+    database.publish(t).await;
+    let reader = Reader::of(&database, &[disk]).await;
+    let before = reader.get(&monitor("_expected=0")).await;
+
+    database.run("update collection set deleted = true where id = 'd'").await;
+    database.publish(t + 10).await;
+    reader.until(&monitor("_expected=0"), |got| collections(got) == ["a"]).await;
+
+    let check = async |reader: &Reader| {
+        let begun = Instant::now();
+        for _ in 0..8 {
+            let got = reader.get(&monitor(&format!("_expected={t}&_since={t}"))).await;
+            assert_eq!((got.json()["timestamp"].as_i64(), collections(&got).len()), (Some(t), 0));
+            assert_eq!(got.header("last-modified"), before.header("last-modified"));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(reader.get(RECORDS).await.header("etag"), Some(format!("\"{t}\"").as_str()));
+        assert_eq!(reader.get("/v2/").await.json()["git"]["common"]["timestamp"], t);
+    };
+    check(&reader).await;
+    check(&restarted(reader, disk).await).await;
+    std::fs::remove_dir_all(&directory).unwrap();
+
+    let reader = Reader::of(&database, &[]).await;
+    let got = reader.get(&monitor("_expected=0")).await;
+    assert_eq!(got.json()["timestamp"], t - 10, "this one has shown nothing else");
 }

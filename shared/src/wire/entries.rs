@@ -30,6 +30,7 @@ pub struct Entry {
 pub struct Entries {
     rows: Vec<Entry>,
     held_back: Option<Timestamp>,
+    shown: Option<Timestamp>,
 }
 
 impl Entry {
@@ -64,13 +65,19 @@ impl Entries {
             let key = |entry: &Entry| Reverse(entry.timestamp);
             key(a).cmp(&key(b)).then_with(|| a.json.cmp(&b.json))
         });
-        Self { rows: entries, held_back: None }
+        Self { rows: entries, ..Self::default() }
     }
 
     /// The same list, which lacks something that was published at `held_back`.
     #[must_use]
     pub fn lacking(self, held_back: Option<Timestamp>) -> Self {
         Self { held_back, ..self }
+    }
+
+    /// The same list, which follows one of the timestamp `shown`: what was the newest may be gone.
+    #[must_use]
+    pub fn after(self, shown: Option<Timestamp>) -> Self {
+        Self { shown, ..self }
     }
 
     /// The earliest publication that the list lacks.
@@ -83,12 +90,18 @@ impl Entries {
         self.held_back.is_some()
     }
 
-    /// Up to where a client knows everything that has this list: the highest timestamp, or that before
-    /// what it lacks. A client that took the highest one for its `_since` would never hear of that.
-    /// `None` when nothing is published.
+    /// Up to where a client knows everything that has this list: the highest timestamp that it ever had,
+    /// or that before what it lacks. A client that took a higher one for its `_since` would never hear of
+    /// that. `None` when nothing is published.
     pub fn timestamp(&self) -> Option<Timestamp> {
         let newest = self.rows.first()?.timestamp;
+        let newest = self.shown.map_or(newest, |shown| newest.max(shown));
         Some(self.most().map_or(newest, |most| newest.min(most)))
+    }
+
+    /// The same; the clock's where nothing is published, as nothing changed until then (§3.4).
+    pub fn timestamp_at(&self, now: Timestamp) -> Timestamp {
+        self.timestamp().unwrap_or_else(|| self.shown.map_or(now, |shown| now.max(shown)))
     }
 
     /// What no timestamp of this list may exceed.
@@ -101,8 +114,7 @@ impl Entries {
         self.rows.iter()
     }
 
-    /// The body that answers `query`; its timestamp ignores the filters, and is the clock's where
-    /// nothing is published, as nothing changed until then (§3.4).
+    /// The body that answers `query`; its timestamp ignores the filters.
     pub fn changeset(&self, query: &ChangesetQuery, now: Timestamp) -> Vec<u8> {
         let wanted: Vec<&str> = self
             .iter()
@@ -111,7 +123,7 @@ impl Entries {
             .take(query.limit.unwrap_or(usize::MAX))
             .map(|entry| entry.json.as_str())
             .collect();
-        changeset_body(METADATA, self.timestamp().unwrap_or(now), &wanted)
+        changeset_body(METADATA, self.timestamp_at(now), &wanted)
     }
 
     /// Whether there is anything of the bucket or collection that `query` names.
@@ -212,6 +224,12 @@ mod tests {
             let list = entries.clone().lacking(held_back.map(at));
             assert_eq!(list.timestamp(), Some(at(timestamp)), "{held_back:?}");
         }
+        for (shown, held_back, timestamp) in [(11, None, 11), (7, None, 9), (11, Some(10), 9)] {
+            let list = entries.clone().after(Some(at(shown))).lacking(held_back.map(at));
+            assert_eq!(list.timestamp(), Some(at(timestamp)), "{shown} {held_back:?}");
+        }
+        let nothing = Entries::default().after(Some(at(7)));
+        assert_eq!([5, 8].map(|now| nothing.timestamp_at(at(now)).as_millis()), [7, 8]);
         let list = entries.lacking(Some(at(7)));
         let body =
             list.changeset(&ChangesetQuery { since: Some(at(6)), ..Default::default() }, at(1));

@@ -33,7 +33,7 @@ pub fn records(
     now: Timestamp,
 ) -> Result<Reply, ApiError> {
     let sent = Query::parse(asked.query)?;
-    let current = entries.timestamp().unwrap_or(now);
+    let current = entries.timestamp_at(now);
     let conditions = Preconditions::parse(headers);
     let (conditions, params) = merge_problems(conditions, Params::parse(&sent))?;
     // A list that lacks something may change while its timestamp does not.
