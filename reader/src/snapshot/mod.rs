@@ -35,11 +35,14 @@ pub enum Reason {
     Older,
     /// It holds something that is no JSON object of ours: a number beyond any float, say.
     Unreadable,
+    /// It is gone, and nobody deleted it.
+    Vanished,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Unsigned, Self::Signature, Self::Older, Self::Unreadable];
+    pub const ALL: [Self; 5] =
+        [Self::Unsigned, Self::Signature, Self::Older, Self::Unreadable, Self::Vanished];
 
     /// As the metrics and the heartbeat name it.
     pub const fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Reason {
             Self::Signature => "signature",
             Self::Older => "older",
             Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
         }
     }
 }

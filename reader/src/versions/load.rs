@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Follower, Standing};
+use super::{Follower, Standing, vanished::vanished};
 use crate::snapshot::{
     Before, Built, Chains, Collection, Context, Published, Reason, Refusal, Slot, Source, build,
 };
@@ -60,6 +60,13 @@ impl Follower {
         let mut versions = published::versions(&tx, &buckets).await?;
         versions.retain(|v| self.app.config.changes.monitored.contains(&v.bucket, &v.collection));
         let mut slots = Vec::with_capacity(versions.len());
+        if let Some(old) = &old {
+            for (version, slot) in vanished(&tx, old, &versions).await? {
+                let what = "is gone without having been deleted; its last good state is shown";
+                self.news.reject(&self.app.metrics, &version, Reason::Vanished, what);
+                slots.push((version.bucket, version.collection, slot));
+            }
+        }
         let mut pending = VecDeque::new();
         for version in versions {
             pending.push_back(self.start(&tx, version, old.as_deref(), everything, &chains).await?);

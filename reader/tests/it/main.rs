@@ -33,4 +33,5 @@ mod signatures;
 mod sockets;
 mod starved;
 mod v2;
+mod vanished;
 mod verify;
