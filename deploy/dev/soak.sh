@@ -4,7 +4,7 @@
 # PUBLICATIONS (2) a second, of COLLECTIONS (100) in turn, a few kilobytes each; POLLS (300) a second of
 # the monitor, of whole changesets and of deltas of any age, in every encoding, each of which must
 # verify. What reader and writer take is a line of CSV (.run/soak/soak.csv) each half minute: memory
-# (RSS, PSS, files in memory), descriptors, threads, and what the reader says that it keeps. Fails on a wrong answer, and when the median memory
+# (RSS, of that its own, files in memory), descriptors, threads, and what the reader says that it keeps. Fails on a wrong answer, and when the median memory
 # of the last quarter is more than 10 %, or 10 MiB, above that of the second one.
 #
 # Everything else is private to the run. From the environment also: BIN (target/release), PG_BINDIR.

@@ -83,9 +83,9 @@ mod tests {
 
     fn verdict(memory: impl Fn(u32) -> f64) -> Verdict {
         let sample =
-            |n| Sample { name: "reader".to_owned(), pss_mib: memory(n), ..Sample::default() };
+            |n| Sample { name: "reader".to_owned(), own_mib: memory(n), ..Sample::default() };
         let other =
-            |n| Sample { name: "writer".to_owned(), pss_mib: f64::from(n), ..Sample::default() };
+            |n| Sample { name: "writer".to_owned(), own_mib: f64::from(n), ..Sample::default() };
         let samples: Vec<Sample> = (0..40).flat_map(|n| [sample(n), other(n)]).collect();
         judge("reader", &samples)
     }

@@ -13,7 +13,7 @@ use std::{
 use super::Soak;
 use crate::{client::Client, failure::Failure};
 
-const HEAD: &str = "seconds,process,rss_mib,pss_mib,files_mib,memory_mib,descriptors,threads,\
+const HEAD: &str = "seconds,process,rss_mib,own_mib,files_mib,memory_mib,descriptors,threads,\
                     publications,polls,problems,collections_mib,dictionaries_mib,deltas_mib";
 /// What a reader says that it keeps, in bytes.
 const KEPT: [&str; 3] = ["snapshot_bytes", "dictionary_bytes", "delta_cache_bytes"];
@@ -26,7 +26,7 @@ pub(super) struct Sample {
     /// Its resident memory, shared pages counted in full.
     pub(super) rss_mib: f64,
     /// Its part of the resident memory.
-    pub(super) pss_mib: f64,
+    pub(super) own_mib: f64,
     /// Its files in memory: mapped nowhere, they are in none of the above.
     pub(super) files_mib: f64,
     /// Open files.
@@ -36,20 +36,19 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// All that would be free without the process.
+    /// What only the process keeps, and what it writes there. Pages of its program are others', too.
     pub(super) fn memory_mib(&self) -> f64 {
-        self.pss_mib + self.files_mib
+        self.own_mib + self.files_mib
     }
 
     fn of(name: &str, pid: u32) -> std::io::Result<Self> {
         let process = Path::new("/proc").join(pid.to_string());
         let status = fs::read_to_string(process.join("status"))?;
-        let rollup = fs::read_to_string(process.join("smaps_rollup"))?;
         let (descriptors, bytes) = files(&process)?;
         Ok(Self {
             name: name.to_owned(),
             rss_mib: number(&status, "VmRSS:") / 1_024.0,
-            pss_mib: number(&rollup, "Pss:") / 1_024.0,
+            own_mib: number(&status, "RssAnon:") / 1_024.0,
             files_mib: mib(bytes),
             descriptors,
             threads: whole(&status, "Threads:"),
@@ -135,11 +134,11 @@ impl Observer {
         for (name, pid) in &self.watched {
             let gone = |error| Failure::Failed(format!("{name} ({pid}): {error}"));
             let sample = Sample::of(name, *pid).map_err(gone)?;
-            let Sample { rss_mib, pss_mib, files_mib, descriptors, threads, .. } = &sample;
+            let Sample { rss_mib, own_mib, files_mib, descriptors, threads, .. } = &sample;
             let (seconds, memory) = (at.as_secs(), sample.memory_mib());
             writeln!(
                 self.csv,
-                "{seconds},{name},{rss_mib:.1},{pss_mib:.1},{files_mib:.1},{memory:.1},{descriptors},\
+                "{seconds},{name},{rss_mib:.1},{own_mib:.1},{files_mib:.1},{memory:.1},{descriptors},\
                  {threads},{publications},{polls},{problems},{collections:.1},{dictionaries:.1},{deltas:.1}"
             )
             .map_err(gone)?;
@@ -164,7 +163,7 @@ mod tests {
     fn a_process_is_seen() {
         let sample = Sample::of("this", std::process::id()).unwrap();
 
-        assert!(sample.rss_mib > 1.0 && sample.pss_mib > 0.5, "{sample:?}");
+        assert!(sample.rss_mib > 1.0 && sample.own_mib > 0.5, "{sample:?}");
         assert!(sample.descriptors > 2 && sample.threads > 0, "{sample:?}");
     }
 }

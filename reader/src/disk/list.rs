@@ -20,6 +20,12 @@ pub struct Stored {
     /// When the database last confirmed it, as far as that was written.
     confirmed: i64,
     broadcast: Option<i64>,
+    /// The highest timestamp that the list of collections ever had.
+    #[serde(default)]
+    shown: Option<i64>,
+    /// The earliest publication that is not among the collections, as it was refused.
+    #[serde(default)]
+    held_back: Option<i64>,
     /// Paths below `/v1/cert-chains/`, and PEM.
     pub chains: Vec<(String, String)>,
     /// Buckets that everybody may read.
@@ -105,6 +111,8 @@ impl Stored {
             watermark: published.watermark.as_millis(),
             confirmed: now.as_millis(),
             broadcast: broadcast.map(Timestamp::as_millis),
+            shown: published.monitor.shown.map(Timestamp::as_millis),
+            held_back: published.monitor.entries.held_back().map(Timestamp::as_millis),
             chains,
             public_buckets,
             collections,
@@ -124,6 +132,16 @@ impl Stored {
     /// What push services were told.
     pub fn broadcast(&self) -> Option<Timestamp> {
         self.broadcast.map(Timestamp::from_millis)
+    }
+
+    /// The highest timestamp that its list of collections ever had.
+    pub fn shown(&self) -> Option<Timestamp> {
+        self.shown.map(Timestamp::from_millis)
+    }
+
+    /// The earliest publication that it lacks.
+    pub fn held_back(&self) -> Option<Timestamp> {
+        self.held_back.map(Timestamp::from_millis)
     }
 
     /// Whether there is nothing to write: a later confirmation alone is not worth it.
@@ -169,6 +187,8 @@ mod tests {
             watermark: 5,
             confirmed: 6,
             broadcast: Some(4),
+            shown: Some(5),
+            held_back: None,
             chains: vec![("p".to_owned(), "pem".to_owned())],
             public_buckets: vec!["main".to_owned()],
             collections: Vec::new(),
@@ -188,6 +208,15 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Stored::parse(&bytes[..length]).is_err(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn a_list_of_a_former_release_is_read() {
+        let json = br#"{"watermark":5,"confirmed":6,"broadcast":4,"chains":[],"public_buckets":[],
+                        "collections":[]}"#;
+        let bytes = [format!("{FORMAT} {}\n", files::checksum(json)).as_bytes(), json].concat();
+        let read = Stored::parse(&bytes).unwrap();
+        assert_eq!((read.watermark, read.shown(), read.held_back()), (5, None, None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     answer::{Accepted, Answer, Dress, Lifetime},
     app::App,
     routes::Api,
-    snapshot::{Collection, Published},
+    snapshot::{Collection, Published, Slot},
 };
 
 /// How long a client that knows more than we do waits for us to catch up: one poll, and a load.
@@ -37,7 +37,7 @@ pub(super) async fn get(
         Api::V1 => ChangesetQuery::parse(&sent)?,
         Api::V2 => ChangesetQuery::parse_v2(&sent)?,
     };
-    if is_stale(&query.expected, found.timestamp) {
+    if is_stale(&query.expected, found.timestamp) && !is_held_back(app, (bucket, id), &query) {
         let has_it = |published: &Published| {
             let good = published.get(bucket, id).and_then(|slot| slot.good.as_ref());
             good.is_some_and(|good| !is_stale(&query.expected, good.timestamp))
@@ -57,6 +57,14 @@ pub(super) async fn get(
     let lifetime = lives(api, (bucket, id), &query.expected, served, dress);
     let is_strange = found.list.is_strange(part, &head.headers);
     Ok(Answer::Prepared(form, if is_strange { lifetime.private() } else { lifetime }))
+}
+
+/// Whether what the client expects is there, and refused: waiting for it is in vain.
+fn is_held_back(app: &App, (bucket, id): (&str, &str), query: &ChangesetQuery) -> bool {
+    let published = app.board.published();
+    let slot = published.as_ref().and_then(|published| published.get(bucket, id));
+    let held_back = slot.and_then(Slot::held_back);
+    held_back.is_some_and(|held_back| !is_stale(&query.expected, held_back))
 }
 
 /// How long caches may keep a changeset that carries the timestamp `served`.

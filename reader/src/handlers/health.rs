@@ -13,8 +13,9 @@ pub fn lbheartbeat(app: &App) -> Reply {
     fresh(Reply::json(status, &json!({})))
 }
 
-/// 200 as soon as there is something to serve: a lost database is told, and no reason to take the
-/// reader away from its clients.
+/// 200 as soon as there is something to serve, or nothing is published: a lost database is told, and no
+/// reason to take the reader away from its clients. One that could verify nothing of what is published is
+/// not ready.
 pub fn heartbeat(app: &App, now: Timestamp) -> Reply {
     let published = app.board.published();
     let rejected: Vec<Value> = published
@@ -27,7 +28,7 @@ pub fn heartbeat(app: &App, now: Timestamp) -> Reply {
     let rules = app.config.certificates;
     let certificates =
         published.as_ref().map(|published| published.certificates().to_json(rules, now));
-    let is_ready = published.is_some();
+    let is_ready = published.as_ref().is_some_and(|published| !published.is_empty_handed());
     let body = json!({
         "storage": app.board.is_reachable(),
         "database": app.link.to_json(),

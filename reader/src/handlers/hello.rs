@@ -13,7 +13,7 @@ use shared::{
     wire::{SurrogateKey, capability},
 };
 
-use super::not_ready;
+use super::all_published;
 use crate::{app::App, snapshot::add_keys};
 
 /// The longest life of the second API's root, in seconds, as its reference has it (§6.3).
@@ -43,11 +43,11 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
 ///
 /// # Errors
 ///
-/// 503 while nothing is loaded.
+/// 503 while nothing is loaded, or nothing of it is good.
 pub(super) fn get_v2(app: &App, now: Timestamp) -> Result<Reply, ApiError> {
     let site = &app.config.site;
-    let published = app.board.published().ok_or_else(not_ready)?;
-    let newest = published.monitor.timestamp.unwrap_or(published.watermark);
+    let published = all_published(app)?;
+    let newest = published.monitor.entries.timestamp_at(published.watermark);
     let body = json!({
         "project_name": site.project_name,
         "project_version": env!("CARGO_PKG_VERSION"),

@@ -9,6 +9,8 @@ mod monitor;
 pub mod preflight;
 mod redirect;
 
+use std::sync::Arc;
+
 pub(crate) use changeset::find;
 pub use changeset::lives;
 use http::request::Parts;
@@ -19,6 +21,7 @@ use crate::{
     app::App,
     public,
     routes::{Api, Route},
+    snapshot::Published,
 };
 
 /// Answers GET and HEAD.
@@ -60,6 +63,15 @@ pub async fn answer(
 /// The URL as it was sent.
 fn asked(head: &Parts) -> Asked<'_> {
     Asked { path: head.uri.path(), query: head.uri.query().unwrap_or_default() }
+}
+
+/// What can be said of everything that is published.
+fn all_published(app: &App) -> Result<Arc<Published>, ApiError> {
+    let published = app.board.published().ok_or_else(not_ready)?;
+    if published.is_empty_handed() {
+        return Err(ApiError::backend("no published collection was good enough to be served"));
+    }
+    Ok(published)
 }
 
 /// Nothing was loaded yet.

@@ -13,9 +13,8 @@ use shared::{
 };
 
 use super::{
-    asked,
+    all_published, asked,
     changeset::{catch_up, count_stale, lives},
-    not_ready,
 };
 use crate::{
     answer::{Accepted, Answer, Encoding, Prepared},
@@ -58,8 +57,8 @@ pub(super) fn records(app: &App, head: &Parts, now: Timestamp) -> Result<Reply, 
     if let Some(detour) = records_detour(&sent, now, max_age) {
         return Ok(detour.reply(&settings.redirects, asked, now));
     }
-    let published = app.board.published().ok_or_else(not_ready)?;
-    let timestamp = published.monitor.timestamp.unwrap_or(now);
+    let published = all_published(app)?;
+    let timestamp = published.monitor.entries.timestamp_at(now);
     count_stale(app, sent.get("_expected").unwrap_or_default(), timestamp);
     let entries = &published.monitor.entries;
     let mut reply = wire::records(entries, settings, asked, (&head.method, &head.headers), now)?;
@@ -74,15 +73,15 @@ async fn list(
     head: &Parts,
     now: Timestamp,
 ) -> Result<Answer, ApiError> {
-    let mut published = app.board.published().ok_or_else(not_ready)?;
+    let mut published = all_published(app)?;
     let lags = |published: &Published| {
-        published.monitor.timestamp.is_none_or(|served| is_stale(&query.expected, served))
+        published.monitor.seen.is_none_or(|seen| is_stale(&query.expected, seen))
     };
     if is_stale(&query.expected, Timestamp::ZERO) && lags(&published) {
         catch_up(app, &query.expected, now, |published| !lags(published)).await;
-        published = app.board.published().ok_or_else(not_ready)?;
+        published = all_published(app)?;
     }
-    let timestamp = published.monitor.timestamp.unwrap_or(now);
+    let timestamp = published.monitor.entries.timestamp_at(now);
     count_stale(app, &query.expected, timestamp);
 
     let list = &published.monitor.list;

@@ -40,8 +40,30 @@ struct Broadcast {
     common: Option<Timestamp>,
     /// By this reader, while there is no common value.
     own: Option<Timestamp>,
+    /// What was told last.
+    told: Option<Timestamp>,
     /// Whether that was logged.
     is_lonely: bool,
+}
+
+impl Broadcast {
+    fn value(
+        &mut self,
+        newest: impl FnOnce() -> Option<Timestamp>,
+        now: Timestamp,
+        interval_ms: i64,
+    ) -> Option<Timestamp> {
+        if self.common.is_some() {
+            return self.common;
+        }
+        self.own = debounce(self.own, newest(), now, interval_ms);
+        if self.own.is_some() && !std::mem::replace(&mut self.is_lonely, true) {
+            tracing::warn!(
+                "no writer has computed a broadcast; this reader's may differ from others'"
+            );
+        }
+        self.own
+    }
 }
 
 impl Default for Board {
@@ -104,25 +126,21 @@ impl Board {
         state.common = broadcast.max(state.common);
     }
 
-    /// The value for push services: the writer's, or else one of our own, which other readers may
-    /// not have (`remote-settings.md` §4.1).
+    /// The value for push services, which is `most` at the most: the writer's, or else one of our own,
+    /// which other readers may not have (`remote-settings.md` §4.1). Where it is more, what was told
+    /// last stays: browsers would ask for what they cannot get.
     pub fn broadcast(
         &self,
         newest: impl FnOnce() -> Option<Timestamp>,
+        most: Option<Timestamp>,
         now: Timestamp,
         interval_ms: i64,
     ) -> Option<Timestamp> {
         let mut state = self.broadcast.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.common.is_some() {
-            return state.common;
-        }
-        state.own = debounce(state.own, newest(), now, interval_ms);
-        if state.own.is_some() && !std::mem::replace(&mut state.is_lonely, true) {
-            tracing::warn!(
-                "no writer has computed a broadcast; this reader's may differ from others'"
-            );
-        }
-        state.own
+        let value = state.value(newest, now, interval_ms);
+        let is_servable = |value: &Timestamp| most.is_none_or(|most| *value <= most);
+        state.told = value.filter(is_servable).or(state.told.filter(is_servable));
+        state.told
     }
 
     /// The database is older than what was served. Whether this is news.

@@ -35,11 +35,14 @@ pub enum Reason {
     Older,
     /// It holds something that is no JSON object of ours: a number beyond any float, say.
     Unreadable,
+    /// It is gone, and nobody deleted it.
+    Vanished,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Unsigned, Self::Signature, Self::Older, Self::Unreadable];
+    pub const ALL: [Self; 5] =
+        [Self::Unsigned, Self::Signature, Self::Older, Self::Unreadable, Self::Vanished];
 
     /// As the metrics and the heartbeat name it.
     pub const fn name(self) -> &'static str {
@@ -48,8 +51,18 @@ impl Reason {
             Self::Signature => "signature",
             Self::Older => "older",
             Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
         }
     }
+}
+
+/// A state of the database that is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Its records timestamp.
+    pub timestamp: Timestamp,
 }
 
 /// One published collection.
@@ -57,10 +70,30 @@ impl Reason {
 pub struct Slot {
     /// What is served: the last state that was good, if there was one.
     pub good: Option<Arc<Collection>>,
-    /// Why the database's present state is not served.
-    pub refused: Option<Reason>,
+    /// The database's present state, if that is not served.
+    pub refused: Option<Refusal>,
     /// Whether everybody may read it.
     pub public: bool,
+}
+
+impl Slot {
+    /// The timestamp of a publication that is not shown: clients have to hear of it one day.
+    pub fn held_back(&self) -> Option<Timestamp> {
+        let refused = self.refused?.timestamp;
+        let is_newer = self.good.as_ref().is_none_or(|good| refused > good.timestamp);
+        is_newer.then_some(refused)
+    }
+}
+
+/// What came before a state.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    /// The list of published collections.
+    pub monitor: Option<&'a Monitor>,
+    /// The highest timestamp that was told, where that list does not tell.
+    pub shown: Option<Timestamp>,
+    /// The earliest publication that was held back, where the state itself does not tell.
+    pub held_back: Option<Timestamp>,
 }
 
 /// Everything that is served at one moment.
@@ -77,27 +110,35 @@ pub struct Published {
 }
 
 impl Published {
-    /// Puts a state together that follows `old`. `slots` are (bucket, collection, slot).
+    /// Puts a state together. `slots` are (bucket, collection, slot).
     pub fn new(
         watermark: Timestamp,
         wardrobe: &Wardrobe,
         slots: Vec<(String, String, Slot)>,
         public_buckets: Vec<String>,
         chains: Arc<Chains>,
-        old: Option<&Self>,
+        before: Before<'_>,
     ) -> Self {
+        let held_back = slots.iter().filter_map(|(_, _, slot)| slot.held_back());
+        let held_back = held_back.chain(before.held_back).collect();
         let served = slots.iter().filter_map(|(bucket, collection, slot)| {
             slot.good
                 .as_ref()
                 .map(|good| Entry::new(wardrobe.http_host(), bucket, collection, good.timestamp))
         });
-        let monitor = Monitor::new(served.collect(), wardrobe, old.map(|old| &old.monitor));
+        let monitor = Monitor::new(served.collect(), held_back, wardrobe, before);
         let mut collections: HashMap<String, HashMap<String, Slot>> = HashMap::new();
         for (bucket, collection, slot) in slots {
             collections.entry(bucket).or_default().insert(collection, slot);
         }
         let public_buckets = public_buckets.into_iter().collect();
         Self { watermark, monitor, chains, collections, public_buckets }
+    }
+
+    /// Whether collections are published, and no state of any is good: there is nothing to serve, which
+    /// is not the same as that nothing is published.
+    pub fn is_empty_handed(&self) -> bool {
+        self.monitor.timestamp.is_none() && !self.collections.is_empty()
     }
 
     /// A collection.
@@ -124,7 +165,7 @@ impl Published {
 
     /// The collections whose present state is refused.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str, Reason)> {
-        self.iter().filter_map(|(bucket, id, slot)| Some((bucket, id, slot.refused?)))
+        self.iter().filter_map(|(bucket, id, slot)| Some((bucket, id, slot.refused?.reason)))
     }
 
     /// When the certificates behind the served signatures end, as far as their chains are here.

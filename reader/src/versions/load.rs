@@ -17,8 +17,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Follower, Standing};
-use crate::snapshot::{Built, Chains, Collection, Context, Published, Reason, Slot, Source, build};
+use super::{Follower, Standing, vanished::vanished};
+use crate::snapshot::{
+    Before, Built, Chains, Collection, Context, Published, Reason, Refusal, Slot, Source, build,
+};
 
 /// Collections that are verified and rendered at once.
 pub(super) const IN_FLIGHT: usize = 4;
@@ -58,6 +60,13 @@ impl Follower {
         let mut versions = published::versions(&tx, &buckets).await?;
         versions.retain(|v| self.app.config.changes.monitored.contains(&v.bucket, &v.collection));
         let mut slots = Vec::with_capacity(versions.len());
+        if let Some(old) = &old {
+            for (version, slot) in vanished(&tx, old, &versions).await? {
+                let what = "is gone without having been deleted; its last good state is shown";
+                self.news.reject(&self.app.metrics, &version, Reason::Vanished, what);
+                slots.push((version.bucket, version.collection, slot));
+            }
+        }
         let mut pending = VecDeque::new();
         for version in versions {
             pending.push_back(self.start(&tx, version, old.as_deref(), everything, &chains).await?);
@@ -72,8 +81,10 @@ impl Follower {
         for pending in pending {
             slots.push(self.finish(pending).await);
         }
-        let (wardrobe, old) = (&self.app.wardrobe, old.as_deref());
-        let published = Published::new(watermark, wardrobe, slots, public_buckets, chains, old);
+        let wardrobe = &self.app.wardrobe;
+        let monitor = old.as_ref().map(|old| &old.monitor);
+        let before = Before { monitor, ..Before::default() };
+        let published = Published::new(watermark, wardrobe, slots, public_buckets, chains, before);
         let (watch, rules) = (&self.app.metrics.certificates, self.app.config.certificates);
         watch.remind(&published.certificates(), rules, Timestamp::now());
         self.app.board.publish(published);
@@ -173,6 +184,7 @@ impl Follower {
                 "is not shown; its last good state is",
             );
         }
+        let refused = refused.map(|reason| Refusal { reason, timestamp: version.timestamp });
         let slot = Slot { good, refused, public: version.public };
         (version.bucket, version.collection, slot)
     }

@@ -4,6 +4,7 @@ mod load;
 mod news;
 mod probe;
 mod restore;
+mod vanished;
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},

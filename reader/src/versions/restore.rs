@@ -9,7 +9,7 @@ use super::load::IN_FLIGHT;
 use crate::{
     app::App,
     disk::{Disk, Problem, Stored, StoredCollection},
-    snapshot::{Built, Chains, Context, Published, Reason, Slot, Source, build},
+    snapshot::{Before, Built, Chains, Context, Published, Reason, Refusal, Slot, Source, build},
 };
 
 type Task = JoinHandle<Result<Result<Built, Reason>, Problem>>;
@@ -56,7 +56,9 @@ async fn load(app: &App, disk: &Arc<Disk>) -> Result<Option<(Stored, Published)>
         slots.push(finish(app, &collection, task).await?);
     }
     let buckets = stored.public_buckets.clone();
-    let published = Published::new(stored.watermark(), &app.wardrobe, slots, buckets, chains, None);
+    let before = Before { monitor: None, shown: stored.shown(), held_back: stored.held_back() };
+    let published =
+        Published::new(stored.watermark(), &app.wardrobe, slots, buckets, chains, before);
     Ok(Some((stored, published)))
 }
 
@@ -99,6 +101,7 @@ async fn finish(
             "a collection of the snapshot on disk is not shown"
         );
     }
+    let refused = refused.map(|reason| Refusal { reason, timestamp: version.timestamp });
     let good = built.ok().map(|built| built.collection);
     Ok((version.bucket, version.collection, Slot { good, refused, public: version.public }))
 }

@@ -291,7 +291,12 @@ async fn a_reader_may_pin_roots_instead_of_keys() {
 
     let reader = Reader::of(&database, &[("signature.root_hashes", &made.pin)]).await;
     let elsewhere = [("signature.root_hashes", made.pin.as_str()), ("signature.domain", "a.b")];
-    let other = Reader::of(&database, &elsewhere).await;
+    let other = Reader::start(&database.test.url("countersign_reader"), &elsewhere).await;
+    let refuses_all = |got: &crate::fixture::Got| {
+        got.json()["rejected"].as_array().is_some_and(|rejected| rejected.len() == 4)
+    };
+    let heartbeat = other.until("/v1/__heartbeat__", refuses_all).await;
+    assert_eq!(heartbeat.status, StatusCode::SERVICE_UNAVAILABLE);
 
     let status = async |reader: &Reader, id| reader.get(&changeset(id, "_expected=0")).await.status;
     assert_eq!(status(&reader, "cfr").await, StatusCode::OK);

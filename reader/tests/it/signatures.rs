@@ -50,16 +50,47 @@ async fn a_repair_without_publication_heals_as_well() {
     database.signed("cfr", &signer, "good", T).await;
     database.run(r#"update record set data = '{"title": "evil"}'"#).await;
     database.publish(T).await;
-    let reader = Reader::of(&database, &[]).await;
+    let reader = Reader::start(&database.test.url("countersign_reader"), &[]).await;
+    reader.until(HEARTBEAT, rejected(Some("signature"))).await;
 
     let refused = reader.get(&changeset("cfr", "_expected=0")).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.header("retry-after"), Some("30"));
     assert_eq!(refused.header("cache-control"), Some("no-store"));
-    assert_eq!(reader.get(&monitor("_expected=0")).await.json()["changes"], json!([]));
 
     database.run(r#"update record set data = '{"title": "good"}'"#).await;
     reader.until(&changeset("cfr", "_expected=0"), |got| got.status == StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_verifies_nothing_is_not_ready_and_tells_nothing() {
+    let (database, signer) = (Database::create().await, Signer::new());
+    database.signed("cfr", &signer, "good", T).await;
+    database
+        .run(
+            "update record set data = '{}';
+             insert into broadcast_state values ('remote-settings/monitor_changes', 1)",
+        )
+        .await;
+    database.publish(T).await;
+    let reader = Reader::start(&database.test.url("countersign_reader"), &[]).await;
+    let heartbeat = reader.until(HEARTBEAT, rejected(Some("signature"))).await;
+
+    assert_eq!(heartbeat.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(heartbeat.json()["snapshots"], false);
+    let list = monitor("_expected=0");
+    let legacy = list.replace("changeset", "records");
+    for path in [&list, &list.replace("/v1/", "/v2/"), &legacy, "/v2/"] {
+        let got = reader.get(path).await;
+        assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(got.header("cache-control"), Some("no-store"), "{path}");
+    }
+    assert_eq!(reader.get("/v1/__broadcasts__").await.json()["broadcasts"], json!({}));
+
+    // Nothing is published: that is another thing.
+    database.run("update collection set deleted = true").await;
+    reader.until(HEARTBEAT, |got| got.status == StatusCode::OK).await;
+    assert_eq!(reader.get(&list).await.json()["changes"], json!([]));
 }
 
 #[tokio::test]

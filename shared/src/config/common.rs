@@ -218,6 +218,27 @@ pub mod ttl {
         /// For answers older than expected, which must not stay under the new URL.
         pub stale: Option<u32>,
     }
+
+    impl Policy {
+        /// That of an answer older than expected (D16): the minimum, or 5 s where none is set.
+        pub fn of_stale(self) -> u32 {
+            self.stale.unwrap_or(5)
+        }
+
+        /// The same for every answer, whatever is expected, where it is not shorter already.
+        #[must_use]
+        pub fn all_stale(self) -> Self {
+            let most = self.of_stale();
+            let at_most = |ttl: Option<u32>| Some(ttl.map_or(most, |ttl| ttl.min(most)));
+            Self {
+                // Unset, it forbids caches to keep the legacy list.
+                plain: self.plain.map(|ttl| ttl.min(most)),
+                minimum: at_most(self.minimum),
+                maximum: at_most(self.maximum),
+                stale: self.stale,
+            }
+        }
+    }
 }
 
 #[cfg(test)]

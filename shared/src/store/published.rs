@@ -142,6 +142,47 @@ pub async fn versions(tx: &Tx<'_>, buckets: &[String]) -> Result<Vec<Version>, A
         .collect()
 }
 
+/// Up to which timestamps some collections that are not there may have been deleted, in their order:
+/// [`Timestamp::LATEST`] where there is a tombstone, of the collection or of its bucket. What erases
+/// without tombstones (a bucket that is made again, a target that a writer deletes for good, a flush)
+/// leaves when it did, for the bucket or for all. Zero where nobody deleted anything.
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn deletions(
+    tx: &Tx<'_>,
+    buckets: &[&str],
+    collections: &[&str],
+) -> Result<Vec<Timestamp>, ApiError> {
+    const SQL: &str = "
+        select exists (
+                   select from collection c
+                   where c.bucket_id = gone.bucket_id and c.collection_id = ''
+                     and c.id = gone.id and c.deleted
+               ) or exists (
+                   select from bucket b
+                   where b.bucket_id = gone.bucket_id and b.id = gone.bucket_id and b.deleted
+               ) as has_tombstone,
+               (select max(last_modified) from resource_timestamp t
+                where t.bucket_id = '' and t.collection_id in ('', gone.bucket_id)
+                  and t.resource_name = '__erased__') as erased
+        from unnest($1::text[], $2::text[]) with ordinality as gone (bucket_id, id, place)
+        order by place";
+
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&buckets, Type::TEXT_ARRAY), (&collections, Type::TEXT_ARRAY)];
+    let rows = tx.query_typed(SQL, &parameters).await?;
+    rows.iter()
+        .map(|row| {
+            let erased: Option<i64> = row.try_get("erased")?;
+            let has_tombstone = row.try_get("has_tombstone")?;
+            let erased = Timestamp::from_millis(erased.unwrap_or_default());
+            Ok(if has_tombstone { Timestamp::LATEST } else { erased })
+        })
+        .collect()
+}
+
 /// Which of `buckets` everybody may read: there, an unknown collection is a 404 and no secret.
 ///
 /// # Errors

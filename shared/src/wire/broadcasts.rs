@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Map, json};
 
-use super::Entries;
+use super::{Entries, Entry};
 use crate::{http::Reply, model::Timestamp};
 
 /// The one broadcast's id.
@@ -18,8 +18,11 @@ pub fn candidate(entries: &Entries) -> Option<Timestamp> {
     let is_told = |bucket: &str, collection: &str| {
         !bucket.contains("-preview") && !collection.contains("-preview")
     };
-    let mut told = entries.iter().filter(|entry| is_told(&entry.bucket, &entry.collection));
-    told.next().map(|entry| entry.timestamp)
+    // Not what is above the list's own timestamp, either: browsers would ask for it in vain.
+    let most = entries.timestamp();
+    let told =
+        |entry: &&Entry| Some(entry.timestamp) <= most && is_told(&entry.bucket, &entry.collection);
+    entries.iter().find(told).map(|entry| entry.timestamp)
 }
 
 /// Whether the value stays as it is, whatever was published since: so it is not asked for.
@@ -60,7 +63,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::Entry;
 
     const D: i64 = 300_000;
     const NOW: i64 = 1_795_448_131_494;
@@ -108,7 +110,14 @@ mod tests {
         let previews = vec![entry("main-preview", "a", 9), entry("main", "nimbus-preview", 8)];
         assert_eq!(candidate(&Entries::new(previews.clone())), None);
         let all = [previews, vec![entry("main", "a", 7), entry("main", "b", 6)]].concat();
-        assert_eq!(candidate(&Entries::new(all)), Some(Timestamp::from_millis(7)));
+        let all = Entries::new(all);
+        assert_eq!(candidate(&all), Some(Timestamp::from_millis(7)));
+        let lacking = all.lacking(Some(Timestamp::from_millis(7)));
+        assert_eq!(
+            candidate(&lacking),
+            Some(Timestamp::from_millis(6)),
+            "7 is no timestamp of its"
+        );
     }
 
     proptest! {

@@ -27,7 +27,11 @@ pub struct Entry {
 
 /// All published collections, newest first.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entries(Vec<Entry>);
+pub struct Entries {
+    rows: Vec<Entry>,
+    held_back: Option<Timestamp>,
+    shown: Option<Timestamp>,
+}
 
 impl Entry {
     /// The entry of one collection, whose records timestamp is `timestamp`.
@@ -61,21 +65,56 @@ impl Entries {
             let key = |entry: &Entry| Reverse(entry.timestamp);
             key(a).cmp(&key(b)).then_with(|| a.json.cmp(&b.json))
         });
-        Self(entries)
+        Self { rows: entries, ..Self::default() }
     }
 
-    /// The highest timestamp; `None` when nothing is published.
+    /// The same list, which lacks something that was published at `held_back`.
+    #[must_use]
+    pub fn lacking(self, held_back: Option<Timestamp>) -> Self {
+        Self { held_back, ..self }
+    }
+
+    /// The same list, which follows one of the timestamp `shown`: what was the newest may be gone.
+    #[must_use]
+    pub fn after(self, shown: Option<Timestamp>) -> Self {
+        Self { shown, ..self }
+    }
+
+    /// The earliest publication that the list lacks.
+    pub const fn held_back(&self) -> Option<Timestamp> {
+        self.held_back
+    }
+
+    /// Whether the list lacks something that was published.
+    pub const fn is_lacking(&self) -> bool {
+        self.held_back.is_some()
+    }
+
+    /// Up to where a client knows everything that has this list: the highest timestamp that it ever had,
+    /// or that before what it lacks. A client that took a higher one for its `_since` would never hear of
+    /// that. `None` when nothing is published.
     pub fn timestamp(&self) -> Option<Timestamp> {
-        self.0.first().map(|entry| entry.timestamp)
+        let newest = self.rows.first()?.timestamp;
+        let newest = self.shown.map_or(newest, |shown| newest.max(shown));
+        Some(self.most().map_or(newest, |most| newest.min(most)))
+    }
+
+    /// The same; the clock's where nothing is published, as nothing changed until then (§3.4).
+    pub fn timestamp_at(&self, now: Timestamp) -> Timestamp {
+        self.timestamp().unwrap_or_else(|| self.shown.map_or(now, |shown| now.max(shown)))
+    }
+
+    /// What no timestamp of this list may exceed.
+    pub fn most(&self) -> Option<Timestamp> {
+        self.held_back.map(|held_back| held_back.plus_millis(-1))
     }
 
     /// The entries, newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter()
+        self.rows.iter()
     }
 
-    /// The body that answers `query`; its timestamp ignores the filters, and is the clock's where
-    /// nothing is published, as nothing changed until then (§3.4).
+    /// The body that answers `query`; its timestamp ignores the filters.
     pub fn changeset(&self, query: &ChangesetQuery, now: Timestamp) -> Vec<u8> {
         let wanted: Vec<&str> = self
             .iter()
@@ -84,7 +123,7 @@ impl Entries {
             .take(query.limit.unwrap_or(usize::MAX))
             .map(|entry| entry.json.as_str())
             .collect();
-        changeset_body(METADATA, self.timestamp().unwrap_or(now), &wanted)
+        changeset_body(METADATA, self.timestamp_at(now), &wanted)
     }
 
     /// Whether there is anything of the bucket or collection that `query` names.
@@ -172,5 +211,32 @@ mod tests {
         assert_eq!(ask(None, Some("b"), None), (Some(7), vec![6, 5]));
         assert_eq!(ask(Some("a"), Some("b"), None), (Some(7), vec![5]));
         assert_eq!(ask(Some("a"), None, Some(5)), (Some(7), vec![7]));
+    }
+
+    #[test]
+    fn what_a_list_lacks_is_after_its_timestamp() {
+        let at = Timestamp::from_millis;
+        let entry = |collection: &str, stamp| Entry::new("", "a", collection, at(stamp));
+        let entries = Entries::new(vec![entry("b", 5), entry("c", 9)]);
+        for (held_back, timestamp) in
+            [(None, 9), (Some(12), 9), (Some(9), 8), (Some(7), 6), (Some(3), 2)]
+        {
+            let list = entries.clone().lacking(held_back.map(at));
+            assert_eq!(list.timestamp(), Some(at(timestamp)), "{held_back:?}");
+        }
+        for (shown, held_back, timestamp) in [(11, None, 11), (7, None, 9), (11, Some(10), 9)] {
+            let list = entries.clone().after(Some(at(shown))).lacking(held_back.map(at));
+            assert_eq!(list.timestamp(), Some(at(timestamp)), "{shown} {held_back:?}");
+        }
+        let nothing = Entries::default().after(Some(at(7)));
+        assert_eq!([5, 8].map(|now| nothing.timestamp_at(at(now)).as_millis()), [7, 8]);
+        let list = entries.lacking(Some(at(7)));
+        let body =
+            list.changeset(&ChangesetQuery { since: Some(at(6)), ..Default::default() }, at(1));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&body["timestamp"], &body["changes"][0]["collection"]),
+            (&json!(6), &json!("c"))
+        );
     }
 }

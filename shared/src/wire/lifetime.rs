@@ -11,7 +11,7 @@ use crate::{config::ttl, model::Timestamp};
 /// (§3.8 rule 5, D16).
 pub fn lifetime(expected: &str, served: Timestamp, policy: ttl::Policy) -> Option<u32> {
     if is_stale(expected, served) {
-        return Some(policy.stale.unwrap_or(5));
+        return Some(policy.of_stale());
     }
     if expected == "0" || expected.starts_with("9999") { policy.minimum } else { policy.maximum }
 }
@@ -46,7 +46,13 @@ mod tests {
         assert_eq!(seconds("1700000000001\""), Some(7), "as many releases of Firefox send it");
         assert_eq!(seconds(&"1".repeat(22)), Some(7), "an integer of any size");
         assert_eq!(seconds(&"9".repeat(22)), Some(60), "what asks for no timestamp");
+        let held = policy.all_stale();
+        let lives =
+            ["0", "9999123", "abc", "1700000000001"].map(|text| lifetime(text, served, held));
+        assert_eq!((lives, held.plain), ([Some(7); 4], Some(1)));
         let unset = ttl::Policy::default();
+        assert_eq!(lifetime("0", served, unset.all_stale()), Some(5));
+        assert_eq!(unset.all_stale().plain, None);
         assert_eq!(lifetime("1700000000001", served, unset), Some(5));
         assert_eq!(lifetime("1700000000000", served, unset), None);
     }

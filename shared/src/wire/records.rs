@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Asked, Entries, lifetime};
 use crate::{
-    config::Changes,
+    config::{Changes, ttl},
     error::{ApiError, merge_problems},
     http::{Query, Reply, is_unmodified_since},
     listing::{
@@ -33,14 +33,21 @@ pub fn records(
     now: Timestamp,
 ) -> Result<Reply, ApiError> {
     let sent = Query::parse(asked.query)?;
-    let current = entries.timestamp().unwrap_or(now);
+    let current = entries.timestamp_at(now);
     let conditions = Preconditions::parse(headers);
     let (conditions, params) = merge_problems(conditions, Params::parse(&sent))?;
+    // A list that lacks something may change while its timestamp does not.
+    let is_known = |verdict| {
+        let is_same = verdict == Verdict::NotModified || is_unmodified_since(headers, current);
+        is_same && !entries.is_lacking()
+    };
     let reply = match conditions.for_read(current) {
         Verdict::Failed => {
             return Err(ApiError::ModifiedMeanwhile { existing: None, current: Some(current) });
         }
-        Verdict::Proceed if !is_unmodified_since(headers, current) => {
+        // The CDN of the time did not cache 304 (ADR 001 of the reference).
+        verdict if is_known(verdict) => nothing(),
+        Verdict::NotModified | Verdict::Proceed => {
             let query = ListQuery::new(params, &SCHEMA, now)?;
             if method == Method::HEAD {
                 let objects = entries.iter().map(|entry| &entry.members);
@@ -49,10 +56,10 @@ pub fn records(
                 page(entries, settings, asked.path, (&sent, &query))?
             }
         }
-        // The CDN of the time did not cache 304 (ADR 001 of the reference).
-        Verdict::NotModified | Verdict::Proceed => nothing(),
     };
-    Ok(kept(reply.version(current), settings, sent.get("_expected"), current, now))
+    let policy = settings.lifetimes.of("monitor", "changes");
+    let policy = if entries.is_lacking() { policy.all_stale() } else { policy };
+    Ok(kept(reply.version(current), policy, sent.get("_expected"), current, now))
 }
 
 fn nothing() -> Reply {
@@ -95,12 +102,11 @@ fn page(
 
 fn kept(
     reply: Reply,
-    settings: &Changes,
+    policy: ttl::Policy,
     expected: Option<&str>,
     current: Timestamp,
     now: Timestamp,
 ) -> Reply {
-    let policy = settings.lifetimes.of("monitor", "changes");
     let ttl = match expected.filter(|expected| !expected.is_empty()) {
         Some(expected) => lifetime(expected, current, policy),
         None => policy.plain,

@@ -30,7 +30,7 @@ pub async fn monitor(app: &App, request: &ApiRequest) -> Result<Reply, ApiError>
         return Ok(detour.reply(&settings.redirects, asked(request), now));
     }
     let entries = entries(app).await?;
-    let timestamp = entries.timestamp().unwrap_or(now);
+    let timestamp = entries.timestamp_at(now);
     let reply = Reply::json_bytes(StatusCode::OK, entries.changeset(&query, now))
         .header_text(header::LAST_MODIFIED, &timestamp.http_date());
     let policy = settings.lifetimes.of("monitor", "changes");

@@ -18,7 +18,7 @@ use crate::{
     failpoint,
     pki::publication::publish_with,
     store::{
-        aces, clocks, measure,
+        aces, clocks, maintenance, measure,
         objects::{self, Difference},
     },
 };
@@ -121,6 +121,7 @@ pub(super) async fn erase(ctx: &mut Ctx<'_>, target: &ObjectPath) -> Result<(), 
     objects::purge(tx, target).await?;
     aces::erase(tx, target).await?;
     clocks::erase(tx, &list).await?;
+    maintenance::note_erasure(tx, target.bucket_id()).await?;
     ctx.clocks.forget(|known| *known == list);
     ctx.forget(|known| known.list == list);
     ctx.publications += 1;

@@ -34,6 +34,28 @@ pub async fn flush(tx: &Tx<'_>, now: Timestamp) -> Result<(), ApiError> {
     for text in CLOCKS {
         tx.execute(text, &[&now.as_millis()]).await?;
     }
+    note_erasure(tx, "").await
+}
+
+/// Notes that collections of a bucket, or of all where it is `""`, may be gone without a tombstone:
+/// readers go on showing what is gone, and nobody deleted ([`shared::store::published::deletions`]).
+///
+/// # Errors
+///
+/// [`ApiError::Backend`] when PostgreSQL is away.
+pub async fn note_erasure(tx: &Tx<'_>, bucket: &str) -> Result<(), ApiError> {
+    // Lists run ahead of the time of day, and what was just published in this transaction was not seen.
+    const SQL: &str = "
+        insert into resource_timestamp as noted
+            (bucket_id, collection_id, resource_name, last_modified)
+        select '', $1::text, '__erased__',
+               greatest(last_modified, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+        from publication_clock
+        on conflict (bucket_id, collection_id, resource_name) do update
+        set last_modified = greatest(noted.last_modified, excluded.last_modified)";
+
+    let statement = tx.prepare_cached(SQL).await?;
+    tx.execute(&statement, &[&bucket]).await?;
     Ok(())
 }
 

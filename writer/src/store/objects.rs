@@ -12,6 +12,7 @@ use tokio_postgres::{Row, types::Json};
 use super::{
     history,
     lookup::{self, Wanted},
+    maintenance,
 };
 
 /// One statement text for each of the tables, which have the same columns.
@@ -203,6 +204,7 @@ pub async fn erase_below(tx: &Tx<'_>, path: &ObjectPath) -> Result<(), ApiError>
                 let statement = tx.prepare_cached(text).await?;
                 tx.execute(&statement, &[&path.bucket_id()]).await?;
             }
+            maintenance::note_erasure(tx, path.bucket_id()).await?;
         }
         Resource::Collection => {
             for text in COLLECTION {

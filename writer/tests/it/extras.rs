@@ -1,6 +1,7 @@
 //! Flush, counters, erasing what a user owns, Kinto's metrics, and what must not be left behind.
 
 use serde_json::{Value, json};
+use shared::model::Timestamp;
 
 use crate::harness::{Harness, SOURCE, ids, user_id};
 
@@ -116,6 +117,25 @@ async fn former_members_get_nothing_from_a_bucket_that_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_bucket_made_again_tells_that_its_collections_were_deleted() {
+    let harness = harness(&[]).await;
+    let made = harness.alice.put("/buckets/again/collections/c", json!({})).await;
+    assert_eq!(made.status, 403, "not below what is not there");
+    harness.alice.put("/buckets/again", json!({})).await.expect(201);
+    let made = harness.alice.put("/buckets/again/collections/c", json!({})).await.expect(201);
+    let made = made.json["data"]["last_modified"].as_i64().unwrap();
+    assert_eq!(harness.deleted("again", "c").await, Timestamp::ZERO);
+
+    harness.alice.delete("/buckets/again").await.expect(200);
+    assert_eq!(harness.deleted("again", "c").await, Timestamp::LATEST, "a tombstone");
+    harness.alice.put("/buckets/again", json!({})).await.expect(201);
+
+    let deleted = harness.deleted("again", "c").await;
+    assert!(deleted.as_millis() >= made && deleted < Timestamp::LATEST, "{deleted}");
+    assert_eq!(harness.deleted("b", "c").await, Timestamp::ZERO);
+}
+
+#[tokio::test]
 async fn a_flush_leaves_nothing_and_moves_the_clocks_on() {
     let harness = harness(&[]).await;
     let (anonymous, alice) = (&harness.anonymous, &harness.alice);
@@ -136,6 +156,7 @@ async fn a_flush_leaves_nothing_and_moves_the_clocks_on() {
     assert!(list.header("etag") > etag.as_str(), "{} after {etag}", list.header("etag"));
     let after: i64 = client.query_one(publication, &[]).await.unwrap().get(0);
     assert!(after > before, "readers notice");
+    assert!(harness.deleted("b", "c").await.as_millis() >= after, "and know that it was meant");
     alice.put("/buckets/b", json!({})).await.expect(201);
 }
 

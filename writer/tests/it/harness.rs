@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use shared::{
     config::Layers,
     http::serve,
+    model::Timestamp,
     signature::PublicKey,
+    store::{Tx, published},
     testing::{TestClient, TestDatabase},
 };
 use tokio::net::TcpListener;
@@ -122,6 +124,14 @@ impl Harness {
 
         let wrong = self.database.owner().await.query(SQL, &[]).await.unwrap();
         assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    /// Up to when readers take a collection that is not there for deleted.
+    pub(crate) async fn deleted(&self, bucket: &str, collection: &str) -> Timestamp {
+        let mut client = self.database.pool("countersign_reader").get().await.unwrap();
+        let tx = Tx::reading(&mut client);
+        tx.begin().await.unwrap();
+        published::deletions(&tx, &[bucket], &[collection]).await.unwrap()[0]
     }
 
     /// The source collection's status.

@@ -1,7 +1,7 @@
 //! What may be deleted, and what goes with it (`remote-settings.md` §1.14).
 
 use serde_json::{Value, json};
-use shared::testing::TestReply;
+use shared::{model::Timestamp, testing::TestReply};
 
 use crate::{
     harness::{Harness, SOURCE, ids, user_id},
@@ -174,6 +174,10 @@ async fn a_hard_deletion_leaves_nothing() {
     let left: Vec<(String, String)> =
         owner.query(left, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect();
     assert!(left.is_empty(), "{left:?}");
+    for bucket in ["main", "preview"] {
+        assert!(harness.deleted(bucket, "c").await > watermark, "readers know");
+    }
+    assert_eq!(harness.deleted("work", "d").await, Timestamp::ZERO);
     assert!(shared::store::published::watermark(&owner).await.unwrap() > watermark);
     harness.anonymous.get(MAIN).await.expect(401);
     harness.alice.get(MAIN).await.expect(403);
