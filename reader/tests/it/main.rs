@@ -10,6 +10,8 @@ mod deviations;
 mod dictionaries;
 mod disk;
 mod drain;
+mod end;
+mod files;
 mod first_bytes;
 mod fixture;
 mod flood;
