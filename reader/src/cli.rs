@@ -224,7 +224,8 @@ async fn serve_operators(tasks: &mut JoinSet<()>, address: SocketAddr, app: App)
 }
 
 /// Every connection is an open file, and so may be every large body: as many as the system grants.
-/// Bodies get what connections leave over, and are sent by a copy beyond that.
+/// Bodies get what connections leave over, or one in eight where the system grants too few for all; beyond
+/// that, they are sent by a copy.
 fn raise_file_limit(max_connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -233,7 +234,7 @@ fn raise_file_limit(max_connections: usize) {
     }
     let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let left = granted.saturating_sub(max_connections as u64 + OTHER_FILES);
-    allow_files(usize::try_from(left).unwrap_or(usize::MAX));
+    allow_files(usize::try_from(left.max(granted / 8)).unwrap_or(usize::MAX));
     if left < BODY_FILES {
         tracing::warn!(
             granted,

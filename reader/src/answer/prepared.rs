@@ -171,12 +171,11 @@ impl Body {
     /// The same bytes, where the kernel can send them from: until there is a place, they are copied.
     pub fn file(&self) -> Option<&File> {
         let Sending::FromFile(file) = &self.sending else { return None };
-        let made = match file.get() {
-            Some(made) => made,
-            None => {
-                let place = Place::take()?;
-                file.get_or_init(|| place.fill(&self.bytes))
-            }
+        let made = if let Some(made) = file.get() {
+            made
+        } else {
+            let place = Place::take()?;
+            file.get_or_init(|| place.fill(&self.bytes))
         };
         made.as_ref().map(MemoryFile::file)
     }

@@ -29,6 +29,7 @@ mod pooler;
 mod process;
 mod public;
 mod roles;
+mod settings;
 mod signals;
 mod signatures;
 mod sockets;

@@ -16,12 +16,12 @@ use crate::fixture::{Database, Reader, changeset};
 const OFF: (&str, &str) = ("signature.verify", "off");
 const PING: &str = "GET /__lbheartbeat__ HTTP/1.1\r\nHost: a\r\n\r\n";
 
-async fn connect(reader: &Reader) -> TcpStream {
+pub(crate) async fn connect(reader: &Reader) -> TcpStream {
     TcpStream::connect(reader.address).await.unwrap()
 }
 
 /// All that comes until the server closes.
-async fn rest(stream: &mut TcpStream) -> String {
+pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes)).await;
     assert!(matches!(read, Ok(Ok(_))), "the server did not close: {read:?}");
