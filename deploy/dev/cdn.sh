@@ -317,6 +317,7 @@ refusals() {
 400 ?_expected=1&_expected=2
 400 ?_expected=1&_expected=1
 400 ?_expected=1&_since=5&_limit=1&_since=6
+400 ?foo=a?_expected=5
 400 ?
 405 ?_expected=1 -X POST
 405 ?_expected=1 -X DELETE
@@ -326,7 +327,7 @@ REFUSED
   [[ $(curl -sS --noproxy '*' -o /dev/null -w '%{http_code}' -X OPTIONS "$CACHE$path?_expected=1" \
     -H 'Origin: https://a.example' -H 'Access-Control-Request-Method: GET') == 20[04] ]] ||
     wrong 'a preflight is refused' || return
-  say '6 conditions, 9 refusals, a tag, a preflight'
+  say '6 conditions, 10 refusals, a tag, a preflight'
 }
 
 quotes() {

@@ -15,6 +15,10 @@ sub vcl_recv {
   if (req.method !~ "^(GET|HEAD|OPTIONS|FASTLYPURGE)$") {
     error 405 "Method Not Allowed";
   }
+  # Without this, everybody may purge a URL.
+  if (req.method == "FASTLYPURGE") {
+    set req.http.Fastly-Purge-Requires-Auth = "1";
+  }
   # Health, version and metrics are for those behind the cache. Nobody has to escape letters, digits and
   # `-._~`: who does wants to get around this, or an entry of his own.
   if (req.url.path ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])"

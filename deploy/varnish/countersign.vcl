@@ -74,7 +74,7 @@ sub vcl_recv {
 # be the name of one: all else would be entries of no use.
 sub encoding {
     std.collect(req.http.Accept-Encoding);
-    if (req.url !~ "^[^?]*/changeset([?]|$)" || req.url ~ "[?&](_since|_limit)="
+    if (req.url !~ "^[^?]*/changeset([?]|$)" || req.url ~ "^[^?]*[?](.*&)?(_since|_limit)="
         || req.http.Available-Dictionary !~ "^:[A-Za-z0-9+/]{43}=:$"
         || req.http.Accept-Encoding !~ "(?i)(^|,)[ \t]*dcz[ \t]*(;(?![ \t]*q=)[^,;]*)*(;[ \t]*q=(1(\.[0-9]{0,3})?|0\.(?!0*[ \t]*([;,]|$))[0-9]{1,3})[ \t]*(;[^,]*)?)?($|,(?!(.*,)?[ \t]*dcz[ \t]*([;,]|$)))") {
         unset req.http.Available-Dictionary;
@@ -129,15 +129,15 @@ sub list_query {
 }
 
 # The known parameters in a fixed order; all others are dropped [1]. What is given twice the reader refuses;
-# what is escaped without need is the same to it.
+# what is escaped without need is the same to it. A `?` within the query separates nothing.
 sub changeset_query {
     set req.http.X-Query = "";
     set req.http.X-Path = regsub(req.url, "[?].*$", "");
-    if (req.url ~ "[?&](_expected|_since|_limit|bucket|collection)=([^?]*&)?\1="
+    if (req.url ~ "^[^?]*[?](.*&)?(_expected|_since|_limit|bucket|collection)=(.*&)?\2="
         || req.url ~ "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])") {
         set req.http.X-Odd = "1";
     }
-    if (req.url ~ "[?&]_expected=") {
+    if (req.url ~ "^[^?]*[?](.*&)?_expected=") {
         set req.http.X-Value = regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_expected=([^&]*).*$", "\1");
         set req.http.X-Value = regsuball(req.http.X-Value, {"""}, "%22");
         # The monitor redirects to the URL without quotes, and /v2 refuses them.
@@ -146,11 +146,11 @@ sub changeset_query {
         }
         set req.http.X-Query = req.http.X-Query + "&_expected=" + req.http.X-Value;
     }
-    if (req.url ~ "[?&]_limit=") {
+    if (req.url ~ "^[^?]*[?](.*&)?_limit=") {
         set req.http.X-Query = req.http.X-Query + "&_limit="
             + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_limit=([^&]*).*$", "\1");
     }
-    if (req.url ~ "[?&]_since=") {
+    if (req.url ~ "^[^?]*[?](.*&)?_since=") {
         set req.http.X-Value = regsub(req.url, "^[^?]*[?](?:[^&]*&)*?_since=([^&]*).*$", "\1");
         set req.http.X-Value = regsuball(req.http.X-Value, {"""}, "%22");
         if (req.url ~ "^/v1/") {
@@ -159,11 +159,11 @@ sub changeset_query {
         set req.http.X-Query = req.http.X-Query + "&_since=" + req.http.X-Value;
     }
     # Which ones the monitor lists; elsewhere they mean nothing.
-    if (req.url ~ "^/v[12]/buckets/monitor/collections/changes/" && req.url ~ "[?&]bucket=") {
+    if (req.url ~ "^/v[12]/buckets/monitor/collections/changes/changeset[?](.*&)?bucket=") {
         set req.http.X-Query = req.http.X-Query + "&bucket="
             + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?bucket=([^&]*).*$", "\1");
     }
-    if (req.url ~ "^/v[12]/buckets/monitor/collections/changes/" && req.url ~ "[?&]collection=") {
+    if (req.url ~ "^/v[12]/buckets/monitor/collections/changes/changeset[?](.*&)?collection=") {
         set req.http.X-Query = req.http.X-Query + "&collection="
             + regsub(req.url, "^[^?]*[?](?:[^&]*&)*?collection=([^&]*).*$", "\1");
     }

@@ -125,7 +125,9 @@ impl App {
     pub async fn answer(&self, head: &Parts, now: Timestamp) -> (&'static str, Answer) {
         let route = Route::of(head.uri.path());
         let name = route.as_ref().map_or("unknown", Route::name);
-        let routed = if self.has_ended(now) {
+        let is_operational = route.as_ref().is_ok_and(Route::is_operational);
+        // A probe that met 410 would take the reader away, and clients would never read that it is over.
+        let routed = if self.has_ended(now) && !is_operational {
             Err(ApiError::Gone)
         } else {
             self.route(&route, head, now).await

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    answer::files::allow as allow_files,
     app::App,
     config::{Config, Mode},
     operators::Operators,
@@ -139,8 +140,11 @@ pub(crate) fn printed(lines: impl IntoIterator<Item = impl Display>) -> u8 {
     }
 }
 
-/// Open files beside connections, roughly: bodies of all collections, the database, the log.
-const OTHER_FILES: u64 = 2_000;
+/// Open files beside connections and bodies, at most: those that are turned away, databases, the
+/// snapshot, certificates, the log.
+const OTHER_FILES: u64 = 500;
+/// So many bodies should get a file: all forms of hundreds of collections.
+const BODY_FILES: u64 = 1_500;
 
 async fn serve(config: Config, warnings: &[String]) -> u8 {
     if let Err(problem) = telemetry::init(config.telemetry.format, &config.telemetry.filter) {
@@ -219,19 +223,24 @@ async fn serve_operators(tasks: &mut JoinSet<()>, address: SocketAddr, app: App)
     Ok(())
 }
 
-/// Every connection is an open file, and so is every large body: as many as the system grants.
+/// Every connection is an open file, and so may be every large body: as many as the system grants.
+/// Bodies get what connections leave over, or one in eight where the system grants too few for all; beyond
+/// that, they are sent by a copy.
 fn raise_file_limit(max_connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let granted = getrlimit(Resource::Nofile).current;
-    if granted.is_some_and(|granted| granted < max_connections as u64 + OTHER_FILES) {
+    let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let left = granted.saturating_sub(max_connections as u64 + OTHER_FILES);
+    allow_files(usize::try_from(left.max(granted / 8)).unwrap_or(usize::MAX));
+    if left < BODY_FILES {
         tracing::warn!(
             granted,
             max_connections,
-            "fewer files may be open than http.max_connections needs: new connections would wait"
+            "fewer files may be open than http.max_connections and bodies need: bodies are copied, and new connections \
+             may have to wait"
         );
     }
 }

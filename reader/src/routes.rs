@@ -117,6 +117,11 @@ impl<'a> Route<'a> {
         })
     }
 
+    /// Whether those ask who keep the service running, and go on when it is over.
+    pub fn is_operational(&self) -> bool {
+        matches!(self, Self::LbHeartbeat | Self::Heartbeat | Self::Version | Self::Metrics)
+    }
+
     /// The name in metrics and logs.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! The format of logs, and the metrics that both binaries export.
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use http::{Method, StatusCode};
 use prometheus::{
@@ -44,7 +44,10 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
             .with_current_span(true)
             .with_span_list(false)
             .try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
+        // Colours are for terminals.
+        LogFormat::Text => {
+            builder.with_target(false).with_ansi(std::io::stdout().is_terminal()).try_init()
+        }
     };
     Ok(())
 }

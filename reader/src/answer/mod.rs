@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`prepared`] | status line, headers and body of one form of a resource |
+//! | [`files`] | files in memory, from which bodies are sent |
 //! | [`forms`] | all forms of a body: plain, gzip, zstd, brotli |
 //! | [`encoding`] | which form a client prefers |
 //! | [`dictionary`] | a body as the difference from one that the client has |
@@ -13,6 +14,7 @@ pub mod compress;
 pub mod dates;
 pub mod dictionary;
 pub mod encoding;
+pub mod files;
 pub mod forms;
 pub mod lifetime;
 pub mod prepared;

@@ -1,6 +1,6 @@
 //! One form of a resource, ready to be sent.
 
-use std::{fs::File, io::Write as _, sync::OnceLock};
+use std::{fs::File, sync::OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -8,12 +8,12 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, VARY},
 };
-use rustix::fs::{MemfdFlags, memfd_create};
 use shared::config::ttl::Policy;
 
 use super::{
     Encoding,
     dictionary::{Role, USE_AS_DICTIONARY},
+    files::{MemoryFile, Place},
 };
 
 /// Bodies of at least so many bytes that are sent also get a file in memory, from which the kernel
@@ -67,9 +67,9 @@ pub struct Body {
 enum Sending {
     /// By a copy.
     Copied,
-    /// From a file in memory, which is made when somebody first asks: most forms of most bodies are
-    /// never asked for. Unset where the system gave none.
-    FromFile(OnceLock<Option<File>>),
+    /// From a file in memory, which is made when somebody first asks and a place is left: most forms of
+    /// most bodies are never asked for. `None` where the system gave none.
+    FromFile(OnceLock<Option<MemoryFile>>),
 }
 
 impl Prepared {
@@ -169,12 +169,16 @@ impl Body {
         matches!(self.sending, Sending::FromFile(_))
     }
 
-    /// The same bytes, where the kernel can send them from.
+    /// The same bytes, where the kernel can send them from: until there is a place, they are copied.
     pub fn file(&self) -> Option<&File> {
-        match &self.sending {
-            Sending::Copied => None,
-            Sending::FromFile(file) => file.get_or_init(|| in_memory_file(&self.bytes)).as_ref(),
-        }
+        let Sending::FromFile(file) = &self.sending else { return None };
+        let made = if let Some(made) = file.get() {
+            made
+        } else {
+            let place = Place::take()?;
+            file.get_or_init(|| place.fill(&self.bytes))
+        };
+        made.as_ref().map(MemoryFile::file)
     }
 
     fn weight(&self) -> usize {
@@ -184,14 +188,6 @@ impl Body {
         };
         self.bytes.len() * if has_file { 2 } else { 1 }
     }
-}
-
-/// `None` where the system has no such files, or no descriptor left: the bytes are sent instead.
-fn in_memory_file(bytes: &[u8]) -> Option<File> {
-    let descriptor = memfd_create("countersign", MemfdFlags::CLOEXEC).ok()?;
-    let mut file = File::from(descriptor);
-    file.write_all(bytes).ok()?;
-    Some(file)
 }
 
 /// `HTTP/1.1 200 OK`. The phrase means nothing (RFC 9112 §4), and helps people.

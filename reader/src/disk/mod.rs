@@ -4,11 +4,12 @@
 //! is loaded, so that neither a damaged file nor an older release decides what clients get. One
 //! file for each state of a collection, named by its checksum, and one list of them (`snapshot`),
 //! which replaces its predecessor in one step: whoever is killed leaves the old snapshot or the new
-//! one, and perhaps files that the list does not name.
+//! one, and perhaps files that the list does not name. What somebody takes away is written again.
 
 mod content;
 mod files;
 mod list;
+mod told;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,8 +29,11 @@ use shared::{
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 
 pub use self::list::{Stored, StoredCollection};
+use self::told::Told;
 use crate::snapshot::{Change, Published, Source};
 
+/// The file that only one process can lock.
+const LOCK: &str = "lock";
 /// Shortest time between two snapshots.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -80,7 +84,8 @@ pub struct Disk {
     pending: Mutex<Option<Stored>>,
     wake: Notify,
     writing: Mutex<Written>,
-    _lock: File,
+    told: Told,
+    lock: Mutex<File>,
 }
 
 /// What was written last.
@@ -99,7 +104,7 @@ impl Disk {
     /// When that is not possible, or another process has it.
     pub fn open(directory: &Path, counts: Counts) -> io::Result<Self> {
         files::create_directory(directory)?;
-        let lock = files::lock(&directory.join("lock"))?;
+        let lock = files::lock(&directory.join(LOCK))?;
         Ok(Self {
             directory: directory.to_owned(),
             counts,
@@ -107,7 +112,8 @@ impl Disk {
             pending: Mutex::default(),
             wake: Notify::new(),
             writing: Mutex::default(),
-            _lock: lock,
+            told: Told::default(),
+            lock: Mutex::new(lock),
         })
     }
 
@@ -154,7 +160,8 @@ impl Disk {
         let name = files::name_of(&bytes);
         // Nothing is deleted between the writing and the remembering.
         let guard = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        match files::write_unsynced(&self.directory, &name, &bytes) {
+        let written = self.prepare_directory();
+        match written.and_then(|()| files::write_unsynced(&self.directory, &name, &bytes)) {
             Ok(()) => {
                 let stored = StoredCollection::new(version, name);
                 let mut known = guard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,11 +201,23 @@ impl Disk {
         let mut written = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(list) = pending else { return };
-        if written.list.as_ref().is_some_and(|last| last.is_same_as(&list)) {
+        let missing = self.missing(&list);
+        if !missing.is_empty() {
+            self.forget(&missing);
+            *written = Written::default();
+            let problem =
+                Problem::Damaged("files have gone; the next look at everything writes them");
+            return self.failed("the snapshot could not be written", &problem);
+        }
+        let is_there = self.directory.join(list::NAME).exists();
+        if is_there && written.list.as_ref().is_some_and(|last| last.is_same_as(&list)) {
             return;
         }
         match self.write(&list, &mut written.synced) {
             Ok(()) => {
+                if self.told.forget() {
+                    tracing::info!(directory = %self.directory.display(), "the snapshot is written again");
+                }
                 self.counts.saves.inc();
                 self.counts.watermark.set(seconds(list.watermark()));
                 self.clean(&list);
@@ -213,8 +232,31 @@ impl Disk {
         }
     }
 
+    /// The files of the list that are not there: somebody took them away.
+    fn missing(&self, list: &Stored) -> HashSet<String> {
+        let is_gone = |name: &&String| !self.directory.join(name).exists();
+        list.files().filter(is_gone).cloned().collect()
+    }
+
+    /// So that [`Self::lacks`] tells what has to be written again.
+    fn forget(&self, missing: &HashSet<String>) {
+        self.with_known(|known| known.retain(|_, stored| !missing.contains(&stored.file)));
+    }
+
+    /// Makes the directory, and takes it for this process, where somebody took them away.
+    fn prepare_directory(&self) -> io::Result<()> {
+        let path = self.directory.join(LOCK);
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if !path.exists() {
+            files::create_directory(&self.directory)?;
+            *lock = files::lock(&path)?;
+        }
+        Ok(())
+    }
+
     /// The files first, then the list that names them.
     fn write(&self, list: &Stored, synced: &mut HashSet<String>) -> io::Result<()> {
+        self.prepare_directory()?;
         for name in list.files().filter(|name| !synced.contains(*name)) {
             files::sync(&self.directory.join(name))?;
         }
@@ -235,10 +277,12 @@ impl Disk {
         }
     }
 
-    /// Counts, and logs.
-    pub fn failed(&self, what: &str, problem: &Problem) {
+    /// Counts every time, and logs once until a snapshot is written.
+    pub fn failed(&self, what: &'static str, problem: &Problem) {
         self.counts.errors.inc();
-        tracing::error!(directory = %self.directory.display(), %problem, "snapshot on disk: {what}");
+        if self.told.is_news(what, problem) {
+            tracing::error!(directory = %self.directory.display(), %problem, "snapshot on disk: {what}");
+        }
     }
 
     fn with_known<T>(

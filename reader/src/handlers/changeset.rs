@@ -34,7 +34,7 @@ pub(super) async fn get(
     let mut found = find(app, api, bucket, id)?;
     let sent = Query::parse(head.uri.query().unwrap_or_default())?;
     let query = match api {
-        Api::V1 => ChangesetQuery::parse(&sent)?,
+        Api::V1 => ChangesetQuery::parse(&sent)?.within(app.config.changes.pages),
         Api::V2 => ChangesetQuery::parse_v2(&sent)?,
     };
     if is_stale(&query.expected, found.timestamp) && !is_held_back(app, (bucket, id), &query) {

@@ -27,7 +27,7 @@ pub(super) fn get(app: &App, head: &Parts, now: Timestamp) -> Reply {
         "project_version": env!("CARGO_PKG_VERSION"),
         "http_api_version": "1.23",
         "project_docs": site.project_docs,
-        "url": root_url(&site.root, head),
+        "url": root_url(app, head),
         "settings": {"batch_max_requests": 25, "readonly": true, "explicit_permissions": true},
         "capabilities": capabilities(app),
     });
@@ -73,15 +73,18 @@ fn capabilities(app: &App) -> Value {
     json!({"changes": capability(&app.config.changes)})
 }
 
-/// Absolute by the settings; without any, by the request's own host.
-fn root_url(root: &str, head: &Parts) -> String {
+/// Absolute by the settings; without any, by the request's own host, and by how it came.
+fn root_url(app: &App, head: &Parts) -> String {
+    let (root, scheme) = (&app.config.site.root, app.config.changes.redirects.scheme.as_deref());
+    let spoken = if app.config.tls.is_some() { "https" } else { "http" };
+    let scheme = scheme.unwrap_or(spoken);
     if !root.is_empty() {
         return format!("{root}/v1/");
     }
     let sent = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let authority = head.uri.authority().map(http::uri::Authority::as_str).or(sent);
     authority
-        .map(|host| format!("http://{host}/v1/"))
+        .map(|host| format!("{scheme}://{host}/v1/"))
         .filter(|url| url.parse::<Uri>().is_ok())
         .unwrap_or_else(|| "/v1/".to_owned())
 }

@@ -35,7 +35,7 @@ pub(super) async fn get(
     let redirects = &app.config.changes.redirects;
     let (query, detour) = match api {
         Api::V1 => {
-            let query = ChangesetQuery::parse(&sent)?;
+            let query = ChangesetQuery::parse(&sent)?.within(app.config.changes.pages);
             let detour = detour(&query, now, redirects.since_max_age_days)?;
             (query, detour)
         }

@@ -153,7 +153,7 @@ impl<T: Transport> Connection<T> {
         if self.answered == 0 && self.filled == 0 && self.state.is_closing() {
             deadline = deadline.min(Instant::now() + FIRST_WORDS);
         }
-        if !is_idle && self.timer.deadline() > deadline {
+        if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
         let Self { stream, input, filled, closing, timer, answered, .. } = self;

@@ -32,6 +32,13 @@ impl Verdict {
     }
 }
 
+/// Verdicts that fail because they are not allowed.
+const NOT_ACCEPTED: [(&str, &str); 3] = [
+    ("self-consistent", "by no trusted key: give --public-key or --root-hash"),
+    ("unsigned", "unsigned"),
+    ("private", "private"),
+];
+
 /// One collection.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -104,8 +111,10 @@ impl Report {
         }
     }
 
-    fn count(&self, name: &str) -> usize {
-        self.lines.iter().filter(|line| line.verdict.name() == name).count()
+    /// How many have this verdict, and are failures, or not.
+    fn count(&self, name: &str, is_failure: bool) -> usize {
+        let lines = self.lines.iter().filter(|line| line.verdict.name() == name);
+        lines.filter(|line| self.is_failure(line) == is_failure).count()
     }
 
     /// What is printed, for people or for programs.
@@ -126,22 +135,20 @@ impl Report {
         shown
     }
 
+    /// Counts each collection once.
     fn summary(&self) -> String {
-        let unpinned = self.count("self-consistent");
-        let self_consistent = if unpinned == 0 || self.allow.unpinned {
-            "self-consistent"
-        } else {
-            "not accepted (no trusted key: give --public-key or --root-hash)"
-        };
-        format!(
-            "{} collections: {} verified, {unpinned} {self_consistent}, {} unsigned, {} private, \
-             {} failed",
-            self.lines.len(),
-            self.count("verified"),
-            self.count("unsigned"),
-            self.count("private"),
-            self.failures(),
-        )
+        let accepted = ["verified", "self-consistent", "unsigned", "private"]
+            .map(|name| format!("{} {name}", self.count(name, false)))
+            .join(", ");
+        let text =
+            format!("{} collections: {accepted}, {} failed", self.lines.len(), self.failures());
+        let reasons: Vec<String> = NOT_ACCEPTED
+            .iter()
+            .map(|(name, reason)| (self.count(name, true), reason))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, reason)| format!("{count} {reason}"))
+            .collect();
+        if reasons.is_empty() { text } else { format!("{text} (of these {})", reasons.join(", ")) }
     }
 
     fn text(&self, line: &Line) -> String {
@@ -208,16 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_counts_what_is_not_accepted_as_failed() {
-        let verdicts = [Verdict::SelfConsistent, Verdict::Verified("chain")];
+    fn the_summary_counts_each_collection_once() {
+        let verdicts = [
+            Verdict::SelfConsistent,
+            Verdict::Verified("chain"),
+            Verdict::Unsigned,
+            Verdict::Failed(String::new()),
+        ];
         assert_eq!(
             report(&verdicts, Allow::default()).summary(),
-            "2 collections: 1 verified, 1 not accepted (no trusted key: give --public-key or \
-             --root-hash), 0 unsigned, 0 private, 1 failed"
+            "4 collections: 1 verified, 0 self-consistent, 0 unsigned, 0 private, 3 failed (of \
+             these 1 by no trusted key: give --public-key or --root-hash, 1 unsigned)"
         );
+        let all = Allow { unpinned: true, unsigned: true, ..Allow::default() };
         assert_eq!(
-            report(&verdicts, Allow { unpinned: true, ..Allow::default() }).summary(),
-            "2 collections: 1 verified, 1 self-consistent, 0 unsigned, 0 private, 0 failed"
+            report(&verdicts, all).summary(),
+            "4 collections: 1 verified, 1 self-consistent, 1 unsigned, 0 private, 1 failed"
         );
     }
 }

@@ -46,7 +46,9 @@ impl News {
 
     /// The schema is ours.
     pub(super) fn schema_fits(&mut self) {
-        self.schema.clear();
+        if !std::mem::take(&mut self.schema).is_empty() {
+            tracing::info!("the schema is this binary's now");
+        }
     }
 
     /// Counts every time, logs once.

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::process::Process;
+use crate::{fixture::Database, process::Process};
 
 const NOBODY: &str = "postgresql://countersign_reader@127.0.0.1:9/none";
 
@@ -52,6 +52,22 @@ async fn a_hangup_ends_no_reader_that_speaks_no_tls() {
 }
 
 #[tokio::test]
+async fn the_log_tells_when_the_schema_fits_at_last() {
+    let database = Database::create().await;
+    database
+        .run("insert into schema_migration (version, name, checksum) values (99, '', '')")
+        .await;
+    let directory = directory("schema", "");
+    let process = Process::start(&directory, &database.test.url("countersign_reader"));
+    tells(&process, "the schema is not this binary's").await;
+
+    database.run("delete from schema_migration where version = 99").await;
+
+    tells(&process, "the schema is this binary's now").await;
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
 async fn a_hangup_reads_the_certificate_again() {
     let directory = directory("tls", "");
     let write = || {
@@ -77,6 +93,10 @@ async fn a_hangup_reads_the_certificate_again() {
     let stream = crate::front::encrypted_to(process.address, &second).await;
     let text = crate::front::ask(stream, crate::front::PING.as_bytes()).await;
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    let stream = crate::front::encrypted_to(process.address, &second).await;
+    let hello = b"GET /v1/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+    let text = crate::front::ask(stream, hello).await;
+    assert!(text.contains(r#""url":"https://a.example/v1/""#), "how it is spoken to: {text}");
 
     fs::write(directory.join("key.pem"), "no key").unwrap();
     process.signal("HUP");

@@ -16,12 +16,12 @@ use crate::fixture::{Database, Reader, changeset};
 const OFF: (&str, &str) = ("signature.verify", "off");
 const PING: &str = "GET /__lbheartbeat__ HTTP/1.1\r\nHost: a\r\n\r\n";
 
-async fn connect(reader: &Reader) -> TcpStream {
+pub(crate) async fn connect(reader: &Reader) -> TcpStream {
     TcpStream::connect(reader.address).await.unwrap()
 }
 
 /// All that comes until the server closes.
-async fn rest(stream: &mut TcpStream) -> String {
+pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes)).await;
     assert!(matches!(read, Ok(Ok(_))), "the server did not close: {read:?}");
@@ -29,7 +29,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 /// Sends `text`, says that nothing follows, and reads all that comes.
-async fn exchange(reader: &Reader, text: &str) -> String {
+pub(crate) async fn exchange(reader: &Reader, text: &str) -> String {
     let mut stream = connect(reader).await;
     stream.write_all(text.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -41,7 +41,7 @@ fn statuses(text: &str) -> Vec<&str> {
 }
 
 /// An unloaded reader: its heartbeats and refusals need no database.
-async fn bare(settings: &[(&str, &str)]) -> Reader {
+pub(crate) async fn bare(settings: &[(&str, &str)]) -> Reader {
     Reader::start("postgresql://nobody@127.0.0.1:1/none", settings).await
 }
 
@@ -174,28 +174,6 @@ async fn close_goes_before_keep_alive() {
     let text = exchange(&reader, &[close, PING].concat()).await;
     assert_eq!(statuses(&text), ["200"], "{text}");
     assert!(text.contains("\r\nconnection: close\r\n"));
-}
-
-#[tokio::test]
-async fn the_end_of_the_service_is_told_before_and_after() {
-    let before = [("eos", "2100-01-31"), ("eos_message", "over"), ("eos_url", "https://a.example")];
-    let reader = bare(&before).await;
-    let soft = r#"{"code":"soft-eol","message":"over","url":"https://a.example"}"#;
-    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-        .http2_only(true)
-        .build_http::<http_body_util::Empty<bytes::Bytes>>();
-    for path in ["/v1/", "/v1/nothing", "/__lbheartbeat__"] {
-        assert_eq!(reader.get(path).await.header("alert"), Some(soft), "{path}");
-        let uri = format!("http://{}{path}", reader.address).parse().unwrap();
-        assert_eq!(client.get(uri).await.unwrap().headers()["alert"], soft, "{path}");
-    }
-    assert!(exchange(&reader, "x\r\n\r\n").await.contains("\r\nalert: {"));
-    assert_eq!(reader.get("/v1/").await.json()["eos"], "2100-01-31");
-
-    let after = bare(&[("eos", "2020-01-31")]).await;
-    let gone = after.get("/v1/").await;
-    assert_eq!((gone.status, gone.json()["errno"].as_i64()), (StatusCode::GONE, Some(202)));
-    assert!(gone.header("alert").unwrap().contains("hard-eol"));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Settings of `monitor/changes` and of changesets (`remote-settings.md` §3.1 and §4.1).
 
+use http::Uri;
+
 use super::{Layers, Monitored, PageSize, RecordCache};
 use crate::http::Reply;
 
@@ -31,6 +33,8 @@ pub struct Redirects {
     pub ttl: Option<u32>,
     /// `scheme://host` that redirects name, or empty for relative ones.
     pub root: String,
+    /// `http_scheme`, where it is set.
+    pub scheme: Option<String>,
 }
 
 impl Changes {
@@ -60,9 +64,10 @@ impl Redirects {
         };
         let since_max_age_days = signed("changes.since_max_age_days");
         let ttl = signed("changes.since_max_age_redirect_ttl_seconds");
-        let host = layers.optional("changes.http_host").or_else(|| layers.optional("http_host"));
-        let scheme = layers.optional("http_scheme").unwrap_or_else(|| "https".to_owned());
-        Self { since_max_age_days, ttl, root: absolute(&scheme, &host.unwrap_or_default()) }
+        let host = own_host(layers).or_else(|| layers.optional("http_host")).unwrap_or_default();
+        let scheme = layers.optional("http_scheme");
+        let root = absolute(scheme.as_deref().unwrap_or_default(), &host);
+        Self { since_max_age_days, ttl, root, scheme }
     }
 
     /// 307 to a path of this service, at its public address.
@@ -72,13 +77,34 @@ impl Redirects {
     }
 }
 
-/// `scheme://host`; some deployments have the scheme in `http_host`.
+/// `changes.http_host`. Clients are sent there: what is no host would be a broken `Location`.
+fn own_host(layers: &mut Layers) -> Option<String> {
+    let host = layers.optional("changes.http_host")?;
+    if !is_root(&absolute("", &host)) {
+        layers.problem(format!(
+            "changes.http_host is `{host}`: expected a host, as rs.example.net or rs.example.net:8443"
+        ));
+    }
+    Some(host)
+}
+
+/// Whether it is `scheme://host` or `scheme://host:port`, and nothing more.
+fn is_root(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else { return false };
+    let Some((scheme, host)) = uri.scheme_str().zip(uri.host()) else { return false };
+    let port = uri.port_u16().map_or_else(String::new, |port| format!(":{port}"));
+    matches!(scheme, "http" | "https")
+        && !host.is_empty()
+        && text == format!("{scheme}://{host}{port}")
+}
+
+/// `scheme://host`, `https` where no scheme is given; some deployments have it in `http_host`.
 pub fn absolute(scheme: &str, host: &str) -> String {
     if host.is_empty() || host.contains("://") {
-        host.trim_end_matches('/').to_owned()
-    } else {
-        format!("{scheme}://{host}")
+        return host.trim_end_matches('/').to_owned();
     }
+    let scheme = if scheme.is_empty() { "https" } else { scheme };
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]
@@ -104,6 +130,32 @@ mod tests {
         ]);
         assert_eq!(cdn.to("/v1/x", "a=1").headers["location"], "http://cdn.example.net/v1/x?a=1");
         assert_eq!(cdn.to("/v1/x", "").headers["location"], "http://cdn.example.net/v1/x");
+    }
+
+    #[test]
+    fn clients_are_sent_to_a_host_and_nothing_else() {
+        for (host, is_good) in [
+            ("rs.example.net", true),
+            ("rs.example.net:8443", true),
+            ("http://rs.example.net", true),
+            ("https://rs.example.net/", true),
+            ("[::1]:80", true),
+            ("x y", false),
+            ("https://a b", false),
+            ("x.y/path", false),
+            ("x.y?a=b", false),
+            ("x.y#a", false),
+            ("u@x.y", false),
+            ("x.y:", false),
+            ("x.y:99999", false),
+            ("ftp://x.y", false),
+            ("https://", false),
+        ] {
+            let mut layers = Layers::new("");
+            layers.set("changes.http_host", host);
+            Redirects::read(&mut layers);
+            assert_eq!(layers.finish().is_ok(), is_good, "{host}");
+        }
     }
 
     #[test]

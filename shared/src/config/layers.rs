@@ -1,5 +1,6 @@
 //! Named texts from several origins, and the typed reading of them.
 
+mod secrets;
 mod unknown;
 
 use std::{
@@ -375,14 +376,7 @@ fn masked(key: &str, text: &str) -> String {
     if is_secret || text.contains("PRIVATE KEY-----") {
         return "***".to_owned();
     }
-    // `postgresql://user:password@host/database`
-    match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if text[scheme + 3..at.max(scheme + 3)].contains(':') => {
-            let user = text[scheme + 3..at].split(':').next().unwrap_or_default();
-            format!("{}{user}:***{}", &text[..scheme + 3], &text[at..])
-        }
-        _ => text.to_owned(),
-    }
+    secrets::without_passwords(text)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The parameters of a changeset.
 
 use crate::{
+    config::PageSize,
     error::{ApiError, Detail, Location},
     http::Query,
     model::Timestamp,
@@ -47,6 +48,17 @@ impl ChangesetQuery {
                 Err(ApiError::Invalid(problems.into_iter().flatten().collect()))
             }
         }
+    }
+
+    /// With a limit, where there is one, that is no larger than pages are. Where there is none, readers
+    /// give all: what is cut does not verify (D18).
+    #[must_use]
+    pub fn within(self, pages: PageSize) -> Self {
+        let bounded = |limit: usize| {
+            let most = pages.of(u64::try_from(limit).ok());
+            usize::try_from(most).unwrap_or(usize::MAX)
+        };
+        Self { limit: self.limit.map(bounded), ..self }
     }
 }
 
@@ -127,6 +139,20 @@ mod tests {
         assert_eq!(query.limit, Some(3));
         assert_eq!(parse("_expected=0&_since=&_limit=0").unwrap().since, None);
         assert_eq!(parse("_expected=0&_since=&_limit=0").unwrap().limit, None);
+    }
+
+    #[test]
+    fn a_limit_is_bounded_and_its_absence_is_not() {
+        let pages = PageSize { paginate_by: Some(5), max_fetch_size: 3 };
+        for (text, limit) in [
+            ("_expected=0&_limit=100", Some(3)),
+            ("_expected=0&_limit=9223372036854775808", Some(3)),
+            ("_expected=0&_limit=2", Some(2)),
+            ("_expected=0&_limit=0", None),
+            ("_expected=0", None),
+        ] {
+            assert_eq!(parse(text).unwrap().within(pages).limit, limit, "{text}");
+        }
     }
 
     #[test]

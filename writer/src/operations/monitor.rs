@@ -25,7 +25,7 @@ use crate::{app::App, service::ApiRequest, store::broadcasts, transaction};
 /// 400; [`ApiError::Backend`] when PostgreSQL is away.
 pub async fn monitor(app: &App, request: &ApiRequest) -> Result<Reply, ApiError> {
     let (settings, now) = (&app.config.changes, Timestamp::now());
-    let query = ChangesetQuery::parse(&request.query()?)?;
+    let query = ChangesetQuery::parse(&request.query()?)?.within(settings.pages);
     if let Some(detour) = detour(&query, now, settings.redirects.since_max_age_days)? {
         return Ok(detour.reply(&settings.redirects, asked(request), now));
     }

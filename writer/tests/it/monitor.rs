@@ -123,3 +123,19 @@ async fn d25_who_knows_a_former_list_of_that_name_is_sent_the_whole_one() {
         alice.delete("/buckets/b/collections/c").await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn a_limit_of_the_monitor_is_bounded_by_pages() {
+    let settings = [("changes.resources", "/buckets/b"), ("paginate_by", "2")];
+    let harness = Harness::with(&settings).await;
+    harness.alice.put("/buckets/b", json!({})).await.expect(201);
+    for id in ["c1", "c2", "c3", "c4"] {
+        harness.alice.put(&format!("/buckets/b/collections/{id}"), json!({})).await.expect(201);
+    }
+
+    for (query, count) in [("&_limit=100", 2), ("&_limit=1", 1), ("&_limit=0", 4), ("", 4)] {
+        let path = format!("{MONITOR}?_expected=0{query}");
+        let listed = harness.anonymous.get(&path).await.expect(200).json;
+        assert_eq!(listed["changes"].as_array().unwrap().len(), count, "{query}");
+    }
+}
