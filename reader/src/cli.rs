@@ -185,10 +185,11 @@ async fn serve(config: Config, warnings: &[String]) -> u8 {
         tracing::error!(%error, %address, "cannot listen");
         return UNAVAILABLE;
     }
-    match tls.clone() {
-        Some(tls) => tasks.spawn(tls.reload()),
-        None => tasks.spawn(server::ignore_hangups()),
-    };
+    match (server::hangups(), tls.clone()) {
+        (Ok(hangups), Some(tls)) => drop(tasks.spawn(tls.reload(hangups))),
+        (Ok(hangups), None) => drop(tasks.spawn(server::ignore_hangups(hangups))),
+        (Err(error), _) => tracing::warn!(%error, "SIGHUP will end this process"),
+    }
     tracing::info!(address = %listen.address, version = env!("CARGO_PKG_VERSION"), "listening");
     tasks.spawn(versions::follow(app.clone()));
     tasks.spawn(polish(app.clone()));

@@ -40,7 +40,7 @@ use tokio_rustls::server::TlsStream;
 use self::connection::Connection;
 pub use self::{
     send::Transport,
-    tls::{Files, Tls, ignore_hangups},
+    tls::{Files, Tls, hangups, ignore_hangups},
 };
 use crate::{app::App, hot::Counters};
 

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::{
     net::TcpStream,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
@@ -43,8 +43,7 @@ impl Tls {
     }
 
     /// Reads the files again at each SIGHUP, for ever. Files that are no good change nothing.
-    pub async fn reload(self: Arc<Self>) {
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    pub async fn reload(self: Arc<Self>, mut hangups: Signal) {
         while hangups.recv().await.is_some() {
             match read(&self.files) {
                 Ok(config) => {
@@ -57,9 +56,17 @@ impl Tls {
     }
 }
 
+/// SIGHUPs from now on: none ends the process any more.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 /// Without TLS there is nothing to read again at SIGHUP, which would end the process otherwise.
-pub async fn ignore_hangups() {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+pub async fn ignore_hangups(mut hangups: Signal) {
     while hangups.recv().await.is_some() {
         tracing::info!("SIGHUP: there is no certificate to read again; settings need a restart");
     }
