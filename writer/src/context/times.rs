@@ -47,7 +47,8 @@ impl Ctx<'_> {
     }
 
     /// Locks the clocks of history of all buckets that the transaction may change, and of those whose
-    /// history it deletes, and before them their counters. No lock comes after these, and they have
+    /// history it deletes, and before them their counters: to be called before a clock of history is
+    /// locked in the midst of a transaction. No lock comes after these, and they have
     /// an order, too: none may be held while others are still to be taken.
     ///
     /// # Errors
@@ -59,6 +60,9 @@ impl Ctx<'_> {
             changed.map_err(|error| ApiError::Internal(error.into()))?;
         buckets.extend(self.shortened.iter().cloned());
         quotas::lock(self, &buckets).await?;
+        if !self.app.config.history.enabled {
+            return Ok(());
+        }
         for bucket in buckets {
             let list = ListPath::History(bucket);
             if self.hold(&list).await? == Timestamp::ZERO {

@@ -96,6 +96,10 @@ async fn erase(
     ctx.clocks.advance(&path.list, timestamp);
     // What sign-off does about a deleted source needs its records, so it comes first.
     deletion::before_deletion(ctx, path).await?;
+    if let ListPath::Buckets = path.list {
+        // The history's clock goes with the bucket, and is locked by that.
+        ctx.hold_histories().await?;
+    }
     erase_below(ctx, path).await?;
     let tombstone = ctx.delete(path, timestamp).await?;
     ctx.changed(deletion(ctx, path.clone(), old, timestamp));
