@@ -94,6 +94,13 @@ enum ConfigCommand {
     },
 }
 
+impl Arguments {
+    /// Whether they ask for the service.
+    pub const fn is_to_serve(&self) -> bool {
+        matches!(self.command, Command::Serve { .. })
+    }
+}
+
 /// Runs a command and returns the exit code.
 pub async fn run(arguments: Arguments, environment: impl Iterator<Item = (String, String)>) -> u8 {
     match arguments.command {
