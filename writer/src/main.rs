@@ -202,7 +202,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             print(lines).map_err(Failure::other)
         }
         Command::CreateUser { config, username, password } => {
-            create_user::run(config.as_deref(), username, password).await
+            Box::pin(create_user::run(config.as_deref(), username, password)).await
         }
         Command::Outbox { config, command } => Box::pin(outbox_command::run(config, command)).await,
         Command::Job(command) => Box::pin(job_commands::run(command)).await,

@@ -163,10 +163,10 @@ async fn a_principal_fits_the_index_that_it_is_looked_up_by() {
     let refused = put(&random(2_049)).await.expect(400);
 
     assert_eq!(refused.json["details"][0]["name"], "data.members.0");
-    let path = "/buckets/b/groups/g";
+    let group_uri = "/buckets/b/groups/g";
     let patch = json!([{"op": "add", "path": format!("/permissions/write/{}", random(2_049))}]);
     let headers = [("content-type", "application/json-patch+json")];
-    alice.raw("PATCH", path, &headers, patch.to_string()).await.expect(400);
+    alice.raw("PATCH", group_uri, &headers, patch.to_string()).await.expect(400);
 }
 
 #[tokio::test]
