@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
 
 /// Becomes the same program with the same arguments, whose allocator gives back at once what is freed:
-/// a quarter of the memory of a large set (docs/performance.md). Where that fails, all stays as it is.
+/// a fifth of the memory of a large set (docs/performance.md). Where that fails, all stays as it is.
 fn start_again() {
     let Ok(program) = env::current_exe() else { return };
     let mut arguments = env::args_os();

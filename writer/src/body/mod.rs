@@ -196,7 +196,8 @@ pub(crate) fn strings(items: &[Value], at: &str, problems: &mut Vec<Detail>) -> 
 }
 
 /// Longest name of a user or a group, in bytes: the keys that it is a part of have to fit PostgreSQL's
-/// indexes, of whose pages a third is the most. A group's URI has at most 1,042.
+/// indexes, of whose pages a third is the most. The object's URI is a part of the same key: where ids
+/// have hundreds of bytes that do not compress, shorter names are too long already, and fail as 503.
 const MAX_PRINCIPAL_BYTES: usize = 2_048;
 
 /// A principal, or a group's member: a text that is not empty.
