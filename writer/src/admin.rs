@@ -26,6 +26,9 @@ use shared::{
 /// Where they are.
 pub const ROOT: &str = "/v1/admin/";
 
+/// The file that is shown there.
+const INDEX: &str = "index.html";
+
 /// Seconds for which browsers may keep a file; the page at [`ROOT`] is asked for each time.
 const LIFETIME: u32 = 3_600;
 
@@ -50,7 +53,6 @@ const EXPLANATION: &str = "<!doctype html>
 #[derive(Debug, Clone)]
 pub struct Console {
     files: BTreeMap<String, Page>,
-    index: Page,
     version: String,
 }
 
@@ -78,20 +80,20 @@ impl Console {
                 .insert(name.clone(), Page { content: content.into(), kind: kind(&name), changed });
         }
         let missing = |name| io::Error::new(io::ErrorKind::NotFound, format!("there is no {name}"));
-        let index = files.get("index.html").cloned().ok_or_else(|| missing("index.html"))?;
+        if !files.contains_key(INDEX) {
+            return Err(missing(INDEX));
+        }
         let version = files.get("VERSION").ok_or_else(|| missing("VERSION"))?;
         let version = String::from_utf8_lossy(&version.content).trim().to_owned();
-        Ok(Self { files, index, version })
+        Ok(Self { files, version })
     }
 
     /// One page, which says what is missing.
     pub fn none() -> Self {
-        let index = Page {
-            content: Bytes::from_static(EXPLANATION.as_bytes()),
-            kind: kind("index.html"),
-            changed: Timestamp::now(),
-        };
-        Self { files: BTreeMap::new(), index, version: env!("CARGO_PKG_VERSION").to_owned() }
+        let content = Bytes::from_static(EXPLANATION.as_bytes());
+        let index = Page { content, kind: kind(INDEX), changed: Timestamp::now() };
+        let files = BTreeMap::from([(INDEX.to_owned(), index)]);
+        Self { files, version: env!("CARGO_PKG_VERSION").to_owned() }
     }
 
     /// The console's version, for the hello view.
@@ -111,7 +113,7 @@ impl Console {
         origin: &str,
     ) -> Option<Result<Reply, ApiError>> {
         let reply = match path.strip_prefix(ROOT) {
-            Some("") => self.index.reply().header(CONTENT_SECURITY_POLICY, policy()),
+            Some("") => self.files.get(INDEX)?.reply().header(CONTENT_SECURITY_POLICY, policy()),
             Some(name) => {
                 let name = percent_decode_str(name).decode_utf8().ok()?;
                 let page = self.files.get(name.as_ref())?;

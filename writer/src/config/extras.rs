@@ -67,7 +67,7 @@ impl Extras {
             permissions_readers: layers.words("permissions_read_principals"),
             user_data_deleters: layers.words("user-data_delete_principals"),
             default_bucket_secret,
-            console: console(layers).filter(|_| plugins.has(Plugin::Admin)).map(Arc::new),
+            console: console(layers, plugins),
             prometheus: prometheus.filter(|_| plugins.has(Plugin::Prometheus)),
             statsd: Statsd::read(layers, plugins),
         }
@@ -101,12 +101,16 @@ impl Prometheus {
     }
 }
 
-/// What `admin_assets_path` names.
-fn console(layers: &mut Layers) -> Option<Console> {
+/// What `admin_assets_path` names, which nobody asks for without the plug-in.
+fn console(layers: &mut Layers, plugins: &Plugins) -> Option<Arc<Console>> {
     let key = "admin_assets_path";
-    let Some(path) = layers.optional(key) else { return Some(Console::none()) };
+    let path = layers.optional(key);
+    if !plugins.has(Plugin::Admin) {
+        return None;
+    }
+    let Some(path) = path else { return Some(Arc::new(Console::none())) };
     match Console::read(Path::new(&path)) {
-        Ok(console) => Some(console),
+        Ok(console) => Some(Arc::new(console)),
         Err(error) => {
             layers.problem(format!("{key}: {path}: {error}"));
             None

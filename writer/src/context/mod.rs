@@ -99,6 +99,8 @@ pub struct Ctx<'a> {
     emptied: BTreeSet<Id>,
     /// The buckets whose history is going to be deleted.
     shortened: BTreeSet<Id>,
+    /// The buckets whose counters and clocks of history are locked.
+    held_to_the_last: BTreeSet<Id>,
     /// The lists that are only read, as they were at the beginning; `None` without a timestamp.
     states: HashMap<ListPath, Option<ListState>>,
     users: HashMap<Asker, Arc<User>>,
@@ -131,6 +133,7 @@ impl<'a> Ctx<'a> {
             work: Work::default(),
             emptied: BTreeSet::new(),
             shortened: BTreeSet::new(),
+            held_to_the_last: BTreeSet::new(),
             states: HashMap::new(),
             users: HashMap::new(),
             written: false,

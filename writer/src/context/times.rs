@@ -47,19 +47,24 @@ impl Ctx<'_> {
     }
 
     /// Locks the clocks of history of all buckets that the transaction may change, and of those whose
-    /// history it deletes, and before them their counters: to be called before a clock of history is
-    /// locked in the midst of a transaction. No lock comes after these, and they have
+    /// history it deletes, and before them their counters: to be called before the clock of `bucket`'s
+    /// history is locked in the midst of a transaction. No lock comes after these, and they have
     /// an order, too: none may be held while others are still to be taken.
     ///
     /// # Errors
     ///
     /// [`ApiError::Backend`] when a lock is not granted in time.
-    pub async fn hold_histories(&mut self) -> Result<(), ApiError> {
+    pub async fn hold_histories(&mut self, bucket: &Id) -> Result<(), ApiError> {
+        if self.held_to_the_last.contains(bucket) {
+            return Ok(());
+        }
         let changed = self.clocks.buckets().into_iter().map(Id::new).collect::<Result<_, _>>();
         let mut buckets: BTreeSet<Id> =
             changed.map_err(|error| ApiError::Internal(error.into()))?;
         buckets.extend(self.shortened.iter().cloned());
+        buckets.insert(bucket.clone());
         quotas::lock(self, &buckets).await?;
+        self.held_to_the_last.extend(buckets.iter().cloned());
         if !self.app.config.history.enabled {
             return Ok(());
         }

@@ -98,7 +98,7 @@ async fn erase(
     deletion::before_deletion(ctx, path).await?;
     if let ListPath::Buckets = path.list {
         // The history's clock goes with the bucket, and is locked by that.
-        ctx.hold_histories().await?;
+        ctx.hold_histories(&path.id).await?;
     }
     erase_below(ctx, path).await?;
     let tombstone = ctx.delete(path, timestamp).await?;
@@ -162,8 +162,8 @@ pub(super) async fn delete_list(
     let sent = request.query()?;
     let conditions = Preconditions::parse(&request.headers);
     let (conditions, params) = merge_problems(conditions, Params::parse_delete(&sent))?;
-    if let ListPath::History(_) = list {
-        ctx.hold_histories().await?;
+    if let ListPath::History(bucket) = list {
+        ctx.hold_histories(bucket).await?;
     }
     let mut current = ctx.hold(list).await?;
     if current == Timestamp::ZERO {
